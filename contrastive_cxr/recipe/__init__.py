@@ -1,0 +1,10 @@
+"""The recipe of an experiment: its shape, its files, its checks. No torch."""
+
+from __future__ import annotations
+
+from contrastive_cxr.recipe import checks, schema, shipped
+from contrastive_cxr.recipe.dump import dump
+from contrastive_cxr.recipe.load import load
+from contrastive_cxr.recipe.schema import Recipe
+
+__all__ = ["Recipe", "checks", "dump", "load", "schema", "shipped"]

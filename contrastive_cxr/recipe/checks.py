@@ -1,0 +1,184 @@
+"""What the fields of a recipe have to be to each other; needs neither data nor torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contrastive_cxr.recipe.schema import Cascade, Data, Embed, Intensity, Phase, Recipe, Source, Split
+from contrastive_cxr.tasks import Task
+
+# Their miners choose among the images of one batch; the embeddings of past batches never reach them.
+_MINING_WITHOUT_MEMORY = ("batch-hard", "distance-weighted")
+
+
+def faults(recipe: Recipe) -> list[str]:
+    """All contradictions within a recipe, one sentence each; empty where there are none."""
+    return [
+        *_phases(recipe),
+        *_data(recipe.data),
+        *_split(recipe),
+        *(_embed(recipe.embed, recipe.task) if recipe.embed else ()),
+        *_classes(recipe),
+        *(_cascade(recipe.cascade, recipe.task) if recipe.cascade else ()),
+        *_machine(recipe),
+    ]
+
+
+def _named_phases(recipe: Recipe) -> list[tuple[str, Phase]]:
+    phases = {"pretrain": recipe.pretrain, "embed": recipe.embed, "finetune": recipe.finetune}
+    return [(name, phase) for name, phase in phases.items() if phase is not None]
+
+
+def _phases(recipe: Recipe) -> Iterator[str]:
+    named = _named_phases(recipe)
+    if not named:
+        yield "the recipe has no phase; give it at least one of the sections pretrain, embed and finetune"
+    for name, phase in named:
+        if phase.grow_from is not None and phase.grow_from > recipe.model.image_size:
+            yield (
+                f"`{name}.grow_from`: {phase.grow_from} is above model.image_size ({recipe.model.image_size}); "
+                "images grow to that size, so start at or below it"
+            )
+        warmup = phase.schedule.warmup_epochs
+        if phase.schedule.name == "one-cycle" and warmup > 0:
+            yield (
+                f"`{name}.schedule.warmup_epochs`: {warmup:g} is not used with one-cycle, which warms up by itself; "
+                "set it to 0"
+            )
+        elif warmup > phase.epochs:
+            yield (
+                f"`{name}.schedule.warmup_epochs`: {warmup:g} is above {name}.epochs ({phase.epochs}), so the rate "
+                "would never reach its peak; set it to at most that"
+            )
+        if phase.trainable is not None and not phase.trainable:
+            yield f"`{name}.trainable`: the list is empty, so nothing would be trained; name blocks, or null for all"
+
+
+def _data(data: Data) -> Iterator[str]:
+    if data.join:
+        if data.root is not None or data.csv is not None:
+            yield "`data.root` and `data.csv` are not used where data.join is given; take them out"
+        for number, source in enumerate(data.join):
+            yield from _source(source, f"data.join.{number}")
+    else:
+        yield from _source(data, "data")
+    yield from _intensity(data.intensity)
+
+
+def _source(source: Source, place: str) -> Iterator[str]:
+    if source.source != "phantom" and source.root is None:
+        yield f"`{place}.root` is not set; say where the images are with {place}.root=DIR"
+    if source.source == "csv" and source.csv is None:
+        yield f"`{place}.csv` is not set; name the table of rows with {place}.csv=FILE, relative to {place}.root"
+    if source.source != "csv" and source.csv is not None:
+        yield (f"`{place}.csv` is read only where {place}.source is csv, not {source.source}; set it or leave this out")
+
+
+def _intensity(intensity: Intensity) -> Iterator[str]:
+    if intensity.kind not in ("percentile", "window"):
+        return
+    low, high = intensity.low, intensity.high
+    if low >= high:
+        yield f"`data.intensity`: low {low:g} is not below high {high:g}; give the lower end first"
+    if intensity.kind == "percentile" and not (0 <= low <= 100 and 0 <= high <= 100):
+        yield f"`data.intensity`: percentiles {low:g} and {high:g} are not both within 0 to 100"
+
+
+def _split(recipe: Recipe) -> Iterator[str]:
+    split = recipe.data.split
+    if split.kind == "folds" and split.fold >= split.folds:
+        yield f"`data.split.fold`: {split.fold} is not one of the {split.folds} folds; they are 0 to {split.folds - 1}"
+    if split.kind in ("within-train", "fractions") and split.val + split.test >= 1:
+        yield f"`data.split`: val {split.val:g} and test {split.test:g} leave nothing to train on; their sum is below 1"
+    yield from _choosing(recipe, split)
+
+
+def _choosing(recipe: Recipe, split: Split) -> Iterator[str]:
+    if split.kind == "official" or split.val > 0:
+        return
+    for name, phase in (("pretrain", recipe.pretrain), ("embed", recipe.embed), ("finetune", recipe.finetune)):
+        if phase is not None and phase.choose_by != "last":
+            yield (
+                f"`{name}.choose_by`: {phase.choose_by} needs validation images and data.split.val is 0; "
+                f"raise data.split.val or set {name}.choose_by=last"
+            )
+
+
+def _embed(embed: Embed, task: Task) -> Iterator[str]:
+    if embed.positives == "augmented":
+        if embed.choose_by in ("map_at_r", "knn_accuracy"):
+            yield (
+                f"`embed.choose_by`: {embed.choose_by} looks at labels and embed.positives=augmented uses none; "
+                "set it to loss or last"
+            )
+    else:
+        yield from _labelled_batch(embed, task)
+    if embed.loss != "triplet":
+        return
+    if embed.mining == "distance-weighted" and embed.distance == "cosine":
+        yield (
+            "`embed.mining`: distance-weighted is defined for euclidean distances of unit vectors, not for cosine; "
+            "set embed.distance=euclidean"
+        )
+    if embed.memory and embed.mining in _MINING_WITHOUT_MEMORY:
+        yield (
+            f"`embed.memory`: {embed.mining} mining stays within the batch and cannot use a memory; set "
+            "embed.memory=0, or embed.mining to random, all, easy, semihard or hard"
+        )
+
+
+def _labelled_batch(embed: Embed, task: Task) -> Iterator[str]:
+    asked, known = embed.classes_per_batch, len(task.names)
+    if asked is not None and asked > known:
+        yield (
+            f"`embed.classes_per_batch`: {asked} is more than the {known} classes of task '{task.name}' "
+            f"({', '.join(task.names)}); set it to at most {known}, or null for all"
+        )
+    elif asked == 1 and known > 1:
+        yield "`embed.classes_per_batch`: 1 gives a batch without negatives; set it to at least 2, or null for all"
+
+
+def _classes(recipe: Recipe) -> Iterator[str]:
+    """A task of one class has nothing to learn but label-free embeddings."""
+    if len(recipe.task.names) > 1:
+        return
+    only = f"task '{recipe.task.name}' has one class ({recipe.task.names[0]})"
+    for name in ("pretrain", "finetune"):
+        if getattr(recipe, name) is not None:
+            yield f"{only}, so `{name}` has nothing to tell apart; set {name}=null or give the task more classes"
+    if recipe.embed is not None and recipe.embed.positives != "augmented":
+        yield (
+            f"{only}, so `embed.positives`: {recipe.embed.positives} gives no negatives; set embed.positives=augmented "
+            "or give the task more classes"
+        )
+
+
+def _cascade(cascade: Cascade, flat: Task) -> Iterator[str]:
+    first, second = cascade.stage1, cascade.stage2
+    if len(first.names) != 2:
+        yield f"`cascade.stage1` has {len(first.names)} classes ({', '.join(first.names)}); a first stage has two"
+    out = first.names[0]
+    if out not in flat.names:
+        yield (
+            f"`cascade.stage1`: its first class '{out}' is not a class of task '{flat.name}' "
+            f"({', '.join(flat.names)}); the first stage decides that class for good"
+        )
+        return
+    rest = [name for name in flat.names if name != out]
+    if set(second.names) != set(rest):
+        yield (
+            f"`cascade.stage2` has the classes {', '.join(second.names)}; with '{out}' decided by the first stage, "
+            f"task '{flat.name}' leaves {', '.join(rest)}"
+        )
+    for place, stage in (("cascade.stage1", first), ("cascade.stage2", second)):
+        for name in stage.names:
+            if name in flat.names and set(stage.classes[name]) != set(flat.classes[name]):
+                yield (
+                    f"`{place}`: class '{name}' holds the labels {', '.join(stage.classes[name])}, and "
+                    f"{', '.join(flat.classes[name])} in task '{flat.name}'; they are the same in both"
+                )
+
+
+def _machine(recipe: Recipe) -> Iterator[str]:
+    if recipe.runtime.precision == "16-mixed" and recipe.runtime.device == "cpu":
+        yield "`runtime.precision`: 16-mixed needs a GPU and runtime.device is cpu; set it to bf16-mixed or 32-true"

@@ -1,0 +1,121 @@
+"""Read a recipe: a file or a shipped name, with overrides, every fault at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from contrastive_cxr import tasks
+from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.recipe import checks, sentences, shipped, yaml_text
+from contrastive_cxr.recipe.schema import Recipe
+
+_TASK_PLACES = (("task",), ("cascade", "stage1"), ("cascade", "stage2"))
+
+
+def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, override and check a recipe.
+
+    Parameters
+    ----------
+    reference : str | Path
+        A YAML file, or the name of a shipped recipe.
+    overrides : Sequence[str]
+        `section.key=value` each; the value is YAML, and `null` takes a section out.
+
+    Returns
+    -------
+    Recipe
+        Consistent in itself; whether the data fit it is checked by who reads them.
+
+    Raises
+    ------
+    RequestError
+        With one sentence for every fault.
+
+    Examples
+    --------
+    >>> load("phantom", ["pretrain.epochs=1"]).pretrain.epochs
+    1
+    """
+    tree = _read(_find(reference))
+    faults = [fault for text in overrides for fault in _override(tree, text)]
+    _expand_tasks(tree)
+    try:
+        # Strict JSON: a list is a tuple and text a path, but '3' is no number and true no 1.
+        recipe = Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
+    except ValidationError as error:
+        raise RequestError(*faults, *sentences.from_validation(error)) from None
+    raise_faults(faults + checks.faults(recipe))
+    return recipe
+
+
+def _find(reference: str | Path) -> Path:
+    path = Path(reference).expanduser()
+    if path.is_file():
+        return path
+    known = shipped.names()
+    if str(reference) in known:
+        return shipped.path(str(reference))
+    name = str(reference).removesuffix(".yaml")
+    raise RequestError(
+        f"recipe '{reference}' is neither a file nor a shipped recipe{nearest(name, known)}; "
+        f"shipped are {', '.join(known)}"
+    )
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        tree = yaml_text.parse(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RequestError(f"recipe {path} is not YAML: {yaml_text.explain(error)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"recipe {path} cannot be read: {error}") from None
+    if not isinstance(tree, dict):
+        raise RequestError(f"recipe {path} holds {sentences.show(tree)}, not sections; start with `task:` and `data:`")
+    return tree
+
+
+def _expand_tasks(tree: dict[str, object]) -> None:
+    """Put the shipped tasks in the place of their names; an unknown name stays, and validation finds it."""
+    for *parents, key in _TASK_PLACES:
+        section: object = tree
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        name = section.get(key) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(name, str) and name in tasks.SHIPPED:
+            section[key] = tasks.SHIPPED[name].model_dump(mode="json")
+
+
+def _override(tree: dict[str, object], text: str) -> list[str]:
+    """Set one `section.key=value` in `tree`; return the fault where that cannot be done."""
+    dotted, equals, raw = text.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        return [f"'{text}' is not an override; write section.key=value, such as pretrain.epochs=20"]
+    try:
+        value = yaml_text.parse(raw)
+    except yaml.YAMLError as error:
+        return [f"'{text}': the value is not YAML: {yaml_text.explain(error)}; put text with : # or [ in quotes"]
+    _expand_tasks(tree)  # so that task=ct and task.positive=noncovid can follow one another
+    place: object = tree
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(place, list) and key.isdecimal() and int(key) < len(place):
+            if last:
+                place[int(key)] = value
+            place = place[int(key)]
+        elif isinstance(place, dict):
+            if last:
+                place[key] = value
+            elif place.get(key) is None:
+                place[key] = {}
+            place = place[key]
+        else:
+            given = ".".join(keys[:depth])
+            return [f"'{text}': {given} is {sentences.show(place)} and has no '{key}'; set {given} itself"]
+    return []

@@ -1,0 +1,235 @@
+"""The recipe: one YAML file, one experiment; closed, typed and frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from contrastive_cxr.tasks import Task
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+# A shell leaves the ~ of data.root=~/images alone.
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+AugmentName = Literal["none", "ct", "xray", "xray-intensity", "strong"]
+AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
+
+
+class Section(BaseModel):
+    """A part of a recipe: no unknown key, no change after it is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Intensity(Section):
+    """How stored intensities become 8 bits."""
+
+    kind: Literal["dtype", "min-max", "percentile", "window"] = Field(
+        "dtype", description="the range that is mapped to 0..255: of the dtype, of the image, two percentiles, a window"
+    )
+    low: float = Field(0.5, description="lower percentile (percent) or lower end of the window (stored units)")
+    high: float = Field(99.5, description="upper percentile (percent) or upper end of the window (stored units)")
+
+
+class Split(Section):
+    """Which images train, choose and are scored."""
+
+    kind: Literal["official", "within-train", "fractions", "folds"] = Field(
+        "official",
+        description="the source's own split; val and test taken out of its train part (its other parts unused); "
+        "all rows divided by fractions; all rows in folds",
+    )
+    val: Fraction = Field(0.1, description="share of images that choose checkpoints (within-train, fractions, folds)")
+    test: Fraction = Field(0.15, description="share of images scored once (within-train, fractions)")
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds (folds)")
+    fold: Annotated[int, Field(ge=0)] = Field(0, description="the fold that is scored, from 0 (folds)")
+    seed: int = Field(0, description="seed of the division; the recipe's own seed does not move images")
+
+
+class Source(Section):
+    """Where rows come from."""
+
+    source: Literal["folders", "csv", "covid-ct", "phantom"] = Field("folders", description="layout of the data")
+    root: UserPath | None = Field(None, description="folder that holds the images")
+    csv: UserPath | None = Field(
+        None, description="table of rows (csv), relative to root: file, label, patient?, split?"
+    )
+    images: Annotated[int, Field(ge=12)] = Field(600, description="number of painted images (phantom)")
+    seed: int = Field(0, description="seed of the painting (phantom)")
+
+
+class Data(Source):
+    """The images: where they are, how they are decoded and divided."""
+
+    join: tuple[Source, ...] = Field((), description="several sources as one, instead of source and root")
+    split: Split = Field(default_factory=Split, description="which images train, choose and are scored")
+    cache_size: Annotated[int, Field(ge=16, le=4096)] = Field(256, description="side of the cached images, pixels")
+    cache_dir: UserPath | None = Field(None, description="folder of the caches; none: the user's cache folder")
+    resize: Literal["stretch", "pad", "crop"] = Field("pad", description="how a picture becomes square")
+    intensity: Intensity = Field(default_factory=Intensity, description="how intensities become 8 bits")
+    border_crop: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(0.0, description="share cut off at each side")
+    denoise: Literal["none", "median"] = Field("none", description="3x3 median filter before resizing")
+    equalise: Literal["none", "histogram", "clahe"] = Field("none", description="histogram equalisation")
+    on_bad_image: Literal["refuse", "skip"] = Field("refuse", description="what an unreadable image does")
+    workers: Annotated[int, Field(ge=0)] = Field(0, description="decoding processes; 0: one a core")
+
+
+class Model(Section):
+    """The backbone and its input."""
+
+    backbone: str = Field("densenet169", description="torchvision's name, or timm/NAME")
+    weights: str = Field("none", description="none, imagenet, or a run folder, phase folder or weights file")
+    image_size: Annotated[int, Field(ge=32, le=2048)] = Field(224, description="side of the network's input, pixels")
+    normalise: Literal["dataset", "imagenet", "half"] = Field(
+        "dataset", description="input statistics: of the training part, ImageNet's grey mean, or 0.5 and 0.5"
+    )
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="drop rate inside the backbone")
+
+
+class Optimiser(Section):
+    """The optimiser of a phase."""
+
+    name: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adamw", description="the optimiser")
+    lr: Positive = Field(1e-3, description="peak learning rate")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="momentum (sgd, rmsprop)")
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="weight decay, not on norms and biases")
+    clip_norm: Annotated[float, Field(ge=0.0)] = Field(0.0, description="largest gradient norm; 0: no clipping")
+
+
+class EmbedOptimiser(Optimiser):
+    """The optimiser of the embedding; its lower rate stays when other settings are given."""
+
+    lr: Positive = Field(3e-4, description="peak learning rate")
+
+
+class Schedule(Section):
+    """The learning rate over a phase."""
+
+    name: Literal["constant", "step", "cosine", "one-cycle"] = Field("constant", description="shape of the schedule")
+    warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="linear warm-up, epochs (not one-cycle)")
+    step_epochs: Count = Field(400, description="epochs between two drops (step)")
+    gamma: Fraction = Field(0.5, description="factor of a drop (step)")
+
+
+class Phase(Section):
+    """What every phase has."""
+
+    epochs: Count = Field(10, description="passes, or blocks of steps_per_epoch steps")
+    trainable: tuple[str, ...] | None = Field(None, description="names of the trained blocks; none: all")
+    augment: AugmentName = Field("xray", description="augmentation set of the training images")
+    optimiser: Optimiser = Field(default_factory=Optimiser, description="the optimiser")
+    schedule: Schedule = Field(default_factory=Schedule, description="the learning rate's schedule")
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="decay of the running average of weights that is validated and kept; 0: none"
+    )
+    grow_from: Annotated[int, Field(ge=32)] | None = Field(
+        None, description="input side in the first epoch, growing to model.image_size over the first two thirds, pixels"
+    )
+    validate_every: Count = Field(1, description="epochs between two validations")
+
+
+class Supervised(Phase):
+    """A phase that learns classes."""
+
+    batch_size: Count = Field(32, description="images a step, over all processes")
+    accumulate: Count = Field(1, description="steps whose gradients are added up before an update")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="mass moved to all classes")
+    class_weights: Literal["none", "balanced"] = Field("none", description="loss weights by inverse class frequency")
+    choose_by: Literal["auc", "balanced_accuracy", "accuracy", "f1", "loss", "last"] = Field(
+        "auc", description="validation metric that chooses the checkpoint"
+    )
+
+
+class Pretrain(Supervised):
+    """Phase 1: supervised fine-tuning of the backbone."""
+
+
+class Embed(Phase):
+    """Phase 2: contrastive training of the embedding."""
+
+    steps_per_epoch: Count | None = Field(None, description="steps of an epoch; none: one pass over the images")
+    positives: Literal["label", "augmented", "both"] = Field(
+        "label", description="same label; a strong augmentation of the anchor, no label used; or either"
+    )
+    classes_per_batch: Count | None = Field(None, description="P: classes in a batch (label, both); none: all")
+    images_per_class: Annotated[int, Field(ge=2)] = Field(16, description="K: images of each class (label, both)")
+    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="anchors a step (augmented)")
+    loss: Literal["triplet", "nt-xent", "supcon", "multi-similarity"] = Field("triplet", description="the loss")
+    mining: Literal["random", "all", "easy", "semihard", "hard", "batch-hard", "distance-weighted"] = Field(
+        "semihard", description="which triplets are used (triplet)"
+    )
+    distance: Literal["cosine", "euclidean"] = Field("euclidean", description="distance of unit vectors (triplet)")
+    margin: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.2, description="margin (triplet), in units of distance")
+    temperature: Positive = Field(0.1, description="temperature (nt-xent, supcon)")
+    projection: tuple[Count, ...] = Field((1024, 512, 512), description="widths of the projection's linear layers")
+    memory: Annotated[int, Field(ge=0)] = Field(0, description="embeddings of past batches also compared with; 0: none")
+    choose_by: Literal["map_at_r", "knn_accuracy", "loss", "last"] = Field(
+        "map_at_r", description="validation metric that chooses the checkpoint; with augmented: loss or last"
+    )
+    optimiser: EmbedOptimiser = Field(default_factory=EmbedOptimiser, description="the optimiser")
+
+
+class Finetune(Supervised):
+    """Phase 3: a classifier head on the embedding."""
+
+    trainable: tuple[str, ...] | None = Field(("classifier",), description="names of the trained blocks; none: all")
+    hidden: tuple[Count, ...] = Field((), description="widths of hidden layers of the head; none: one linear layer")
+    thawed_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
+    augment: AugmentName = Field("none", description="augmentation set of the training images")
+
+
+class Cascade(Section):
+    """Two binary classifiers in a row, beside the flat one."""
+
+    stage1: Task = Field(description="normal against infected; its first class is a class of the flat task")
+    stage2: Task = Field(description="the flat task's other classes, among the infected")
+
+
+class Evaluation(Section):
+    """What is scored, and how finely."""
+
+    k: tuple[Count, ...] = Field((1, 5, 10), description="neighbours in recall@k and precision@k")
+    vote: Count = Field(20, description="neighbours in the k-NN vote")
+    resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples of an interval")
+    baselines: bool = Field(True, description="score the blind baseline (32x32 thumbnail forest) beside the model")
+
+
+class Tracking(Section):
+    """Weights & Biases."""
+
+    wandb: Literal["off", "offline", "online"] = Field("offline", description="mode of Weights & Biases")
+    project: str = Field("contrastive_cxr", description="W&B project")
+    entity: str | None = Field(None, description="W&B entity; none: the account's default")
+
+
+class Runtime(Section):
+    """The machine."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Fabric's precision word")
+    channels_last: bool = Field(True, description="NHWC memory layout")
+    compile: bool = Field(False, description="torch.compile of the network")
+    encode_batch: Count = Field(64, description="images a step without gradients")
+    checkpoint_minutes: Annotated[float, Field(ge=0.0)] = Field(
+        5.0, description="minutes between checkpoints inside an epoch; 0: only at its end"
+    )
+
+
+class Recipe(Section):
+    """One experiment."""
+
+    name: str = Field("experiment", description="name of the experiment")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of weights, batches, augmentation and mining")
+    data: Data = Field(default_factory=Data, description="the images")
+    task: Task = Field(description="which labels are which class: the name of a shipped task, or name and classes")
+    model: Model = Field(default_factory=Model, description="the backbone and its input")
+    pretrain: Pretrain | None = Field(None, description="phase 1")
+    embed: Embed | None = Field(None, description="phase 2")
+    finetune: Finetune | None = Field(None, description="phase 3")
+    cascade: Cascade | None = Field(None, description="two stages beside the flat task")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="what is scored")
+    tracking: Tracking = Field(default_factory=Tracking, description="Weights & Biases")
+    runtime: Runtime = Field(default_factory=Runtime, description="the machine")

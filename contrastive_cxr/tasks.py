@@ -1,0 +1,115 @@
+"""A task: a label map over a manifest. No torch, no image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Task(BaseModel):
+    """Which values of which columns become which class.
+
+    Examples
+    --------
+    >>> task = Task(name="ct", classes={"noncovid": ["CT_NonCOVID"], "covid": ["CT_COVID"]}, positive="covid")
+    >>> task.encode("CT_COVID")
+    1
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("task", description="the task's name, in reports")
+    columns: tuple[str, ...] = Field(("label",), min_length=1, description="manifest columns, their values joined by /")
+    classes: dict[str, tuple[str, ...]] = Field(description="class name: the values that become it; '*' is any value")
+    drop: tuple[str, ...] = Field((), description="values whose rows are left out")
+    positive: str | None = Field(None, description="the positive class; none: the last")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        values = [value for group in self.classes.values() for value in group] + list(self.drop)
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if not self.classes:
+            raise ValueError("classes is empty; name at least one class and its labels")
+        empty = [name for name, group in self.classes.items() if not group]
+        if empty:
+            raise ValueError(f"classes {empty} have no label; name the labels that become them")
+        if twice:
+            raise ValueError(f"labels {twice} are mapped twice; each label belongs to one class or to drop")
+        if self.positive is not None and self.positive not in self.classes:
+            raise ValueError(f"positive '{self.positive}' is not one of the classes {list(self.classes)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes, in the order of their numbers."""
+        return tuple(self.classes)
+
+    @property
+    def positive_index(self) -> int:
+        """Number of the positive class."""
+        return len(self.classes) - 1 if self.positive is None else self.names.index(self.positive)
+
+    def value(self, row: Mapping[str, object]) -> str:
+        """The row's label as the map reads it: its columns' values joined by `/`."""
+        return "/".join(str(row[column]) for column in self.columns)
+
+    def encode(self, value: str) -> int | None:
+        """Class number of a label, -1 where its rows are left out, None where the map does not know it."""
+        if value in self.drop:
+            return -1
+        for number, values in enumerate(self.classes.values()):
+            if value in values:
+                return number
+        for number, values in enumerate(self.classes.values()):
+            if "*" in values:
+                return number
+        return None
+
+
+def unknown_labels(task: Task, values: Sequence[str]) -> list[str]:
+    """The distinct labels among `values` that `task` neither maps nor drops, sorted."""
+    return sorted({value for value in values if task.encode(value) is None})
+
+
+def _flat_and_stages() -> dict[str, Task]:
+    """The X-ray tasks; labels are class folders, read with and without the folder around them."""
+    covid, other = ("covid", "infected/covid"), ("non-covid", "infected/non-covid")
+    return {
+        "xray/three-class": Task(
+            name="xray/three-class",
+            classes={"normal": ("normal",), "covid": covid, "non-covid": other},
+            positive="covid",
+        ),
+        "xray/infected": Task(
+            name="xray/infected", classes={"normal": ("normal",), "infected": covid + other}, positive="infected"
+        ),
+        "xray/covid": Task(
+            name="xray/covid", classes={"non-covid": other, "covid": covid}, drop=("normal",), positive="covid"
+        ),
+    }
+
+
+SHIPPED: dict[str, Task] = {
+    "ct": Task(
+        name="ct",
+        classes={"noncovid": ("noncovid", "CT_NonCOVID", "NonCOVID"), "covid": ("covid", "CT_COVID", "COVID")},
+        positive="covid",
+    ),
+    **_flat_and_stages(),
+    "unlabelled": Task(name="unlabelled", classes={"image": ("*",)}),
+    "phantom": Task(
+        name="phantom",
+        classes={"normal": ("normal",), "nodule": ("nodule",), "opacity": ("opacity",)},
+        positive="opacity",
+    ),
+    "phantom/lesion": Task(
+        name="phantom/lesion", classes={"normal": ("normal",), "lesion": ("nodule", "opacity")}, positive="lesion"
+    ),
+    "phantom/opacity": Task(
+        name="phantom/opacity",
+        classes={"nodule": ("nodule",), "opacity": ("opacity",)},
+        drop=("normal",),
+        positive="opacity",
+    ),
+}

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contrastive_cxr import recipe
+from contrastive_cxr.recipe import shipped, yaml_text
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_a_dumped_recipe_reads_back_equal(name: str, tmp_path: Path) -> None:
+    loaded = recipe.load(
+        name, ["data.root=images", "pretrain.optimiser.lr=1e-5", "tracking.wandb=off", "tracking.entity='1e3'"]
+    )
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.dump(loaded))
+    assert recipe.load(path) == loaded
+
+
+def test_every_setting_is_written_out() -> None:
+    tree = yaml_text.parse(recipe.dump(recipe.load("phantom")))
+    assert isinstance(tree, dict)
+    assert set(tree) == set(recipe.Recipe.model_fields)
+    assert set(tree["embed"]) == set(recipe.schema.Embed.model_fields)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from contrastive_cxr.errors import CcxrError, RequestError, nearest, raise_faults
+
+
+def test_exit_codes_tell_a_wrong_request_from_a_failure() -> None:
+    assert (CcxrError.exit_code, RequestError.exit_code) == (1, 2)
+
+
+def test_all_faults_are_kept_and_shown() -> None:
+    with pytest.raises(RequestError) as caught:
+        raise_faults(iter(["first", "second"]))
+    assert caught.value.faults == ("first", "second")
+    assert str(caught.value).splitlines() == ["first", "second"]
+
+
+def test_no_fault_raises_nothing() -> None:
+    raise_faults([])
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("epoch", " (did you mean 'epochs'?)"), ("zebra", ""), ("EPOCHS", " (did you mean 'epochs'?)")]
+)
+def test_nearest(word: str, hint: str) -> None:
+    assert nearest(word, ["epochs", "lr"]) == hint
