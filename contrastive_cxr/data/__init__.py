@@ -1,0 +1,1 @@
+"""From files to batches: sources, manifest, split, decoded cache, statistics."""

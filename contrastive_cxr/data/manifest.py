@@ -1,0 +1,207 @@
+"""The manifest: a checked table, one row an image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.tasks import Task, unknown_labels
+
+COLUMNS = ("path", "root", "label", "patient", "split", "source")
+LISTED = 20  # faults of one kind that are printed; the rest is counted
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Rows of text.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        `path` (relative to `root`, with `/`), `root` (absolute folder), `label`, `patient` ('' unknown), `split` (''
+        not given, `train`, `val`, `test` or `unused`), `source` (name of the source), and any extra column. All values
+        are strings: a patient '007' stays '007'. The index is made 0..N-1.
+    """
+
+    rows: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        missing = [column for column in COLUMNS if column not in self.rows]
+        assert not missing, f"a manifest lacks the columns {missing}"
+        object.__setattr__(self, "rows", self.rows.astype(str).reset_index(drop=True))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> NDArray[np.object_]:
+        """One column as an array of `str`, object [N]."""
+        return np.asarray(self.rows[name], dtype=object)
+
+    def files(self) -> list[Path]:
+        """The images' places on disk."""
+        return [Path(root) / path for root, path in zip(self.rows["root"], self.rows["path"], strict=True)]
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Manifest:
+        """Some rows, by number or by mask, as a manifest of their own."""
+        return Manifest(self.rows[rows] if rows.dtype == bool else self.rows.iloc[rows])
+
+
+def write(manifest: Manifest, path: Path) -> None:
+    """Write all columns to a CSV file (UTF-8) that `read` gives back exactly."""
+    manifest.rows.to_csv(path, index=False, lineterminator="\n")
+
+
+def read(path: Path) -> Manifest:
+    """Read a manifest that `write` wrote; `RequestError` where it is another file."""
+    rows = read_table(path)
+    missing = [column for column in COLUMNS if column not in rows]
+    if missing:
+        raise RequestError(f"{path} is no manifest: it lacks the columns {missing} and has {list(rows)}")
+    return Manifest(rows)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV file as a table of `str`, nothing turned into numbers or missing values.
+
+    Raises
+    ------
+    RequestError
+        The file is missing, empty, not UTF-8 or not a table.
+    """
+    try:
+        return pd.read_csv(
+            path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig", index_col=False
+        )
+    except pd.errors.EmptyDataError:
+        raise RequestError(f"{path} is empty; its first line names the columns") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise RequestError(f"{path} cannot be read as a CSV table in UTF-8: {error}") from error
+
+
+def at_most(faults: Sequence[str], limit: int = LISTED) -> list[str]:
+    """The first `limit` faults, and one sentence that counts the others."""
+    return (
+        list(faults) if len(faults) <= limit else [*faults[:limit], f"... and {len(faults) - limit} more of the kind"]
+    )
+
+
+def encode(manifest: Manifest, task: Task, all_classes: bool = True) -> NDArray[np.int64]:
+    """Class numbers of the rows.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        N rows.
+    task : Task
+        The label map.
+    all_classes : bool
+        Refuse a class without a row (training needs each; scoring does not).
+
+    Returns
+    -------
+    int64 [N]
+        Class number in 0..C-1, or -1 where the task leaves the row out.
+
+    Raises
+    ------
+    RequestError
+        A column the manifest lacks, labels the map does not know, classes without a row, or no row left.
+    """
+    known = [column for column in manifest.rows if column != "root"]
+    raise_faults(
+        f"task.columns '{column}' is not a column of the data, which has {known}{nearest(column, known)}"
+        for column in task.columns
+        if column not in known
+    )
+    values = ["/".join(row) for row in zip(*(manifest.column(column) for column in task.columns), strict=True)]
+    counts = Counter(values)
+    raise_faults(_unknown(task, counts))
+    numbers = {value: task.encode(value) for value in counts}
+    labels = np.array([numbers[value] for value in values], dtype=np.int64)
+    empty = [name for number, name in enumerate(task.names) if not (labels == number).any()]
+    if all_classes or len(empty) == len(task.names):
+        raise_faults(
+            f"class '{name}' of task '{task.name}' has no image: it stands for the labels {list(task.classes[name])}, "
+            f"and the data has {_counted(counts)}; correct task.classes or the data"
+            for name in empty
+        )
+    return labels
+
+
+def select(manifest: Manifest, task: Task, all_classes: bool = True) -> tuple[Manifest, NDArray[np.int64]]:
+    """The rows that the task keeps and their class numbers, int64 [N]; raises as `encode` does."""
+    labels = encode(manifest, task, all_classes)
+    return manifest.take(labels >= 0), labels[labels >= 0]
+
+
+def _unknown(task: Task, counts: Counter[str]) -> list[str]:
+    mapped = [value for values in task.classes.values() for value in values] + list(task.drop)
+    return at_most(
+        [
+            f"label '{value}' ({counts[value]} images) is not in task '{task.name}', which knows {mapped}"
+            f"{nearest(value, mapped)}; map it to a class or add it to task.drop"
+            for value in unknown_labels(task, list(counts))
+        ]
+    )
+
+
+def _counted(counts: Counter[str]) -> str:
+    parts = [f"'{value}' ({number})" for value, number in counts.most_common(LISTED)]
+    return ", ".join(parts) + (f" and {len(counts) - LISTED} more labels" if len(counts) > LISTED else "")
+
+
+def check_files(manifest: Manifest) -> list[str]:
+    """Faults of files that are missing, no file, or empty, each named (at most 20, then a count)."""
+    faults = []
+    for file in manifest.files():
+        if not file.exists():
+            faults.append(f"image {file} is missing; restore it or take its row out of the data")
+        elif not file.is_file():
+            faults.append(f"image {file} is a folder; a row names an image file")
+        elif file.stat().st_size == 0:
+            faults.append(f"image {file} is empty (0 bytes); restore it or take it out of the data")
+    return at_most(faults)
+
+
+def check_leaks(
+    digests: Iterable[str], patients: Iterable[str], split: Iterable[str], paths: Iterable[str] | None = None
+) -> list[str]:
+    """Faults of images (equal content) and patients that stand in two of train, val and test.
+
+    Parameters
+    ----------
+    digests, patients, split : str [N]
+        Content digest, patient and part of each row; an empty digest or patient is unknown and matches nothing.
+    paths : str [N], optional
+        Names of the rows, for the sentence; the digests where not given.
+    """
+    table = pd.DataFrame({"image": list(digests), "patient": list(patients), "part": list(split)}, dtype=object)
+    table["name"] = table["image"] if paths is None else list(paths)
+    table = table[table["part"].isin(["train", "val", "test"])]
+    faults = []
+    for column, noun in (("image", "images (equal in content)"), ("patient", "patients")):
+        known = table[table[column] != ""]
+        parts = known.groupby(column, sort=True)["part"].agg(lambda part: ", ".join(sorted(set(part))))
+        leaks = parts[parts.str.contains(",", regex=False)]
+        if len(leaks):
+            named = [_leak(known[known[column] == key], key, column) for key in leaks.index[:3]]
+            more = f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""
+            faults.append(
+                f"{len(leaks)} {noun} are in two parts of the split, so its scores would be too good: "
+                f"{'; '.join(named)}{more}; take them out of one part, or divide anew with data.split.kind=within-train or fractions"
+            )
+    return faults
+
+
+def _leak(rows: pd.DataFrame, key: str, column: str) -> str:
+    parts = rows.drop_duplicates("part")
+    if column == "patient":
+        return f"patient '{key}' in " + " and ".join(sorted(parts["part"]))
+    return " = ".join(f"{name} in {part}" for name, part in zip(parts["name"], parts["part"], strict=True))

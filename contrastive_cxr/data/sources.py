@@ -1,0 +1,156 @@
+"""Sources become one checked manifest: a root is found (or painted), its layout read, several are joined."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from contrastive_cxr.data import layouts, phantom
+from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
+from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
+from contrastive_cxr.recipe import schema
+
+Reader = Callable[[Path], layouts.Found]
+
+
+def read_data(data: schema.Data, base: Path | None = None) -> Manifest:
+    """The manifest of a recipe's data: one source, or the joined ones.
+
+    Joined sources are named after their root folders; their patients get the name in front, so that 'p1' of two sources
+    are two people; their own splits are kept, and all rows of a source without one count as train when others have one.
+
+    Parameters
+    ----------
+    data : schema.Data
+        The recipe's section.
+    base : Path, optional
+        Folder that relative roots start from; none: the current one.
+
+    Raises
+    ------
+    RequestError
+        With every fault found in any of the sources.
+    """
+    if not data.join:
+        return read(data, base, data.cache_dir)
+    if data.root is not None:
+        raise RequestError("data.root and data.join are both given; name the root inside data.join, or leave join out")
+    manifests, faults = [], []
+    for source in data.join:
+        try:
+            manifests.append(read(source, base, data.cache_dir))
+        except RequestError as error:
+            faults += error.faults
+    raise_faults(faults)
+    return _join(manifests)
+
+
+def read(source: schema.Source, base: Path | None = None, cache_dir: Path | None = None) -> Manifest:
+    """The manifest of one source, rows sorted by path, every file checked to be there and not empty.
+
+    Raises
+    ------
+    RequestError
+        The root is missing, empty or of another layout, or rows are wrong; all faults at once.
+    """
+    root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
+    rows, faults = _reader(source)(root)
+    for column in ("patient", "split"):
+        if column not in rows:
+            rows[column] = ""
+    rows["root"], rows["source"] = str(root), root.name
+    rows = rows.sort_values("path", kind="stable")
+    manifest = Manifest(rows[[*COLUMNS, *(column for column in rows if column not in COLUMNS)]])
+    raise_faults([*faults, *_duplicates(manifest), *check_files(manifest)])
+    return manifest
+
+
+def _reader(source: schema.Source) -> Reader:
+    """The function that reads the source's layout."""
+    if source.source == "folders":
+        return layouts.folders
+    if source.source == "covid-ct":
+        return layouts.covid_ct
+    table = source.csv if source.source == "csv" and source.csv is not None else Path("labels.csv")
+    return lambda root: layouts.csv(root, root / table)
+
+
+def _root(source: schema.Source, base: Path | None) -> Path:
+    """The source's root, absolute, an existing folder that is not empty."""
+    if source.root is None:
+        raise RequestError(f"data.root is not given; source '{source.source}' needs the folder that holds its images")
+    root = ((base or Path.cwd()) / source.root.expanduser()).resolve()
+    if not root.exists():
+        raise RequestError(f"data.root {root} does not exist; give the folder that holds the images")
+    if not root.is_dir():
+        raise RequestError(f"data.root {root} is a file; give the folder that holds the images")
+    if not any(root.iterdir()):
+        raise RequestError(f"data.root {root} is empty; give the folder that holds the images")
+    return root
+
+
+def _duplicates(manifest: Manifest) -> list[str]:
+    """Faults of files that two rows name."""
+    again = manifest.rows[manifest.rows.duplicated("path", keep=False)]
+    faults = []
+    for path, rows in again.groupby("path", sort=True):
+        parts = " and ".join(f"{row.label}{' in ' + row.split if row.split else ''}" for row in rows.itertuples())
+        faults.append(f"image '{path}' has {len(rows)} rows ({parts}); each image has one row")
+    return at_most(faults)
+
+
+def _join(manifests: list[Manifest]) -> Manifest:
+    """One manifest of several; names made different, patients prefixed, missing splits filled."""
+    some_split = any((manifest.column("split") != "").any() for manifest in manifests)
+    names: list[str] = []
+    parts = []
+    for manifest in manifests:
+        rows = manifest.rows.copy()
+        name = base = rows["source"].iloc[0]
+        while name in names:
+            name = f"{base}-{sum(other.startswith(base) for other in names) + 1}"
+        names.append(name)
+        rows["source"] = name
+        rows["patient"] = [f"{name}/{patient}" if patient else "" for patient in rows["patient"]]
+        if some_split and (rows["split"] == "").all():
+            rows["split"] = "train"
+        parts.append(rows)
+    return Manifest(pd.concat(parts, ignore_index=True).fillna(""))
+
+
+def _phantom_root(source: schema.Source, cache_dir: Path | None) -> Path:
+    """The folder of painted phantoms, painted now where it is not there yet."""
+    if source.root is not None:
+        raise RequestError(
+            f"data.root is {source.root}, but phantoms are painted; read painted ones with data.source=csv"
+        )
+    parent = cache_folder(cache_dir) / "phantom"
+    folder = parent / f"{source.images}-{source.seed}-v{phantom.VERSION}"
+    if (folder / "labels.csv").is_file():
+        return folder.resolve()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".painting-", dir=parent))
+    except OSError as error:
+        raise CcxrError(f"{parent} cannot be written ({error}); set data.cache_dir to another folder") from error
+    try:
+        phantom.paint(beside, source.images, source.seed)
+        beside.rename(folder)
+    except OSError as error:
+        if not (folder / "labels.csv").is_file():  # else another process has just painted the same
+            raise CcxrError(f"phantoms cannot be painted into {folder} ({error}); set data.cache_dir") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder.resolve()
+
+
+def cache_folder(cache_dir: Path | None) -> Path:
+    """`data.cache_dir`, or the user's own cache folder."""
+    if cache_dir is not None:
+        return cache_dir.expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrastive_cxr"

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contrastive_cxr.data import manifest as m
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.tasks import Task
+
+
+def make(labels: list[str], **columns: list[str]) -> m.Manifest:
+    rows = pd.DataFrame({"path": [f"{number}.png" for number in range(len(labels))], "label": labels})
+    for name in ("root", "patient", "split", "source"):
+        rows[name] = columns.pop(name, "")
+    for name, values in columns.items():
+        rows[name] = values
+    return m.Manifest(rows)
+
+
+def test_csv_round_trip_is_exact(tmp_path: Path) -> None:
+    odd = ["007", "1e5", "NA", "", ' a, "b"', "Zürich\nline"]
+    before = make(odd, patient=odd, score=["1.50", "nan", "None", "-", "0", "True"])
+    m.write(before, tmp_path / "m.csv")
+    after = m.read(tmp_path / "m.csv")
+    assert after.rows.to_dict("list") == before.rows.to_dict("list"), "strings stay as they are"
+    assert list(after.rows.columns) == list(before.rows.columns), "columns keep their order"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [("", "empty"), ("a,b\n1,2\n", "lacks the columns"), (None, "cannot be read"), (b"\xff\xfe,", "UTF-8")],
+)
+def test_read_refuses_what_is_no_manifest(tmp_path: Path, content: str | bytes | None, word: str) -> None:
+    path = tmp_path / "m.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RequestError, match=word):
+        m.read(path)
+
+
+def test_select_maps_drops_and_keeps_order() -> None:
+    task = Task(classes={"well": ("normal",), "ill": ("covid", "other")}, drop=("lateral",))
+    chosen, labels = m.select(make(["covid", "lateral", "normal", "other"]), task)
+    assert labels.tolist() == [1, 0, 1], "class numbers in the order of the task"
+    assert labels.dtype == np.int64, "int64"
+    assert chosen.rows["path"].tolist() == ["0.png", "2.png", "3.png"], "dropped rows are gone"
+    assert m.encode(make(["covid", "lateral", "normal"]), task).tolist() == [1, -1, 0], "-1 marks the dropped"
+
+
+def test_select_joins_columns() -> None:
+    task = Task(columns=("label", "view"), classes={"a": ("x/pa",), "b": ("x/ap", "y/pa")})
+    assert m.select(make(["x", "x", "y"], view=["pa", "ap", "pa"]), task)[1].tolist() == [0, 1, 1], "values joined by /"
+
+
+def test_unknown_labels_are_all_named_with_counts_and_the_nearest() -> None:
+    task = Task(classes={"well": ("normal",), "ill": ("covid",)})
+    with pytest.raises(RequestError) as caught:
+        m.select(make(["normal", "Covid", "Covid", "tb"]), task)
+    assert len(caught.value.faults) == 2, "one sentence a label"
+    assert "'Covid' (2 images)" in caught.value.faults[0], caught.value.faults[0]
+    assert "did you mean 'covid'" in caught.value.faults[0], caught.value.faults[0]
+    assert "'tb' (1 images)" in caught.value.faults[1], caught.value.faults[1]
+
+
+def test_class_without_rows_and_column_without_data_are_refused() -> None:
+    task = Task(classes={"well": ("normal",), "ill": ("covid",)})
+    with pytest.raises(RequestError, match=r"class 'ill' .* has no image.*'normal' \(2\)"):
+        m.select(make(["normal", "normal"]), task)
+    assert m.select(make(["normal"]), task, all_classes=False)[1].tolist() == [0], "scoring may lack a class"
+    with pytest.raises(RequestError, match="did you mean 'label'"):
+        m.select(make(["normal"]), Task(columns=("labels",), classes={"a": ("normal",)}))
+
+
+def test_check_files_names_missing_empty_and_folders(tmp_path: Path) -> None:
+    rows = make(["a"] * 4, root=[str(tmp_path)] * 4)
+    (tmp_path / "0.png").write_bytes(b"x")
+    (tmp_path / "1.png").write_bytes(b"")
+    (tmp_path / "2.png").mkdir()
+    faults = m.check_files(rows)
+    assert [name in fault for name, fault in zip(("1.png", "2.png", "3.png"), faults, strict=True)] == [True] * 3, (
+        faults
+    )
+    assert ["empty" in faults[0], "folder" in faults[1], "missing" in faults[2]] == [True] * 3, faults
+    many = m.check_files(make(["a"] * 50, root=[str(tmp_path / "none")] * 50))
+    assert len(many) == 21, "20 are listed and the rest is counted"
+    assert "30 more" in many[-1], many[-1]
+
+
+def test_leaks_by_content_and_by_patient_are_found() -> None:
+    split = ["train", "train", "val", "test", "val", "unused", "train"]
+    digests = ["a", "b", "a", "c", "d", "b", ""]
+    patients = ["p", "q", "", "q", "r", "p", ""]
+    faults = m.check_leaks(digests, patients, split, [f"{n}.png" for n in range(7)])
+    assert len(faults) == 2, faults
+    assert faults[0].startswith("1 images"), faults[0]
+    assert "0.png in train = 2.png in val" in faults[0], faults[0]
+    assert "patient 'q' in test and train" in faults[1], faults[1]
+    assert m.check_leaks(digests, patients, ["train"] * 7) == [], "one part cannot leak"
