@@ -1,0 +1,124 @@
+"""What happens to each image: numbers drawn on the CPU for the whole batch, whichever process uses them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from contrastive_cxr.augment.sets import AugmentSet
+
+# One uniform number an image for each purpose, so that a range of a set never moves the draw of another.
+PURPOSES = (
+    "area", "ratio", "across", "down", "zoom", "right", "below", "turn", "flip_horizontal", "flip_vertical",
+    "brightness", "contrast", "blur", "sigma", "erase", "erase_area", "erase_ratio", "erase_across", "erase_down",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The parameters of B images; every field is a float32 CPU tensor [B].
+
+    The window is the part of the image that fills the output. `width` and `height` are shares of the image's sides
+    (above 1: black comes in), `x` and `y` its centre, the image spanning -1..1. It is turned by `angle` degrees: the
+    content appears turned counter-clockwise, and mirrored where `mirror_x` or `mirror_y` is -1. `brightness` is
+    added, `contrast` multiplies the difference from the mean, `sigma` is a share of the output side (0: no blur); the
+    erased box is in shares of the output side (width 0: none).
+    """
+
+    width: Tensor
+    height: Tensor
+    x: Tensor
+    y: Tensor
+    angle: Tensor
+    mirror_x: Tensor
+    mirror_y: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    sigma: Tensor
+    erase_left: Tensor
+    erase_top: Tensor
+    erase_width: Tensor
+    erase_height: Tensor
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+    def __getitem__(self, rows: slice | Tensor) -> Draw:
+        """The draw of some of the images."""
+        return Draw(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+    def moves(self) -> Tensor:
+        """Which images change their geometry: bool [B]."""
+        whole = (self.width == 1) & (self.height == 1) & (self.x == 0) & (self.y == 0)
+        return ~(whole & (self.angle == 0) & (self.mirror_x == 1) & (self.mirror_y == 1))
+
+
+def draw(set: AugmentSet, total: int, seed: int) -> Draw:
+    """Draw the parameters of a global batch.
+
+    Parameters
+    ----------
+    set : AugmentSet
+        The ranges.
+    total : int
+        Images of the global batch, over all processes.
+    seed : int
+        Seed of the draw; the global generators are neither read nor moved.
+
+    Returns
+    -------
+    Draw
+        Of `total` images.
+    """
+    uniform = torch.rand(total, len(PURPOSES), generator=torch.Generator().manual_seed(seed))
+    dice = dict(zip(PURPOSES, uniform.unbind(dim=1), strict=True))
+    return Draw(
+        **_window(set, dice),
+        **_erased(set, dice),
+        angle=_symmetric(dice["turn"], set.rotate),
+        mirror_x=1.0 - 2.0 * (dice["flip_horizontal"] < set.flip_horizontal),
+        mirror_y=1.0 - 2.0 * (dice["flip_vertical"] < set.flip_vertical),
+        brightness=_symmetric(dice["brightness"], set.brightness),
+        contrast=1.0 + _symmetric(dice["contrast"], set.contrast),
+        sigma=_between(dice["sigma"], *set.sigma) * (dice["blur"] < set.blur),
+    )
+
+
+def _window(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Size and centre of the window: the random resized crop, then zoom and shift."""
+    area = _between(dice["area"], *set.crop)
+    # Only ratios at which a window of this area fits into the image, so that the area is met exactly.
+    low, high = area.clamp(min=set.ratio[0]), (1 / area).clamp(max=set.ratio[1])
+    ratio = low * (high / low) ** dice["ratio"]
+    width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
+    zoom = _between(dice["zoom"], *set.zoom)
+    return {
+        "width": width / zoom,
+        "height": height / zoom,
+        "x": _symmetric(dice["across"], 1.0) * (1 - width) + 2 * _symmetric(dice["right"], set.shift),
+        "y": _symmetric(dice["down"], 1.0) * (1 - height) + 2 * _symmetric(dice["below"], set.shift),
+    }
+
+
+def _erased(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The erased box, wholly inside the picture; width 0 where nothing is erased."""
+    area = _between(dice["erase_area"], *set.erase_area)
+    ratio = 2.0 ** _symmetric(dice["erase_ratio"], 1.0)
+    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
+    return {
+        "erase_left": dice["erase_across"] * (1 - width),
+        "erase_top": dice["erase_down"] * (1 - height),
+        "erase_width": width * (dice["erase"] < set.erase),
+        "erase_height": height,
+    }
+
+
+def _between(uniform: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * uniform
+
+
+def _symmetric(uniform: Tensor, limit: float) -> Tensor:
+    return limit * (2 * uniform - 1)

@@ -1,0 +1,169 @@
+"""A draw applied to images on their device; everything geometric in one warp."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from kornia.enhance import adjust_brightness, adjust_contrast_with_mean_subtraction
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+from torch.nn import functional
+
+from contrastive_cxr.augment.draws import Draw, draw
+from contrastive_cxr.augment.sets import LARGEST_SIGMA, AugmentSet, check_set
+
+# Bilinear sampling starts to alias where it shrinks by more than this.
+LARGEST_SHRINK = 1.5
+
+
+def augment(
+    images: Tensor,
+    size: int,
+    set: AugmentSet | str,
+    seed: int,
+    rows: slice | Tensor | None = None,
+    total: int | None = None,
+) -> Tensor:
+    """Augment images of one process with its part of the global draw.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [B, 1, H, W] on any device.
+    size : int
+        Side S of the output, pixels.
+    set : AugmentSet or str
+        The ranges, or the name of a shipped set.
+    seed : int
+        Seed of the draw.
+    rows : slice or Tensor, optional
+        Which images of the global batch these are; default: all.
+    total : int, optional
+        Images of the global batch; default: B.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, 1, S, S] in 0..1 on the device of `images`.
+    """
+    ranges = check_set(set) if isinstance(set, str) else set
+    whole = draw(ranges, len(images) if total is None else total, seed)
+    return apply(images, size, whole if rows is None else whole[rows])
+
+
+@torch.no_grad()
+def plain(images: Tensor, size: int) -> Tensor:
+    """Resize with antialiasing, and nothing else.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [B, 1, H, W].
+    size : int
+        Side S of the output, pixels.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, 1, S, S] in 0..1.
+    """
+    return _resize(_unit(images), (size, size))
+
+
+@torch.no_grad()
+def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
+    """Apply a draw: warp, blur, contrast, brightness, erase.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [B, 1, H, W].
+    size : int
+        Side S of the output, pixels.
+    draw : Draw
+        Parameters of the B images.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, 1, S, S] in 0..1; black where the image does not reach. A draw that changes nothing gives `plain`.
+    """
+    assert len(draw) == len(images), f"{len(draw)} draws for {len(images)} images; take the rows of this process"
+    # Which steps are needed is read from the draw on the CPU, so a GPU is never waited for.
+    with torch.autocast(images.device.type, enabled=False):
+        picture = _geometry(images, size, draw)
+        blurred = draw.sigma.nonzero().flatten()
+        if len(blurred):
+            there = blurred.to(images.device)
+            picture[there] = _blur(picture[there], draw.sigma[blurred])
+        if bool((draw.contrast != 1).any()):
+            picture = adjust_contrast_with_mean_subtraction(picture, draw.contrast)
+        if bool((draw.brightness != 0).any()):
+            picture = adjust_brightness(picture, draw.brightness)
+        if bool((draw.erase_width > 0).any()):
+            picture = picture.masked_fill(_erased_pixels(draw, size).to(images.device), 0.0)
+        return picture.clamp(0.0, 1.0)
+
+
+def _geometry(images: Tensor, size: int, draw: Draw) -> Tensor:
+    moved = draw.moves()
+    if bool(moved.all()):
+        return _warp(images, size, draw)
+    picture = plain(images, size)
+    if bool(moved.any()):
+        there = moved.nonzero().flatten()
+        picture[there.to(images.device)] = _warp(images[there.to(images.device)], size, draw[there])
+    return picture
+
+
+def _warp(images: Tensor, size: int, draw: Draw) -> Tensor:
+    """Crop, zoom, shift, rotation and mirror in one sampling of the image."""
+    height, width = images.shape[-2:]
+    limit = round(LARGEST_SHRINK * size)
+    source = _unit(images)
+    if max(height, width) > limit:
+        source = _resize(source, (min(height, limit), min(width, limit)))
+    matrix = _matrix(draw, aspect=height / width).to(images.device)
+    grid = functional.affine_grid(matrix, [len(images), 1, size, size], align_corners=False)
+    warped = functional.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # Zero padding proper would darken the outermost half pixel of an image that fills its window.
+    inside = (grid.abs() <= 1.0).all(dim=-1)
+    return warped * inside.unsqueeze(1)
+
+
+def _matrix(draw: Draw, aspect: float) -> Tensor:
+    """From output to image coordinates, both -1..1: float32 [B, 2, 3]; `aspect` is the image's height over width."""
+    angle = torch.deg2rad(draw.angle.double())
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    across, down = draw.width * draw.mirror_x, draw.height * draw.mirror_y
+    first = torch.stack([cos * across, -sin * aspect * down, draw.x.double()], dim=1)
+    second = torch.stack([sin / aspect * across, cos * down, draw.y.double()], dim=1)
+    return torch.stack([first, second], dim=1).float()
+
+
+def _blur(pictures: Tensor, sigma: Tensor) -> Tensor:
+    size = pictures.shape[-1]
+    radius = max(1, math.ceil(3 * LARGEST_SIGMA * size))
+    pixels = (sigma * size).unsqueeze(1).expand(-1, 2).to(pictures.device)
+    return gaussian_blur2d(pictures, 2 * radius + 1, pixels)
+
+
+def _erased_pixels(draw: Draw, size: int) -> Tensor:
+    """Pixels whose centre lies in the erased box: bool [B, 1, S, S]."""
+    centre = (torch.arange(size) + 0.5) / size
+    left, top = draw.erase_left.unsqueeze(1), draw.erase_top.unsqueeze(1)
+    columns = (centre >= left) & (centre < left + draw.erase_width.unsqueeze(1))
+    lines = (centre >= top) & (centre < top + draw.erase_height.unsqueeze(1))
+    return (lines.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+
+
+def _unit(images: Tensor) -> Tensor:
+    return images.to(torch.float32) / 255.0
+
+
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(images.shape[-2:]) == size:
+        return images
+    resized = functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+    return resized.clamp(0.0, 1.0)

@@ -1,0 +1,26 @@
+"""The loop, without any science: devices, precision, schedule, checkpoints, resume; and encoding."""
+
+from lightning_fabric import Fabric
+
+from contrastive_cxr.engine.encode import encode
+from contrastive_cxr.engine.fabric import gather, launch
+from contrastive_cxr.engine.fit import fit, is_done, mark_done
+from contrastive_cxr.engine.optim import make_optimiser, parameter_groups
+from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, StepOutput
+
+__all__ = [
+    "Batch",
+    "Fabric",
+    "FitResult",
+    "FitSpec",
+    "Interrupted",
+    "StepOutput",
+    "encode",
+    "fit",
+    "gather",
+    "is_done",
+    "launch",
+    "make_optimiser",
+    "mark_done",
+    "parameter_groups",
+]

@@ -1,0 +1,122 @@
+"""The optimiser, its schedule, and the running average of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.recipe import schema
+
+
+def parameter_groups(
+    modules: Iterable[nn.Module], optimiser: schema.Optimiser, lr: float | None = None
+) -> list[dict[str, Any]]:
+    """Divide the trainable parameters of `modules` into those that decay and those that do not (norms and biases).
+
+    Parameters
+    ----------
+    modules : iterable of nn.Module
+        Such as `[network]`, or the modules of some of its blocks.
+    optimiser : schema.Optimiser
+        Its `weight_decay` and `lr`.
+    lr : float, optional
+        The peak rate of these modules, where it is not the optimiser's.
+
+    Returns
+    -------
+    list of dict
+        One or two groups (empty ones left out): `params`, `lr`, `weight_decay`.
+    """
+    # a dict keeps the order and takes a shared parameter once
+    parameters = dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad)
+    rate = optimiser.lr if lr is None else lr
+    decayed = {"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": optimiser.weight_decay}
+    free = {"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0}
+    return [group for group in (decayed, free) if group["params"]]
+
+
+def make_optimiser(groups: Sequence[dict[str, Any]], optimiser: schema.Optimiser) -> torch.optim.Optimizer:
+    """Make the optimiser of a phase; each group keeps its peak rate as `initial_lr`.
+
+    Raises
+    ------
+    RequestError
+        Nothing is trainable.
+    """
+    if not any(len(group["params"]) for group in groups):
+        raise RequestError("no parameter is trainable; name at least one block in trainable, or leave it out for all")
+    groups = [{"lr": optimiser.lr, **group} for group in groups]
+    groups = [{**group, "initial_lr": group["lr"]} for group in groups]
+    if optimiser.name == "sgd":
+        return torch.optim.SGD(groups, momentum=optimiser.momentum)
+    if optimiser.name == "rmsprop":
+        return torch.optim.RMSprop(groups, momentum=optimiser.momentum)
+    return torch.optim.Adam(groups) if optimiser.name == "adam" else torch.optim.AdamW(groups)
+
+
+def factor(schedule: schema.Schedule, update: int, updates_per_epoch: int, epochs: int) -> float:
+    """The learning rate of an update, as a share of its peak.
+
+    Parameters
+    ----------
+    schedule : schema.Schedule
+        Shape and warm-up.
+    update : int
+        Update over the whole phase, from 0.
+    updates_per_epoch, epochs : int
+        The phase's length.
+
+    Returns
+    -------
+    float
+        In 0..1.
+    """
+    total = updates_per_epoch * epochs
+    if schedule.name == "one-cycle":
+        return _one_cycle(update, total)
+    warm = schedule.warmup_epochs * updates_per_epoch
+    if update < warm:
+        return (update + 1) / (math.floor(warm) + 1)
+    if schedule.name == "step":
+        return float(schedule.gamma ** (update // updates_per_epoch // schedule.step_epochs))
+    if schedule.name == "cosine":
+        return _between(1.0, 0.0, (update - warm) / max(total - warm, 1.0))
+    return 1.0
+
+
+def _one_cycle(update: int, total: int) -> float:
+    """Up from 1/25 over the first quarter, then down to 1/10000, both along a cosine (Smith and Topin, 2018)."""
+    peak = max(0.25 * total - 1, 0.0)
+    if update < peak:
+        return _between(1 / 25, 1.0, update / peak)
+    return _between(1.0, 1e-4, (update - peak) / max(total - 1 - peak, 1.0))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """From `start` at share 0 to `end` at share 1, along a cosine."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+class Average(AveragedModel):
+    """Running average of parameters and buffers: update t keeps min(decay, (1 + t) / (10 + t)) of the old average.
+
+    The ramp lets the average forget the first weights in a short training. Integer buffers are copied.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        super().__init__(network, multi_avg_fn=self._blend, use_buffers=True)
+
+    def _blend(self, averages: Any, current: Any, updates: Tensor | int) -> None:
+        if not averages[0].is_floating_point():
+            torch._foreach_copy_(averages, current)
+            return
+        # n_averaged lives on the CPU: reading it waits for no device
+        count = int(self.n_averaged)
+        torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + count) / (10 + count)))

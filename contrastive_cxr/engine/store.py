@@ -1,0 +1,114 @@
+"""What a phase's folder keeps of its training: logs and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from contrastive_cxr.engine.spec import FitSpec
+from contrastive_cxr.engine.state import Parts, Progress, Tally
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.run import checkpoint
+from contrastive_cxr.run.log import MetricsLog
+
+
+class Store:
+    """`metrics.jsonl`, `timing.jsonl`, `checkpoints/last.ckpt` and `checkpoints/best-EPOCH.ckpt` of a phase.
+
+    Only the first process writes; all of them read, so several machines need a shared folder.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of an epoch: a checkpoint with another number is not gone on from.
+    """
+
+    def __init__(self, fabric: Fabric, spec: FitSpec, steps: int) -> None:
+        self._fabric, self._spec, self._steps = fabric, spec, steps
+        self.metrics = MetricsLog(spec.folder / "metrics.jsonl")
+        self.timing = MetricsLog(spec.folder / "timing.jsonl")
+        self._checkpoints = spec.folder / "checkpoints"
+        self._last = self._checkpoints / "last.ckpt"
+
+    def log(self, split: str, epoch: int, step: int, values: Mapping[str, Any]) -> None:
+        """A row for `metrics.jsonl` and the tracker; `epoch` from 0, there from 1; `step`: how many were done."""
+        if not self._fabric.is_global_zero:
+            return
+        row = {"epoch": epoch + 1, "step": step, "split": split, **values}
+        self.metrics.append(row)
+        if self._spec.tracker is not None:
+            self._spec.tracker.replay(self._spec.name, [row])
+
+    def clear(self) -> tuple[Progress, Tally]:
+        """Forget an earlier training in this folder; returns the beginning."""
+        if self._fabric.is_global_zero:
+            self._checkpoints.mkdir(parents=True, exist_ok=True)
+            for path in (self.metrics.path, self.timing.path, self._spec.folder / "done.json"):
+                path.unlink(missing_ok=True)
+            for path in self._checkpoints.glob("*.ckpt"):
+                path.unlink()
+        self._fabric.barrier()
+        return Progress(), Tally()
+
+    def save(self, parts: Parts, progress: Progress, tally: Tally) -> None:
+        """Write `last.ckpt`, then remove what it has outdated. All processes have the same state."""
+        if not self._fabric.is_global_zero:
+            return
+        state = {
+            "phase": self._spec.name,
+            "steps": self._steps,
+            "parts": parts.state_dict(),
+            "progress": asdict(progress),
+            "tally": tally.state_dict(),
+            "metrics": self.metrics.sync(),
+            "timing": self.timing.sync(),
+        }
+        checkpoint.save(self._last, state)
+        self._keep_best(progress.best_epoch)
+
+    def restore(self, parts: Parts) -> tuple[Progress, Tally]:
+        """Go back to `last.ckpt`, or to the beginning where there is none.
+
+        Raises
+        ------
+        RequestError
+            The checkpoint is broken or of another recipe, or the logs were changed since.
+        """
+        if not self._last.exists():
+            return self.clear()
+        state = checkpoint.load(self._last)
+        if (state.get("phase"), state.get("steps")) != (self._spec.name, self._steps):
+            raise RequestError(
+                f"'{self._last}' is of phase '{state.get('phase')}' with {state.get('steps')} steps an epoch, "
+                f"this one is '{self._spec.name}' with {self._steps}; "
+                "resume with the recipe and data it was written with"
+            )
+        parts.load_state_dict(state["parts"])
+        progress = Progress(**state["progress"])
+        # nobody changes the folder before everyone has read it
+        self._fabric.barrier()
+        if self._fabric.is_global_zero:
+            self._keep_best(progress.best_epoch)
+            self.metrics.truncate_to(state["metrics"])
+            self.timing.truncate_to(state["timing"])
+            if self._spec.tracker is not None:
+                self._spec.tracker.replay(self._spec.name, self.metrics.rows())
+        return progress, Tally.from_state(state["tally"], self._fabric.device)
+
+    def save_best(self, epoch: int, parts: Parts) -> None:
+        """Keep the weights of an epoch (from 1); the former best stays until `last.ckpt` names this one."""
+        if self._fabric.is_global_zero:
+            checkpoint.save(self._checkpoints / f"best-{epoch}.ckpt", {"network": parts.chosen.state_dict()})
+
+    def load_best(self, epoch: int) -> dict[str, Any]:
+        """The weights of the chosen epoch."""
+        weights: dict[str, Any] = checkpoint.load(self._checkpoints / f"best-{epoch}.ckpt")["network"]
+        return weights
+
+    def _keep_best(self, epoch: int) -> None:
+        for path in self._checkpoints.glob("best-*.ckpt"):
+            if path.name != f"best-{epoch}.ckpt":
+                path.unlink()

@@ -1,0 +1,243 @@
+"""The network: normalisation, backbone, projection to the embedding, classifier head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.models import backbones
+from contrastive_cxr.models.blocks import divide
+from contrastive_cxr.recipe import schema
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that fixes a network's shape.
+
+    Parameters
+    ----------
+    backbone : str
+        torchvision's name, or `timm/NAME`.
+    image_size : int
+        Side of the input, pixels.
+    dropout : float
+        Drop rate inside the backbone, in [0, 1).
+    projection : tuple of int
+        Widths of the projection's linear layers; empty: no projection.
+    classes : int
+        Outputs of the classifier; 0: no classifier.
+    hidden : tuple of int
+        Widths of the classifier's hidden layers.
+    mean, std : float
+        Input statistics, in 0..1; std above 0.
+    """
+
+    backbone: str
+    image_size: int
+    dropout: float
+    projection: tuple[int, ...]
+    classes: int
+    hidden: tuple[int, ...]
+    mean: float
+    std: float
+
+
+class Network(nn.Module):
+    """Maps grey images to features, to a unit-length embedding and to class logits.
+
+    Images are float32 [B, 1, S, S] in 0..1 everywhere; they are normalised inside, by the stored `mean` and `std`.
+
+    Parameters
+    ----------
+    spec : Spec
+        The shape. Weights are drawn from torch's global generator; `build` seeds it.
+    backbone : nn.Module, optional
+        The backbone, where it is made already; otherwise a new one.
+
+    Raises
+    ------
+    RequestError
+        Where the backbone is not known or has no drop rate and one is asked for.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: Spec, backbone: nn.Module | None = None) -> None:
+        super().__init__()
+        assert spec.std > 0, f"std={spec.std}; a deviation above 0 is needed"
+        assert spec.classes != 1, "classes=1; a classifier needs at least two"
+        self.spec = spec
+        self.backbone = backbones.create(spec.backbone, spec.dropout) if backbone is None else backbone
+        self.width = backbones.width(spec.backbone)
+        self.embedding_size = spec.projection[-1] if spec.projection else self.width
+        self.projection = _perceptron(self.width, spec.projection) if spec.projection else None
+        outputs = (*spec.hidden, spec.classes)
+        self.classifier = _perceptron(self.embedding_size, outputs) if spec.classes else None
+        self.register_buffer("mean", torch.tensor([spec.mean], dtype=torch.float32))
+        self.register_buffer("std", torch.tensor([spec.std], dtype=torch.float32))
+        self._paths = divide(self.backbone)
+        self._held: frozenset[str] = frozenset()
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features [B, C] of images float32 [B, 1, S, S] in 0..1."""
+        features: Tensor = self.backbone((images - self.mean) / self.std)
+        return features
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embedding float32 [B, D] of unit length; without a projection the features, scaled to unit length."""
+        return self.project(self.features(images))
+
+    def project(self, features: Tensor) -> Tensor:
+        """Embedding float32 [B, D] of unit length, from features [B, C]."""
+        projected = features if self.projection is None else self.projection(features)
+        # in float32 whatever the precision: at bfloat16 a length is off by up to 0.4 %
+        return functional.normalize(projected.float(), dim=1)
+
+    def head(self, embedding: Tensor) -> Tensor:
+        """Logits [B, classes] from the embedding, or from the features where there is no projection."""
+        assert self.classifier is not None, "this network has no classifier; build it with classes > 1"
+        logits: Tensor = self.classifier(embedding)
+        return logits
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits [B, classes] of images float32 [B, 1, S, S] in 0..1."""
+        features = self.features(images)
+        return self.head(features if self.projection is None else self.project(features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits where there is a classifier, else the embedding."""
+        return self.embed(images) if self.classifier is None else self.logits(images)
+
+    def blocks(self) -> dict[str, list[nn.Module]]:
+        """The named blocks in forward order: the backbone's, `projection`, `classifier`."""
+        blocks = {name: [self.backbone.get_submodule(path) for path in paths] for name, paths in self._paths.items()}
+        for name, part in (("projection", self.projection), ("classifier", self.classifier)):
+            if part is not None:
+                blocks[name] = [part]
+        return blocks
+
+    def train_only(self, names: Sequence[str] | None) -> None:
+        """Train the named blocks alone (None: all).
+
+        The others get no gradient, and their batch-norm statistics and dropout are held, also after `.train()`.
+
+        Raises
+        ------
+        RequestError
+            Where a name is no block of this network.
+        """
+        known = self.blocks()
+        chosen = list(known) if names is None else list(names)
+        raise_faults(block_faults(chosen, self.spec.backbone, self.projection is not None, self.classifier is not None))
+        for name in known:
+            for parameter in self._parameters_of(name):
+                parameter.requires_grad_(name in chosen)
+        self._held = frozenset(known) - frozenset(chosen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Network:
+        """Switch to training mode, the frozen blocks excepted."""
+        super().train(mode)
+        blocks = self.blocks()
+        for name in self._held:
+            for module in blocks[name]:
+                module.eval()
+        return self
+
+    def trainable_counts(self) -> dict[str, tuple[int, int]]:
+        """Block name: (trainable parameters, all parameters), in forward order."""
+        counts = {}
+        for name in self.blocks():
+            parameters = list(self._parameters_of(name))
+            counts[name] = (sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters))
+        return counts
+
+    def describe(self) -> list[tuple[str, int, int]]:
+        """(block, trainable parameters, all parameters), in forward order."""
+        return [(name, *counts) for name, counts in self.trainable_counts().items()]
+
+    def _parameters_of(self, block: str) -> Iterator[nn.Parameter]:
+        """The block's parameters; loose ones of the backbone (a transformer's tokens) belong to its first block."""
+        blocks = self.blocks()
+        for module in blocks[block]:
+            yield from module.parameters()
+        if block == next(iter(blocks)):
+            yield from self.backbone.parameters(recurse=False)
+
+
+def build(
+    model: schema.Model,
+    *,
+    projection: Sequence[int] = (),
+    classes: int = 0,
+    hidden: Sequence[int] = (),
+    mean: float,
+    std: float,
+    seed: int,
+) -> Network:
+    """Build a network with weights drawn from `seed`; the global generator is left as it was.
+
+    Parameters
+    ----------
+    model : schema.Model
+        Backbone, image size and drop rate; its `weights` are for `weights.start`.
+    projection, classes, hidden
+        See `Spec`.
+    mean, std : float
+        Input statistics, in 0..1; std above 0.
+    seed : int
+        In 0..2**63-1; the same seed gives the same weights.
+
+    Raises
+    ------
+    RequestError
+        Where the backbone is not known, has no drop rate and one is asked for, or does not take the image size.
+    """
+    raise_faults(backbones.size_faults(model.backbone, model.image_size))
+    size, rate = model.image_size, model.dropout
+    spec = Spec(model.backbone, size, rate, tuple(projection), classes, tuple(hidden), mean, std)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(spec)
+
+
+def block_faults(names: Sequence[str], backbone: str, projection: bool, classifier: bool) -> list[str]:
+    """List what is wrong with a choice of trainable blocks; on the meta device, nothing is allocated.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the blocks to train.
+    backbone : str
+        The backbone's name; where it is not known that is the one fault returned.
+    projection, classifier : bool
+        Whether the phase's network has these.
+    """
+    try:
+        known = backbones.block_names(backbone)
+    except RequestError as error:
+        return list(error.faults)
+    known += ["projection"] * projection + ["classifier"] * classifier
+    if not names:
+        return [f"trainable is empty, so nothing would be trained; name some of {', '.join(known)}, or leave it out"]
+    return [
+        f"trainable names '{name}', which is no block of this phase's {backbone}{nearest(name, known)}; "
+        f"its blocks are {', '.join(known)}"
+        for name in names
+        if name not in known
+    ]
+
+
+def _perceptron(inputs: int, widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given widths, ReLU between."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,234 @@
+"""Weights on disk: a phase's `model.safetensors` + `model.json`, and where a first phase starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.models import backbones, foreign
+from contrastive_cxr.models.card import Card
+from contrastive_cxr.models.network import Network
+
+# The embedding is what a later run usually builds on; finetune's backbone is embed's, or thawed for one task.
+_PHASES = ("embed", "pretrain", "finetune")
+
+
+def save(network: Network, folder: str | Path, card: Mapping[str, Any]) -> None:
+    """Write `model.safetensors` and `model.json` into `folder`, each beside its place and renamed.
+
+    Parameters
+    ----------
+    network : Network
+        Its weights and its shape are written.
+    folder : path
+        Made where it is missing.
+    card : mapping
+        What the network does not know: `classes` (names, as many as logits), `decode` (the fields of `schema.Data` that
+        decode a file), `channels_last`, `phase`, `task`; further keys are kept.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    data = safetensors.torch.save(state)
+    facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), "version": _version()}
+    text = Card.of(network, facts).model_dump_json(indent=2) + "\n"
+    _replace(folder / "model.safetensors", data)
+    _replace(folder / "model.json", text.encode())
+
+
+def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
+    """Read a phase folder back; no pickle is opened.
+
+    Returns
+    -------
+    network : Network
+        On the CPU, in evaluation mode, in the memory layout it was trained in.
+    card : dict
+        The record `model.json`.
+
+    Raises
+    ------
+    RequestError
+        Where a file is missing, cut short, altered, or its record does not describe it.
+    """
+    folder = Path(folder)
+    card, state = _read(folder)
+    with torch.device("meta"):
+        shape = Network(card.spec(), backbones.on_meta(card.backbone))
+    for word in ("width", "embedding_size"):
+        recorded, built = getattr(card, word), getattr(shape, word)
+        if recorded != built:
+            raise RequestError(f"{folder / 'model.json'} says {word} {recorded}, but its network has {built}")
+    difference = foreign.difference(state, shape.state_dict())
+    if difference:
+        raise RequestError(f"{folder / 'model.safetensors'} does not fit its model.json: {difference}")
+    with torch.random.fork_rng(devices=[]):
+        network = Network(card.spec())
+    statistics = torch.cat([network.mean, network.std])
+    network.load_state_dict(state)
+    if not torch.equal(statistics, torch.cat([network.mean, network.std])):
+        raise RequestError(f"{folder}: mean and std of model.json are not those of model.safetensors")
+    if card.channels_last:
+        network.to(memory_format=torch.channels_last)
+    return network.eval(), card.model_dump(mode="json")
+
+
+def start(network: Network, word: str) -> None:
+    """Load the weights that a first phase starts from into the backbone, in place.
+
+    Parameters
+    ----------
+    network : Network
+        Only its backbone changes; it keeps its own input statistics.
+    word : str
+        `none`; `imagenet` (downloaded by torchvision or timm, or taken from their cache); or a path: a run folder (its
+        embed, else pretrain, else finetune), a phase folder, a `.safetensors` file, or a `.pth`/`.pt` file of
+        torchvision's or timm's names. A colour stem is folded to grey; a classifier in a file is left out.
+
+    Raises
+    ------
+    RequestError
+        Where the download fails, the path does not exist, is broken, or is of another backbone.
+    """
+    if word == "none":
+        return
+    if word == "imagenet":
+        state = foreign.published(network.spec.backbone)
+    else:
+        path = Path(word)
+        if not path.exists():
+            raise RequestError(f"model.weights '{word}' does not exist; give none, imagenet, a run folder or a file")
+        state = (
+            _folder_backbone(network, path) if path.is_dir() else foreign.backbone_state(path, network.spec.backbone)
+        )
+    network.backbone.load_state_dict(state)
+
+
+def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: bool = False) -> list[str]:
+    """Load the parts of an earlier phase's network that fit, in place.
+
+    Parameters
+    ----------
+    network : Network
+        Keeps its own input statistics.
+    state : mapping
+        `state_dict` of the earlier network; its backbone must fit.
+    same_classes : bool
+        Whether the earlier classifier is of the same classes, in the same order; only then is it carried over.
+
+    Returns
+    -------
+    list of str
+        The parts carried over: `backbone`, and `projection`, `classifier` where they fit whole.
+
+    Raises
+    ------
+    RequestError
+        Where the backbones differ.
+    """
+    carried = []
+    for part in ("backbone", "projection", "classifier"):
+        module = getattr(network, part)
+        given = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
+        if module is None or (part == "classifier" and not same_classes):
+            continue
+        difference = foreign.difference(given, module.state_dict())
+        if part == "backbone" and difference:
+            raise RequestError(f"the earlier network does not fit {network.spec.backbone}: {difference}")
+        if not difference:
+            module.load_state_dict(given)
+            carried.append(part)
+    return carried
+
+
+def find(path: str | Path, phases: tuple[str, ...] = _PHASES) -> Path:
+    """The folder with a `model.json`: `path` itself, or the first of its `phases` that has one.
+
+    Raises
+    ------
+    RequestError
+        Where there is none.
+    """
+    path = Path(path)
+    for folder in (path, *(path / phase for phase in phases)):
+        if (folder / "model.json").is_file():
+            return folder
+    state = "holds no finished model" if path.is_dir() else "is not a folder"
+    raise RequestError(f"{path} {state}; give a run folder, or a phase folder with model.json and model.safetensors")
+
+
+def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
+    folder = find(path)
+    card, state = _read(folder)
+    if card.backbone != network.spec.backbone:
+        raise RequestError(
+            f"model.weights {folder} is a {card.backbone}, model.backbone is {network.spec.backbone}; "
+            f"set model.backbone={card.backbone} or give other weights"
+        )
+    given = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    difference = foreign.difference(given, network.backbone.state_dict())
+    if difference:
+        raise RequestError(f"{folder / 'model.safetensors'} does not fit {card.backbone}: {difference}")
+    return given
+
+
+def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
+    """The record and the tensors of a phase folder, the digest checked."""
+    record, file = folder / "model.json", folder / "model.safetensors"
+    for path in (record, file):
+        if not path.is_file():
+            raise RequestError(f"{path} is missing; give a run folder or one of its finished phase folders")
+    try:
+        card = Card.model_validate(json.loads(record.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the record"
+        raise RequestError(
+            f"{record} is no record of a model: {where}: {first['msg']}; copy it from the run again"
+        ) from error
+    except ValueError as error:
+        raise RequestError(f"{record} is not JSON ({error}); copy it from the run again") from error
+    data = file.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.sha256:
+        raise RequestError(
+            f"{file} is not the file that model.json describes (digest {digest[:12]}, recorded {card.sha256[:12]}): "
+            "it was cut short or altered; copy both from the run again"
+        )
+    try:
+        return card, safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise RequestError(f"{file} is not a safetensors file ({error})") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write beside `path`, flush to the disk, rename; a reader sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CcxrError(f"cannot write {path}: {error.strerror}; nothing was changed there") from error
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("contrastive_cxr")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

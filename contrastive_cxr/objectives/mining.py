@@ -1,0 +1,105 @@
+"""Which triplets are used, chosen from the matrix of distances and the mask of allowed pairs.
+
+Own code where the library has miners: those know no patients, draw from the global generator, and take any word for a
+kind of triplet, mining everything for one they do not know. The tests hold both to the same triplets.
+
+Costs, for B anchors and M references (M = B without a memory): `random` and `batch-hard` take B M floats and
+`distance-weighted` one row of M for each positive pair. The others list triplets: B M^2 bytes for the mask, and about
+40 bytes for each triplet it allows (two even classes: a quarter of B M^2).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from contrastive_cxr.objectives.pairs import Pairs
+
+# Wu et al. 2017, arXiv 1706.07567: what is nearer counts as this near; beyond the second the loss is 0 anyway.
+NEAREST = 0.5
+FARTHEST = 1.4
+
+Triplets = tuple[Tensor, Tensor, Tensor]
+
+
+def mine(word: str, far: Tensor, pairs: Pairs, margin: float, width: int, seed: int) -> Triplets:
+    """Choose triplets.
+
+    Parameters
+    ----------
+    word : str
+        `random`: for each anchor one positive and one negative, uniformly; `all`; by how much farther the negative is
+        than the positive, `easy` (more than the margin), `semihard` (above 0, up to the margin) or `hard` (0 or less);
+        `batch-hard`: for each anchor its farthest positive and nearest negative (Hermans et al. 2017,
+        arXiv 1703.07737); `distance-weighted`: for each positive pair one negative, by the inverse density of its
+        euclidean distance.
+    far : Tensor
+        Distances of anchors and references, float32 [B, M], 0 to 2.
+    pairs : Pairs
+        The allowed pairs, bool [B, M] each.
+    margin : float
+        In units of `far` (easy, semihard, hard).
+    width : int
+        Width D of the embedding (distance-weighted).
+    seed : int
+        Seed of the draws, made on the CPU: the same on every device (random, distance-weighted).
+
+    Returns
+    -------
+    tuple of Tensor
+        Anchors (rows), positives and negatives (columns), int64 [T] each; T may be 0.
+    """
+    if far.numel() == 0:
+        nobody = torch.zeros(0, dtype=torch.int64, device=far.device)
+        return nobody, nobody, nobody
+    if word == "random":
+        return _random(pairs, seed)
+    if word == "batch-hard":
+        return _batch_hard(far, pairs)
+    if word == "distance-weighted":
+        return _distance_weighted(far, pairs, width, seed)
+    assert word in ("all", "easy", "semihard", "hard"), (
+        f"there is no mining '{word}'; the recipe lets none such through"
+    )
+    return _by_margin(word, far, pairs, margin)
+
+
+def _by_margin(word: str, far: Tensor, pairs: Pairs, margin: float) -> Triplets:
+    anchors, positives, negatives = torch.where(pairs.positive[:, :, None] & pairs.negative[:, None, :])
+    if word == "all":
+        return anchors, positives, negatives
+    gap = far[anchors, negatives] - far[anchors, positives]
+    kept = {"easy": gap > margin, "semihard": (gap > 0) & (gap <= margin), "hard": gap <= 0}[word]
+    return anchors[kept], positives[kept], negatives[kept]
+
+
+def _random(pairs: Pairs, seed: int) -> Triplets:
+    noise = torch.rand(2, *pairs.positive.shape, generator=_generator(seed)).to(pairs.positive.device)
+    return _one_each(pairs, torch.where(pairs.positive, noise[0], -1.0), torch.where(pairs.negative, noise[1], -1.0))
+
+
+def _batch_hard(far: Tensor, pairs: Pairs) -> Triplets:
+    return _one_each(pairs, far.masked_fill(~pairs.positive, -math.inf), (-far).masked_fill(~pairs.negative, -math.inf))
+
+
+def _distance_weighted(far: Tensor, pairs: Pairs, width: int, seed: int) -> Triplets:
+    near = far.clamp(min=NEAREST)
+    weight = (2.0 - width) * near.log() - (width - 3) / 2 * (1.0 - near**2 / 4).clamp(min=1e-6).log()
+    weight = weight.masked_fill(~(pairs.negative & (near < FARTHEST)), -math.inf)
+    anchors, positives = torch.where(pairs.positive & (weight > -math.inf).any(dim=1, keepdim=True))
+    # The largest of log-weight + Gumbel noise is a draw by weight; at width 512 the weights themselves would underflow.
+    uniform = torch.rand(len(anchors), far.shape[1], generator=_generator(seed), dtype=torch.float64)
+    gumbel = -torch.log(-torch.log(uniform.clamp(min=1e-300)))
+    return anchors, positives, (weight[anchors] + gumbel.to(weight)).argmax(dim=1)
+
+
+def _one_each(pairs: Pairs, positive_score: Tensor, negative_score: Tensor) -> Triplets:
+    """The best positive and negative of each anchor that has both; scores of pairs that are not allowed are lowest."""
+    anchors = torch.where(pairs.positive.any(dim=1) & pairs.negative.any(dim=1))[0]
+    return anchors, positive_score[anchors].argmax(dim=1), negative_score[anchors].argmax(dim=1)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
