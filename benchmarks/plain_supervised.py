@@ -1,0 +1,103 @@
+"""What a user would write instead: one supervised script, on the same rows as a run and with as many image passes.
+
+    python -m benchmarks.plain_supervised RUN [--size 112] [--out benchmarks/results/NAME.json]
+
+torchvision's DenseNet-169 from scratch, AdamW, one cycle, brightness, contrast, small rotation and shift; the last weights
+are scored once on the run's test part (validation where it has none). The passes of all phases of RUN count, each image
+of a step once, frozen blocks or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from numpy.typing import NDArray
+from torch import nn
+from torchvision.transforms import v2
+
+from benchmarks import record
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.evaluate import scores
+
+Rows = NDArray[np.int64]
+
+
+def main() -> None:
+    """Train the plain script on a run's rows and write its scores beside the run's."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--size", type=int, default=112)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+
+    recipe = recipes.load(options.run / "recipe.yaml")
+    data = open_dataset(recipe.data, recipe.task)
+    budget = json.loads((options.run / "report.json").read_text())["budget"]["phases"]
+    passes = sum(phase["images"] for phase in budget.values())
+    train = data.rows("train")
+    epochs = max(1, round(passes / len(train)))
+
+    begin = time.perf_counter()
+    network = fit(data, train, epochs, options)
+    minutes = (time.perf_counter() - begin) / 60
+    split = "test" if len(data.rows("test")) else "val"
+    rows = data.rows(split)
+    probabilities = predict(network, data, rows, options.size)
+    found = scores.classification(
+        probabilities, data.labels[rows], data.classes, recipe.task.positive_index, data.patients[rows]
+    )
+    result = {"split": split, "epochs": epochs, "images": epochs * len(train), "minutes": round(minutes, 1), **found}
+    record.write(options.out, "plain_supervised", {"run": recipe.name, "size": options.size, "result": result})
+
+
+def fit(data: Dataset, train: Rows, epochs: int, options: argparse.Namespace) -> nn.Module:
+    """DenseNet-169 from scratch, bf16 autocast (so that it costs no more time than the run)."""
+    torch.manual_seed(options.seed)
+    network = torchvision.models.densenet169(num_classes=len(data.classes)).to(memory_format=torch.channels_last)
+    augment = v2.Compose([v2.RandomAffine(10, translate=(0.05, 0.05), scale=(0.95, 1.05)), v2.ColorJitter(0.2, 0.2)])
+    optimiser = torch.optim.AdamW(network.parameters(), options.lr, weight_decay=0.05)
+    steps = len(train) // options.batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=steps * epochs)
+    for epoch in range(epochs):
+        network.train()
+        order = torch.randperm(len(train)).numpy()
+        for step in range(steps):
+            rows = train[order[step * options.batch : (step + 1) * options.batch]]
+            pictures = torch.stack([augment(picture) for picture in prepared(data, rows, options.size)])
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = nn.functional.cross_entropy(network(pictures), torch.from_numpy(data.labels[rows]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        record.say(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}")
+    return network
+
+
+def prepared(data: Dataset, rows: Rows, size: int) -> torch.Tensor:
+    """float32 [B, 3, size, size], grey replicated, in -1..1."""
+    pictures = torch.from_numpy(data.take(rows)).float() / 127.5 - 1
+    small = nn.functional.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return small.repeat(1, 3, 1, 1).to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, data: Dataset, rows: Rows, size: int) -> NDArray[np.float32]:
+    """Probabilities float32 [n, C]."""
+    network.eval()
+    parts = [network(prepared(data, part, size)).softmax(1) for part in np.array_split(rows, max(1, len(rows) // 64))]
+    return torch.cat(parts).numpy()
+
+
+if __name__ == "__main__":
+    main()

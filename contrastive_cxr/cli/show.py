@@ -1,0 +1,71 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def say(text: str) -> None:
+    """One line to the terminal."""
+    typer.echo(text)
+
+
+def table(title: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """A table to the terminal; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="right" if rows and isinstance(rows[0][number], int | float) else "left")
+    for row in rows:
+        grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    Console().print(grid)
+
+
+def print_plan(plan: Any) -> None:
+    """The resolved recipe, the split, the steps and the trainable parameters by block."""
+    from contrastive_cxr.recipe import dump
+
+    say(dump(plan.recipe))
+    columns = list(plan.counts[0])
+    table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
+    for phase in plan.phases:
+        total = phase.epochs * phase.steps_per_epoch
+        title = f"{phase.name}: {phase.epochs} epochs x {phase.steps_per_epoch} steps of {phase.batch} images = {total:,} steps"
+        trainable, every = (sum(block[place] for block in phase.blocks) for place in (1, 2))
+        table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
+
+
+def print_scores(folder: Path) -> None:
+    """The scores of a report, with intervals, and the blind baseline beside them."""
+    path = folder / "report.json"
+    if not path.is_file():
+        return
+    facts = json.loads(path.read_text())
+    rows: list[tuple[Any, ...]] = []
+    for name, entry in facts["scores"].items():
+        rows.append(
+            (name, value_words(entry), *(value_words(line["scores"][name]) for line in facts.get("baselines", [])))
+        )
+    names = [line["name"] for line in facts.get("baselines", [])]
+    table(f"{facts['experiment']}: {facts['split']} part, {facts['n']} images", ["score", "model", *names], rows)
+
+
+def value_words(entry: dict[str, Any]) -> str:
+    """`0.893 (0.861-0.921)`, or why there is no value.
+
+    Examples
+    --------
+    >>> value_words({"value": 0.5, "n": 4, "low": 0.25, "high": 0.75})
+    '0.500 (0.250-0.750)'
+    """
+    if entry["value"] is None:
+        return f"undefined: {entry.get('reason', 'no rows')}"
+    if entry.get("low") is None:
+        return f"{entry['value']:.3f}"
+    return f"{entry['value']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})"

@@ -1,0 +1,145 @@
+"""Commands that train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contrastive_cxr import experiment
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.cli.show import print_plan, print_scores, say
+from contrastive_cxr.errors import RequestError
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped name (ccxr recipes).")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as data.root=DIR embed.epochs=5.")
+]
+Out = Annotated[Path | None, typer.Option(help="Run folder to write; default runs/<recipe name>.")]
+From = Annotated[Path | None, typer.Option("--from", help="Run or phase folder that this phase starts from.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, train nothing.")]
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/quickstart"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Painted phantoms, the three phases, a report to look at: a few minutes on two cores."""
+    page = experiment.call("quickstart")(out, overwrite=overwrite)
+    print_scores(out)
+    say(f"Report: {page.resolve()}")
+
+
+def run(
+    reference: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    folds: Annotated[int | None, typer.Option(min=2, help="Run K folds and pool them.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=2, help="Run N seeds and pool them.")] = None,
+    overfit: Annotated[
+        int | None, typer.Option(min=2, help="Only check that N images can be learned by heart.")
+    ] = None,
+) -> None:
+    """Run the recipe's phases in a row, then evaluate."""
+    if folds and seeds:
+        raise typer.BadParameter("give --folds or --seeds, not both")
+    recipe = recipes.load(reference, overrides or [])
+    if overfit is not None:
+        outcome = experiment.call("overfit")(recipe, overfit)
+        say(outcome.words(overfit))
+        raise typer.Exit(0 if outcome.learned else 1)
+    if dry_run:
+        return print_plan(experiment.call("plan")(recipe))
+    target = out or default_out(recipe.name)
+    flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
+    if folds:
+        experiment.call("run_folds")(recipe, target, folds, **flags)
+    elif seeds:
+        experiment.call("run_seeds")(recipe, target, seeds, **flags)
+    else:
+        experiment.call("run")(recipe, target, **flags)
+    finished(target)
+    return None
+
+
+def pretrain(
+    reference: RecipeArgument,
+    overrides: Overrides = None,
+    origin: From = None,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Phase 1: supervised fine-tuning of the backbone."""
+    one_phase("pretrain", reference, overrides, origin, out, resume, overwrite, dry_run)
+
+
+def embed(
+    reference: RecipeArgument,
+    overrides: Overrides = None,
+    origin: From = None,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Phase 2: TRAIN the embedding, contrastively (to USE one on images: ccxr encode)."""
+    one_phase("embed", reference, overrides, origin, out, resume, overwrite, dry_run)
+
+
+def finetune(
+    reference: RecipeArgument,
+    overrides: Overrides = None,
+    origin: From = None,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Phase 3: a classifier head on the embedding."""
+    one_phase("finetune", reference, overrides, origin, out, resume, overwrite, dry_run)
+
+
+def one_phase(
+    name: str,
+    reference: str,
+    overrides: list[str] | None,
+    origin: Path | None,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+) -> None:
+    """Run one phase of a recipe into its own run folder."""
+    recipe = recipes.load(reference, overrides or [])
+    if getattr(recipe, name) is None:
+        raise RequestError(f"{reference} has no {name} phase; add a section '{name}:', or choose another recipe")
+    if dry_run:
+        print_plan(experiment.call("plan")(recipe, (name,)))
+        return
+    target = out or default_out(f"{recipe.name}-{name}")
+    experiment.call("run")(recipe, target, only=(name,), origin=origin, resume=resume, overwrite=overwrite)
+    finished(target)
+
+
+def default_out(name: str) -> Path:
+    """`runs/<name>`, the name's slashes as dashes."""
+    return Path("runs") / name.replace("/", "-")
+
+
+def finished(out: Path) -> None:
+    """The last words of a training command."""
+    page = out / "report.html"
+    if not page.is_file():
+        return say(f"Done, without a report: there are no labels to score. Run folder: {out.resolve()}")
+    print_scores(out)
+    return say(f"Report: {page.resolve()}")

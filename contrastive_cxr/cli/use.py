@@ -1,0 +1,44 @@
+"""Commands that use a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contrastive_cxr import experiment
+from contrastive_cxr.cli.show import print_scores, say
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="An image, or a folder of images.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+def evaluate(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[data.KEY=VALUE]...", help="New images, such as data.root=DIR.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test; default test where there is one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+) -> None:
+    """Score a run on a recorded split, or on new images as an external test."""
+    folder = experiment.call("evaluate")(run, overrides or [], split=split, out=out)
+    print_scores(folder)
+    say(f"Report: {(folder / 'report.html').resolve()}")
+
+
+def predict(
+    run: Run, source: Source, out: Annotated[Path, typer.Option(help="CSV file to write.")], device: Device = "cpu"
+) -> None:
+    """Probabilities and decision of a run's classifier, a row an image."""
+    table = experiment.call("predict")(run, source, out, device=device)
+    say(f"{len(table)} rows: {out}")
+
+
+def encode(
+    run: Run, source: Source, out: Annotated[Path, typer.Option(help=".npy file to write.")], device: Device = "cpu"
+) -> None:
+    """Vectors of any images by a run's embedding, and beside them a .csv with a row an image."""
+    say(f"Vectors: {experiment.call('encode')(run, source, out, device=device)}")

@@ -1,0 +1,27 @@
+"""What a user calls: runs, cascades, folds and seeds, evaluation, prediction.
+
+The names are imported when they are asked for, so that a wrong recipe is refused before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "run": "run",
+    "run_folds": "pool",
+    "run_seeds": "pool",
+    "evaluate": "external",
+    "summary": "external",
+    "predict": "predict",
+    "encode": "predict",
+    "overfit": "overfit",
+    "plan": "plan",
+    "quickstart": "quickstart",
+}
+
+
+def call(name: str) -> Any:
+    """The experiment named `name`, its module imported now."""
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,108 @@
+"""The cascade: normal against infected, then which infection; beside the flat classifier on the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contrastive_cxr import engine, report
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.evaluate import cascade as joining
+from contrastive_cxr.experiment.evaluate import outputs
+from contrastive_cxr.experiment.prepare import present, second_door
+from contrastive_cxr.experiment.run import run, same_recipe
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+
+STAGES = ("flat", "stage1", "stage2")
+
+
+def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
+    """The three experiments of a cascade: the same settings, each with its own task."""
+    assert recipe.cascade is not None, "asked of a cascade only"
+    tasks = {"flat": recipe.task, "stage1": recipe.cascade.stage1, "stage2": recipe.cascade.stage2}
+    return {
+        name: recipe.model_copy(update={"name": f"{recipe.name}/{name}", "task": task, "cascade": None})
+        for name, task in tasks.items()
+    }
+
+
+def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Run the flat task and both stages on one split, join the stages, and set the verdict beside the flat one.
+
+    Returns
+    -------
+    Path
+        `out`, with `flat/`, `stage1/`, `stage2/` (each a run), `report.json` and `report.html`.
+
+    Raises
+    ------
+    RequestError
+        As `run`; or the stages' classes do not make up the flat task's.
+    """
+    data = open_dataset(recipe.data, recipe.task)
+    parts = stage_recipes(recipe)
+    sets = {name: retask(data, part.task) for name, part in parts.items()}
+    for name, part in parts.items():
+        second_door(part, sets[name], present(part))
+    fabric = engine.launch(recipe.runtime)
+    if fabric.is_global_zero:
+        same_recipe(recipe, out, resume)
+        folders.create(out, resume=resume, overwrite=overwrite)
+        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
+        folders.write_json(out / "environment.json", folders.environment())
+        folders.write_table(out / "manifest.csv", data.manifest_table())
+        folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
+    fabric.barrier()
+    for name, part in parts.items():
+        started = (out / name / "recipe.yaml").is_file()
+        run(part, out / name, resume=started, data=sets[name])
+    join(recipe, data, out)
+    return out
+
+
+def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
+    """One three-class verdict from the two stages, on the same images as the flat one's, paired.
+
+    Stage 2 is asked about every image, the normal ones included: what it says of those that stage 1 passes on by mistake
+    is part of the cascade's errors.
+    """
+    fabric = engine.launch(recipe.runtime)
+    split = "test" if len(data.rows("test")) else "val"
+    rows = data.rows(split)
+    final = present(recipe)[-1]
+    said = {name: outputs(recipe, data, fabric, out / name / final, rows).probabilities for name in STAGES}
+    if not fabric.is_global_zero:
+        return {}
+    parts = stage_recipes(recipe)
+    order = joining.order(*(parts[name].task.names for name in STAGES))
+    joined = joining.join(said["stage1"], said["stage2"], order)
+    verdicts = joining.verdicts(said["stage1"], said["stage2"], order)
+    facts = report.build_cascade(
+        experiment=recipe.name,
+        task=recipe.task,
+        split=split,
+        labels=data.labels[rows],
+        patients=data.patients[rows],
+        flat=said["flat"],
+        joined=joined,
+        verdicts=verdicts,
+        stages={name: folders.read_json(out / name / "report.json") for name in STAGES},
+        resamples=recipe.evaluation.resamples,
+    )
+    save(out, data, rows, {"flat": said["flat"], "joined": joined, "verdicts": verdicts})
+    folders.write_json(out / "report.json", facts)
+    report.write(out)
+    return facts
+
+
+def save(out: Path, data: Dataset, rows: NDArray[np.int64], arrays: dict[str, NDArray[Any]]) -> None:
+    """The cascade's own arrays, `arrays/*.npy` with their `rows.csv`."""
+    (out / "arrays").mkdir(exist_ok=True)
+    for name, array in arrays.items():
+        folders.write_array(out / "arrays" / f"{name}.npy", array)
+    folders.write_table(out / "arrays" / "rows.csv", data.manifest_table().iloc[rows])

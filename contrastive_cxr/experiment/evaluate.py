@@ -1,0 +1,196 @@
+"""Evaluation of a run: every phase's model into arrays, arrays into scores, scores into the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contrastive_cxr import engine, report
+from contrastive_cxr.data.batches import Images
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.engine import Fabric
+from contrastive_cxr.evaluate import baselines, neighbours
+from contrastive_cxr.experiment.prepare import PHASES
+from contrastive_cxr.models import weights
+from contrastive_cxr.phases import PhaseName
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.retrieval.embedding import answer
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run.tracking import Tracker
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a phase's model says of some rows.
+
+    Attributes
+    ----------
+    vectors : float32 [n, D], unit length
+        Embeddings; of a model without projection its features.
+    probabilities : float32 [n, C] or None
+        Of the classifier, where the model has one.
+    """
+
+    rows: Rows
+    vectors: Floats
+    probabilities: Floats | None
+
+
+def score_run(
+    recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, tracker: Tracker | None = None
+) -> dict[str, Any]:
+    """Score every finished phase of `out` on the test part (validation where there is none), and write the report.
+
+    Returns
+    -------
+    dict
+        The contents of `report.json`.
+    """
+    split = "test" if len(data.rows("test")) else "val"
+    return score_split(recipe, data, fabric, out, out, split, tracker)
+
+
+def score_split(
+    recipe: Recipe, data: Dataset, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
+    reference: Dataset | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Score the models of `run` on `split` of `data`; arrays and report go to `out`.
+
+    Parameters
+    ----------
+    reference : Dataset, optional
+        Where the training images are that neighbours come from, if not in `data` (an external test).
+    """
+    reference = reference or data
+    finished = [name for name in PHASES if (run / name / "model.json").is_file()]
+    asked: dict[PhaseName, Outputs] = {}
+    known: dict[PhaseName, Outputs] = {}
+    for name in finished:
+        asked[name] = outputs(recipe, data, fabric, run / name, data.rows(split))
+        known[name] = outputs(recipe, reference, fabric, run / name, reference.rows("train"))
+    if not fabric.is_global_zero:
+        return {}
+    for name in finished:
+        write_arrays(out / name / "arrays", data, asked[name], reference, known[name])
+    if len(data.classes) < 2:
+        return {}  # without labels there is nothing to score
+    facts = judge(recipe, data, reference, asked, known, split)
+    facts["budget"] = budget(run, finished, fabric)
+    folders.write_json(out / "report.json", facts)
+    report.write(out)
+    if tracker is not None:
+        tracker.log("evaluation", 0, flat_scores(facts))
+    return facts
+
+
+def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Rows) -> Outputs:
+    """Vectors and probabilities of `rows` by the model in `phase`, float32 whatever precision it was trained in."""
+    network, card = weights.load(phase)
+    network.to(fabric.device)
+    images, batch = Images(data.images, fabric.device), recipe.runtime.encode_batch
+    found = engine.encode(fabric, lambda pixels: answer(network, pixels), rows, batch, images.take, network=network)
+    vectors, probabilities = np.split(found, [network.embedding_size], axis=1)
+    return Outputs(rows, vectors, probabilities if card["classes"] else None)
+
+
+def write_arrays(folder: Path, data: Dataset, asked: Outputs, reference: Dataset, known: Outputs) -> None:
+    """`vectors.npy`, `probabilities.npy`, `labels.npy`, `patients.npy`, `rows.csv`, and the training rows' `train_*`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folders.write_array(folder / "vectors.npy", asked.vectors)
+    folders.write_array(folder / "labels.npy", data.labels[asked.rows])
+    folders.write_array(folder / "patients.npy", data.patients[asked.rows])
+    folders.write_table(folder / "rows.csv", data.manifest_table().iloc[asked.rows])
+    if asked.probabilities is not None:
+        folders.write_array(folder / "probabilities.npy", asked.probabilities)
+    folders.write_array(folder / "train_vectors.npy", known.vectors)
+    folders.write_table(folder / "train_rows.csv", reference.manifest_table().iloc[known.rows])
+
+
+def judge(
+    recipe: Recipe, data: Dataset, reference: Dataset, asked: dict[PhaseName, Outputs], known: dict[PhaseName, Outputs],
+    split: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The facts of `report.json`: scores of the last phase, neighbours of each, baselines on the same rows."""
+    options, notes = recipe.evaluation, []
+    final = list(asked)[-1]
+    rows = asked[final].rows
+    labels, patients = data.labels[rows], data.patients[rows]
+    found = {name: neighbour_scores(recipe, data, reference, asked[name], known[name]) for name in asked}
+    probabilities = asked[final].probabilities
+    if probabilities is None:
+        probabilities = found[final].votes
+        notes.append("No classifier was trained: decisions are the vote of the nearest training images.")
+    if split == "val":
+        notes.append("These validation images may also have chosen the checkpoint; no test part was given.")
+    lines = []
+    if options.baselines and len(data.classes) > 1:
+        forest = baselines.thumbnail_forest(
+            reference.take(reference.rows("train")), reference.labels[reference.rows("train")], data.take(rows),
+            len(data.classes), recipe.seed,
+        )  # fmt: skip
+        lines.append(("32x32 thumbnail forest", forest))
+    return report.build(
+        experiment=recipe.name,
+        task=recipe.task,
+        phase=final,
+        split=split,
+        probabilities=probabilities,
+        labels=labels,
+        patients=patients,
+        neighbours=found,
+        baselines=lines,
+        resamples=options.resamples,
+        skipped=data.skipped,
+        notes=notes,
+    )
+
+
+def neighbour_scores(
+    recipe: Recipe, data: Dataset, reference: Dataset, asked: Outputs, known: Outputs
+) -> neighbours.NeighbourScores:
+    """Neighbours of the scored images among the training images, those of the same patient left out."""
+    same = data is reference
+    return neighbours.scores(
+        known.vectors,
+        reference.labels[known.rows],
+        asked.vectors,
+        data.labels[asked.rows],
+        k=recipe.evaluation.k,
+        vote=recipe.evaluation.vote,
+        classes=len(data.classes),
+        gallery_ids=known.rows if same else None,
+        query_ids=asked.rows if same else None,
+        gallery_patients=reference.patients[known.rows] if same else None,
+        query_patients=data.patients[asked.rows] if same else None,
+    )
+
+
+def budget(run: Path, finished: list[PhaseName], fabric: Fabric) -> dict[str, Any]:
+    """What was spent on each phase: epochs, steps, images, minutes; and on what device."""
+    environment = folders.read_json(run / "environment.json")
+    spent = {name: folders.read_json(run / name / "done.json") for name in finished}
+    return {
+        "device": environment.get("device", str(fabric.device)),
+        "processes": fabric.world_size,
+        "phases": {
+            name: {
+                "epochs": done["epochs"],
+                "steps": done["steps"],
+                "images": done["images_seen"],
+                "minutes": round(done["seconds"] / 60, 2),
+            }
+            for name, done in spent.items()
+        },
+    }
+
+
+def flat_scores(facts: dict[str, Any]) -> dict[str, float]:
+    """The scores as `name: value`, undefined ones left out."""
+    return {name: entry["value"] for name, entry in facts["scores"].items() if entry["value"] is not None}

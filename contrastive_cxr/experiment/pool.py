@@ -1,0 +1,119 @@
+"""Several runs of one recipe, over folds or seeds, and their scores pooled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from contrastive_cxr import report
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment.run import run
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+
+
+def run_folds(recipe: Recipe, out: Path, folds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Run each of `folds` folds into `out/fold<i>`; every image is scored once, by the run that never saw it.
+
+    Returns
+    -------
+    Path
+        `out`, with `report.json` over the pooled predictions and `pooled.json` with each fold's scores.
+    """
+    parts = {f"fold{i}": with_fold(recipe, folds, i) for i in range(folds)}
+    return run_all(recipe, out, parts, resume, overwrite)
+
+
+def run_seeds(recipe: Recipe, out: Path, seeds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Run the recipe with seeds `seed, seed + 1, ...` into `out/seed<s>`, on one split; scores are means over seeds.
+
+    Returns
+    -------
+    Path
+        `out`, with `report.json` over the mean probabilities and `pooled.json` with each seed's scores.
+    """
+    parts = {f"seed{s}": recipe.model_copy(update={"seed": s}) for s in range(recipe.seed, recipe.seed + seeds)}
+    return run_all(recipe, out, parts, resume, overwrite)
+
+
+def with_fold(recipe: Recipe, folds: int, fold: int) -> Recipe:
+    """The recipe on fold `fold` of `folds`."""
+    split = recipe.data.split.model_copy(update={"kind": "folds", "folds": folds, "fold": fold})
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"split": split})})
+
+
+def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, overwrite: bool) -> Path:
+    """Run every part into its own folder, then pool."""
+    if recipe.cascade is not None:
+        raise RequestError("--folds and --seeds pool runs of one task; run a cascade's recipe without them")
+    folders.create(out, resume=resume, overwrite=overwrite)
+    folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
+    for name, part in parts.items():
+        run(part, out / name, resume=resume and (out / name / "recipe.yaml").is_file())
+    pool(recipe, out, list(parts))
+    return out
+
+
+def pool(recipe: Recipe, out: Path, parts: list[str]) -> dict[str, Any]:
+    """Join the parts' predictions by image (a mean where several parts scored it) and report on them."""
+    reports = {name: folders.read_json(out / name / "report.json") for name in parts}
+    final = reports[parts[0]]["phase"]
+    rows, probabilities, labels = joined([out / name / final / "arrays" for name in parts])
+    facts = report.build(
+        experiment=recipe.name,
+        task=recipe.task,
+        phase=final,
+        split=reports[parts[0]]["split"],
+        probabilities=probabilities,
+        labels=labels,
+        patients=patient_numbers(rows),
+        resamples=recipe.evaluation.resamples,
+        notes=[f"Pooled over {len(parts)} runs: {', '.join(parts)}."],
+    )
+    folders.write_json(out / "report.json", facts)
+    folders.write_json(out / "pooled.json", {"parts": parts, "scores": over_parts(reports)})
+    report.write(out)
+    return facts
+
+
+def joined(folders_of: list[Path]) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.int64]]:
+    """Rows, mean probabilities [n, C] and labels [n] of the images that the parts scored, in order of path."""
+    tables = []
+    for folder in folders_of:
+        rows = pd.read_csv(folder / "rows.csv", dtype=str, keep_default_na=False)
+        rows["part"] = np.arange(len(rows))
+        tables.append(rows.assign(p=list(np.load(folder / "probabilities.npy")), y=np.load(folder / "labels.npy")))
+    every = pd.concat(tables, ignore_index=True)
+    groups = every.groupby(["root", "path"], sort=True)
+    probabilities = np.stack([np.mean(np.stack(list(part)), axis=0) for part in groups["p"].apply(list)])
+    first = groups.first().reset_index()
+    return first, probabilities.astype(np.float64), first["y"].to_numpy(dtype=np.int64)
+
+
+def patient_numbers(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Patients as numbers, -1 where unknown."""
+    codes = pd.factorize(rows["patient"])[0].astype(np.int64)
+    return np.where(rows["patient"].to_numpy() == "", -1, codes)
+
+
+def over_parts(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each score's mean and standard deviation over the parts, by image and by patient, with the single values."""
+    found: dict[str, dict[str, Any]] = {}
+    for unit in ("image", "patient"):
+        each = [
+            facts["scores"] if unit == "image" else (facts.get("by_patient") or {}).get("scores")
+            for facts in reports.values()
+        ]
+        if any(scores is None for scores in each):
+            continue
+        found[unit] = {}
+        for name in each[0]:
+            values = [scores[name]["value"] for scores in each]
+            if None not in values:
+                spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                found[unit][name] = {"mean": float(np.mean(values)), "sd": spread, "values": values}
+    return found

@@ -1,0 +1,101 @@
+"""Use a run's models on images of any source: probabilities, or vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.run import folder as folders
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"}
+
+
+def images_of(source: Path) -> list[Path]:
+    """The image files of a source: one file, or all below a folder, sorted.
+
+    Raises
+    ------
+    RequestError
+        Nothing there, or no image in it.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise RequestError(f"{source}: no such file or folder; name an image or a folder of images")
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise RequestError(f"{source}: holds no image file ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64) -> pd.DataFrame:
+    """Write a row an image: file, a probability a class, the decision (the most probable class).
+
+    Parameters
+    ----------
+    run : Path
+        A run with a classifier (its `finetune`, else `pretrain`), or such a phase's folder.
+    source : Path
+        An image or a folder of images.
+    out : Path
+        CSV file to write; an existing one is refused.
+
+    Raises
+    ------
+    RequestError
+        No classifier, no image, unreadable images (each named), or `out` exists.
+    """
+    refuse_existing(out, {".csv"})
+    paths = images_of(source)
+    model = EmbeddingModel.load(classifier_of(run), device=device)
+    probabilities = model.predict(paths, batch_size=batch_size)
+    table = pd.DataFrame({"file": [str(path) for path in paths]})
+    for number, name in enumerate(model.classes):
+        table[f"p_{name}"] = probabilities[:, number]
+    table["decision"] = [model.classes[number] for number in probabilities.argmax(1)]
+    folders.write_table(out, table)
+    return table
+
+
+def classifier_of(run: Path) -> Path:
+    """The phase folder whose model has a classifier: `finetune`, else `pretrain`, else `run` itself."""
+    for name in ("finetune", "pretrain"):
+        if (run / name / "model.json").is_file():
+            return run / name
+    if (run / "model.json").is_file():
+        return run
+    raise RequestError(
+        f"{run}: no finished finetune or pretrain phase, so there is no classifier; run one, or name its folder"
+    )
+
+
+def encode(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64) -> Path:
+    """Write the embeddings of any images: `out` (.npy, float32 [N, D]) and beside it `out` with .csv, a row an image.
+
+    Raises
+    ------
+    RequestError
+        No model, no image, unreadable images (each named), or `out` exists.
+    """
+    refuse_existing(out, {".npy"})
+    paths = images_of(source)
+    model = EmbeddingModel.load(run, device=device)
+    vectors = model.embed(paths, batch_size=batch_size)
+    folders.write_array(out, np.ascontiguousarray(vectors))
+    folders.write_table(out.with_suffix(".csv"), pd.DataFrame({"file": [str(path) for path in paths]}))
+    return out
+
+
+def refuse_existing(out: Path, suffixes: set[str]) -> None:
+    """Refuse a result file that exists, or whose ending is not written here."""
+    faults = []
+    if out.suffix not in suffixes:
+        faults.append(f"--out {out}: must end in {' or '.join(sorted(suffixes))}")
+    if out.exists():
+        faults.append(f"--out {out}: exists; name another file, or remove it")
+    if faults:
+        raise RequestError(*faults)

@@ -1,0 +1,163 @@
+"""A run: the phases in a row, each handing a folder to the next, then evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from contrastive_cxr import augment, engine, phases
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.engine import Fabric
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment import evaluate
+from contrastive_cxr.experiment.prepare import present, second_door, start_of
+from contrastive_cxr.models import weights
+from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run import seeds
+from contrastive_cxr.run.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {
+    "pretrain": phases.pretrain,
+    "embed": phases.embed,
+    "finetune": phases.finetune,
+}
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    *,
+    only: Sequence[PhaseName] | None = None,
+    origin: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    data: Dataset | None = None,
+) -> Path:
+    """Run the recipe's phases in order into `out`, then score and report.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        From `recipe.load`.
+    out : Path
+        The run folder.
+    only : sequence of phase names, optional
+        Just these phases; the others' folders are looked for in `out` and `origin`.
+    origin : Path, optional
+        Run or phase folder that the first phase starts from.
+    resume, overwrite : bool
+        Go on with the run in `out`, or replace it. Neither: a folder that holds a run is refused.
+    data : Dataset, optional
+        The opened images, where the caller has them (a cascade shares one split).
+
+    Returns
+    -------
+    Path
+        `out`, with `report.json` and `report.html`.
+
+    Raises
+    ------
+    RequestError
+        Recipe, data or folder are wrong; nothing was trained.
+    CcxrError
+        Something failed while running; the last checkpoint is kept.
+    """
+    if recipe.cascade is not None and data is None:
+        from contrastive_cxr.experiment.cascade import run_cascade
+
+        return run_cascade(recipe, out, resume=resume, overwrite=overwrite)
+    order = tuple(only) if only else present(recipe)
+    data = data if data is not None else open_dataset(recipe.data, recipe.task)
+    second_door(recipe, data, order)
+    check_origin(recipe, data, origin, order[0])
+
+    fabric = engine.launch(recipe.runtime)
+    start_of(out, order[0], recipe, origin)
+    open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
+    tracker = Tracker.open(
+        recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
+    )
+    try:
+        for name in order:
+            start = start_of(out, name, recipe, origin)
+            TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))
+        evaluate.score_run(recipe, data, fabric, out, tracker)
+    finally:
+        tracker.close()
+    return out
+
+
+def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: PhaseName) -> None:
+    """Refuse a start that is broken, has another backbone, or was trained for other classes.
+
+    Raises
+    ------
+    RequestError
+        What differs, and both values.
+    """
+    if origin is None:
+        return
+    start = start_of(Path("nowhere"), first, recipe, origin)
+    if start is None:
+        raise RequestError(
+            f"--from {origin}: {first} is a first phase and starts from model.weights; use model.weights={origin}"
+        )
+    _, card = weights.load(start)
+    faults = []
+    if card["backbone"] != recipe.model.backbone:
+        faults.append(f"--from {origin}: its backbone is {card['backbone']}, the recipe's is {recipe.model.backbone}")
+    if card["task"]["name"] != recipe.task.name:
+        faults.append(f"--from {origin}: its task is {card['task']['name']}, the recipe's is {recipe.task.name}")
+    elif card["classes"] and tuple(card["classes"]) != tuple(data.classes):
+        faults.append(f"--from {origin}: its classes are {card['classes']}, the recipe's are {list(data.classes)}")
+    if faults:
+        raise RequestError(*faults)
+
+
+def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Create the run folder with what is known before training; the first process writes.
+
+    Raises
+    ------
+    RequestError
+        The folder holds a run already, or the run to go on with is of another recipe.
+    """
+    if fabric.is_global_zero:
+        same_recipe(recipe, out, resume)
+        folders.create(out, resume=resume, overwrite=overwrite)
+        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
+        folders.write_json(out / "environment.json", folders.environment())
+        folders.write_table(out / "manifest.csv", data.manifest_table())
+        folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
+        save_augmentation(recipe, data, out)
+    fabric.barrier()
+
+
+def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
+    """Refuse to go on with a run of another recipe, naming the first lines that differ."""
+    path = out / "recipe.yaml"
+    if not (resume and path.is_file()):
+        return
+    then, now = path.read_text().splitlines(), recipes.dump(recipe).splitlines()
+    changed = [f"{old.strip()} -> {new.strip()}" for old, new in zip(then, now, strict=False) if old != new]
+    if then != now:
+        raise RequestError(
+            f"--resume {out}: the run there has another recipe ({'; '.join(changed[:3]) or 'other length'}); resume with the same "
+            "recipe, or choose another --out"
+        )
+
+
+def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
+    """Picture of what each phase's augmentation set does to 16 training images, `augmentation-SET.png`."""
+    rows = data.rows("train")[:: max(1, len(data.rows("train")) // 16)][:16]
+    for name in sorted({getattr(recipe, phase).augment for phase in present(recipe)} - {"none"}):
+        seed = seeds.key(recipe.seed, "picture", name)
+        picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, name, seed)
+        picture.save(out / f"augmentation-{name}.png")

@@ -1,0 +1,197 @@
+"""Phase 2: contrastive training of the embedding."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from contrastive_cxr import augment, objectives
+from contrastive_cxr.data.batches import balanced, shuffled
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.engine import Batch, StepOutput, fit, gather, is_done, parameter_groups
+from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.phases.setting import Setting, Views
+from contrastive_cxr.recipe.schema import Embed
+from contrastive_cxr.run import seeds
+
+Rows = NDArray[np.int64]
+logger = logging.getLogger(__name__)
+VALIDATION_BATCH = 64  # images compared with each other in the validation loss
+
+
+def embed(setting: Setting) -> Path:
+    """Remove the classifier, train the projection and the named blocks so that similar images lie close.
+
+    With `positives: augmented` the pair is (image, strong augmentation of it): no label is read, in batches, loss or
+    choice.
+
+    Returns
+    -------
+    Path
+        The phase's folder: `model.safetensors`, `model.json`, `metrics.jsonl`, `timing.jsonl`, `checkpoints/`.
+
+    Raises
+    ------
+    RequestError
+        The recipe has no such phase, a block that the backbone lacks, or more classes or images a batch than there are.
+    """
+    phase = setting.recipe.embed
+    assert phase is not None, "the caller runs only phases that the recipe has"
+    if is_done(setting.folder):
+        return setting.folder
+
+    # load
+    data = setting.data
+
+    # prepare
+    network = setting.build("embed", projection=phase.projection)
+    network.train_only(phase.trainable)
+    step = ContrastiveStep(setting, phase)
+    validation = Validation(setting, phase, step)
+
+    # fit and evaluate
+    spec = setting.spec(
+        "embed",
+        phase,
+        network,
+        objective=step.objective,
+        parameter_groups=parameter_groups([network], phase.optimiser),
+        batches=lambda epoch: epoch_batches(phase, data, setting.recipe.seed, epoch),
+        step=step,
+        validate=validation,
+        choose_by=phase.choose_by,
+        on_epoch=lambda epoch, metrics: say_health(epoch, metrics, phase),
+    )
+    result = fit(setting.fabric, spec, resume=setting.resume)
+
+    # write
+    return setting.finish("embed", network, result)
+
+
+def identities(phase: Embed, data: Dataset) -> NDArray[np.int64]:
+    """What makes two rows alike, int64 [N]: their class, or without labels the image itself."""
+    return np.arange(len(data.labels)) if phase.positives == "augmented" else data.labels
+
+
+def steps_per_epoch(phase: Embed, images: int, classes: int) -> int:
+    """Steps of an epoch: the stated number, or one pass over the training images."""
+    if phase.steps_per_epoch is not None:
+        return phase.steps_per_epoch
+    return max(1, images // batch_size(phase, classes))
+
+
+def batch_size(phase: Embed, classes: int) -> int:
+    """Anchors of a step: P x K, or the stated number where no label is used."""
+    if phase.positives == "augmented":
+        return phase.batch_size
+    return (phase.classes_per_batch or classes) * phase.images_per_class
+
+
+def epoch_batches(phase: Embed, data: Dataset, seed: int, epoch: int) -> list[Rows]:
+    """The epoch's batches of anchors: P classes x K images, or uniform where no label is used."""
+    rows = data.rows("train")
+    steps = steps_per_epoch(phase, len(rows), len(data.classes))
+    if phase.positives != "augmented":
+        dice = seeds.numpy_generator(seed, "embed", epoch, "batches")
+        classes = phase.classes_per_batch or len(data.classes)
+        return balanced(rows, data.labels, classes, phase.images_per_class, steps, dice)
+    size = min(phase.batch_size, len(rows))
+    batches: list[Rows] = []
+    while len(batches) < steps:
+        dice = seeds.numpy_generator(seed, "embed", epoch, "batches", len(batches))
+        batches += shuffled(rows, size, dice, drop_last=True)
+    return batches[:steps]
+
+
+class ContrastiveStep:
+    """Step of phase 2: views -> embeddings of all processes -> miner and loss."""
+
+    def __init__(self, setting: Setting, phase: Embed) -> None:
+        data, device = setting.data, setting.fabric.device
+        self.setting, self.phase, self.images = setting, phase, setting.images()
+        self.views = Views(setting, "embed", phase, self.images)
+        self.objective = objectives.build(phase)
+        self.identities = torch.from_numpy(identities(phase, data)).to(device)
+        self.patients = torch.from_numpy(data.patients).to(device)
+
+    def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
+        """One batch; the loss is that of the global batch, on every process."""
+        views = [self.views(batch, self.phase.augment, "augment")]
+        if self.phase.positives != "label":
+            views.append(self.views(batch, "strong", "positive"))
+        vectors = network(torch.cat(views)).chunk(len(views))
+        everyone = torch.cat([gather(self.setting.fabric, part) for part in vectors])
+        seed = seeds.key(self.setting.recipe.seed, "embed", batch.step, "mining")
+        loss, values = self.compare(everyone, batch.global_rows, seed)
+        return StepOutput(loss, values)
+
+    def compare(self, vectors: Tensor, rows: Rows, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its words for vectors [V * B, D], V views of the images `rows` one after the other."""
+        index = torch.from_numpy(rows).to(vectors.device).repeat(len(vectors) // len(rows))
+        loss, values = self.objective(vectors, self.identities[index], self.patients[index], seed)
+        return loss, values
+
+
+class Validation:
+    """Validation of phase 2: the loss on fixed views; where labels may be used, the neighbours too."""
+
+    def __init__(self, setting: Setting, phase: Embed, step: ContrastiveStep) -> None:
+        self.setting, self.phase, self.step = setting, phase, step
+        self.rows = setting.data.rows("val")
+
+    def __call__(self, network: nn.Module, epoch: int) -> dict[str, float]:
+        """`loss` and `spread`, and with labels `map_at_r` and `knn_accuracy` of validation among itself."""
+        del epoch
+        plain = self.setting.encode(network, self.step.images, self.rows)
+        values = self.losses(network, plain)
+        if self.phase.positives != "augmented":
+            values |= self.neighbours(plain)
+        return values
+
+    def neighbours(self, vectors: NDArray[np.float32]) -> dict[str, float]:
+        """MAP@R and vote of the validation images among each other."""
+        data = self.setting.data
+        labels, patients = data.labels[self.rows], data.patients[self.rows]
+        found = neighbours.scores(
+            vectors, labels, vectors, labels, gallery_ids=self.rows, query_ids=self.rows,
+            gallery_patients=patients, query_patients=patients, vote=min(20, max(1, len(labels) // 4)),
+        )  # fmt: skip
+        return {name: found.values[name]["value"] for name in ("map_at_r", "knn_accuracy")}
+
+    def losses(self, network: nn.Module, plain: NDArray[np.float32]) -> dict[str, float]:
+        """Mean loss and spread over fixed batches, with fixed strong views where positives are augmentations."""
+        seed = seeds.key(self.setting.recipe.seed, "embed", "validation")
+        views = [plain] if self.phase.positives == "label" else [plain, self.strong(network, seed)]
+        order = np.random.default_rng(seed).permutation(len(self.rows))
+        found: list[dict[str, float]] = []
+        training = self.step.objective.training
+        self.step.objective.eval()  # the memory of past batches is neither read nor moved
+        for number, part in enumerate(np.array_split(order, max(1, len(order) // VALIDATION_BATCH))):
+            vectors = torch.from_numpy(np.concatenate([view[part] for view in views])).to(self.setting.fabric.device)
+            loss, words = self.step.compare(vectors, self.rows[part], seeds.key(seed, number))
+            found.append({"loss": loss.item(), "spread": float(words["spread"])})
+        self.step.objective.train(training)
+        return {name: float(np.mean([values[name] for values in found])) for name in ("loss", "spread")}
+
+    def strong(self, network: nn.Module, seed: int) -> NDArray[np.float32]:
+        """Embeddings of one strong view of each validation image, the same view every time."""
+        size = self.setting.recipe.model.image_size
+        draws = augment.draw(augment.SETS["strong"], len(self.rows), seed)
+        place = np.searchsorted(self.rows, np.arange(len(self.setting.data)))
+
+        def view(pixels: Tensor, rows: Rows) -> Tensor:
+            return augment.apply(pixels, size, draws[torch.from_numpy(place[rows])])
+
+        return self.setting.encode(network, self.step.images, self.rows, view)
+
+
+def say_health(epoch: int, metrics: dict[str, dict[str, float]], phase: Embed) -> None:
+    """Say in plain words that the embedding collapsed, or that an epoch had no triplet."""
+    words = objectives.health.words(metrics["train"], phase)
+    if words:
+        logger.warning("embed, epoch %d: %s", epoch + 1, words)

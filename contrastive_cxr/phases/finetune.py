@@ -1,0 +1,140 @@
+"""Phase 3: a classifier head on the embedding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from contrastive_cxr import augment
+from contrastive_cxr.data.batches import Images
+from contrastive_cxr.engine import Batch, FitSpec, encode, fit, is_done, parameter_groups
+from contrastive_cxr.models import Network, weights
+from contrastive_cxr.phases.setting import Setting, Views
+from contrastive_cxr.phases.supervised import CrossEntropy, epochs_of, point_scores
+from contrastive_cxr.recipe.schema import Finetune
+
+HEAD = "classifier"
+
+
+def finetune(setting: Setting) -> Path:
+    """Train a linear layer (or a small MLP) on the embedding, with the named blocks thawed.
+
+    With a frozen encoder and no augmentation the vectors of all images are computed once, and the head learns from them.
+
+    Returns
+    -------
+    Path
+        The phase's folder: `model.safetensors`, `model.json`, `metrics.jsonl`, `timing.jsonl`, `checkpoints/`.
+
+    Raises
+    ------
+    RequestError
+        The recipe has no such phase, a block that the backbone lacks, or a start that does not fit.
+    """
+    phase = setting.recipe.finetune
+    assert phase is not None, "the caller runs only phases that the recipe has"
+    if is_done(setting.folder):
+        return setting.folder
+
+    # load
+    data, images = setting.data, setting.images()
+
+    # prepare
+    network = setting.build("finetune", projection=projection(setting), classes=data.classes, hidden=phase.hidden)
+    network.train_only(phase.trainable)
+    frozen = phase.trainable == (HEAD,) and phase.augment == "none"
+    make = head_spec if frozen else network_spec
+
+    # fit and evaluate
+    result = fit(setting.fabric, make(setting, phase, network, images), resume=setting.resume)
+
+    # write
+    return setting.finish("finetune", network, result, data.classes)
+
+
+def projection(setting: Setting) -> tuple[int, ...]:
+    """Widths of the projection below the head: as in the model that the phase starts from, else as in the recipe."""
+    if setting.start is not None:
+        return tuple(weights.load(setting.start)[1]["projection"])
+    return setting.recipe.embed.projection if setting.recipe.embed else ()
+
+
+def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
+    """Orders for training head and thawed blocks together on augmented images."""
+    views = Views(setting, "finetune", phase, images)
+    val = setting.data.rows("val")
+
+    def logits(model: nn.Module, batch: Batch) -> Tensor:
+        return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
+
+    step = CrossEntropy(phase, setting.data, setting.fabric.device, logits)
+    blocks = network.blocks()
+    thawed = [module for name, modules in blocks.items() if name != HEAD for module in modules]
+    return setting.spec(
+        "finetune",
+        phase,
+        network,
+        parameter_groups=[
+            *parameter_groups(blocks[HEAD], phase.optimiser),
+            *parameter_groups(thawed, phase.optimiser, phase.thawed_lr),
+        ],
+        batches=epochs_of(setting.data.rows("train"), phase.batch_size, setting.recipe.seed, "finetune"),
+        step=step,
+        summarise=point_scores,
+        validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),
+        choose_by=phase.choose_by,
+        accumulate=phase.accumulate,
+    )
+
+
+def head_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
+    """Orders for training the head alone, on vectors computed once; the rest of the network stays as it is."""
+    data, device = setting.data, setting.fabric.device
+    train, val = data.rows("train"), data.rows("val")
+    rows = np.concatenate([train, val])
+    table = torch.from_numpy(vectors(setting, network, images, rows)).to(device)
+    place = np.full(len(data), -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+
+    def logits(head: nn.Module, batch: Batch) -> Tensor:
+        return head(table[torch.from_numpy(place[batch.rows]).to(device)])  # type: ignore[no-any-return]
+
+    def load(part: NDArray[np.int64]) -> Tensor:
+        return table[torch.from_numpy(place[part]).to(device)]
+
+    step = CrossEntropy(phase, data, device, logits)
+    head = network.classifier
+    assert head is not None, "phase 3 builds a classifier"
+    return setting.spec(
+        "finetune",
+        phase,
+        head,
+        parameter_groups=parameter_groups([head], phase.optimiser),
+        batches=epochs_of(train, phase.batch_size, setting.recipe.seed, "finetune"),
+        step=step,
+        summarise=point_scores,
+        validate=lambda model, epoch: step.metrics(
+            encode(setting.fabric, model, val, len(val), load, network=model), val
+        ),
+        choose_by=phase.choose_by,
+        accumulate=phase.accumulate,
+    )
+
+
+def vectors(setting: Setting, network: Network, images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Embeddings (without a projection: features) of the plain images of `rows`, float32 [n, D]."""
+    size = setting.recipe.model.image_size
+    function = network.features if network.projection is None else network.embed
+    network.to(setting.fabric.device)
+    return encode(
+        setting.fabric,
+        function,
+        rows,
+        setting.recipe.runtime.encode_batch,
+        lambda part: augment.plain(images.take(part), size),
+        network=network,
+    )

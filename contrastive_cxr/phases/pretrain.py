@@ -1,0 +1,62 @@
+"""Phase 1: supervised fine-tuning of the backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from contrastive_cxr.engine import Batch, fit, is_done, parameter_groups
+from contrastive_cxr.phases.setting import Setting, Views
+from contrastive_cxr.phases.supervised import CrossEntropy, epochs_of, point_scores
+
+
+def pretrain(setting: Setting) -> Path:
+    """Train backbone and classifier on the labels; write the model that the best validation epoch left.
+
+    Returns
+    -------
+    Path
+        The phase's folder: `model.safetensors`, `model.json`, `metrics.jsonl`, `timing.jsonl`, `checkpoints/`.
+
+    Raises
+    ------
+    RequestError
+        The recipe has no such phase, a block that the backbone lacks, or weights that do not fit.
+    """
+    phase = setting.recipe.pretrain
+    assert phase is not None, "the caller runs only phases that the recipe has"
+    if is_done(setting.folder):
+        return setting.folder
+
+    # load
+    data, images = setting.data, setting.images()
+    train, val = data.rows("train"), data.rows("val")
+
+    # prepare
+    network = setting.build("pretrain", classes=data.classes)
+    network.train_only(phase.trainable)
+    views = Views(setting, "pretrain", phase, images)
+
+    def logits(model: nn.Module, batch: Batch) -> Tensor:
+        return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
+
+    step = CrossEntropy(phase, data, setting.fabric.device, logits)
+
+    # fit and evaluate
+    spec = setting.spec(
+        "pretrain",
+        phase,
+        network,
+        parameter_groups=parameter_groups([network], phase.optimiser),
+        batches=epochs_of(train, phase.batch_size, setting.recipe.seed, "pretrain"),
+        step=step,
+        summarise=point_scores,
+        validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),
+        choose_by=phase.choose_by,
+        accumulate=phase.accumulate,
+    )
+    result = fit(setting.fabric, spec, resume=setting.resume)
+
+    # write
+    return setting.finish("pretrain", network, result, data.classes)

@@ -1,0 +1,183 @@
+"""What a phase is given, and the few things that all three do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from contrastive_cxr import augment, models
+from contrastive_cxr.data.batches import Images
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, mark_done
+from contrastive_cxr.models import weights
+from contrastive_cxr.recipe.schema import Phase, Recipe
+from contrastive_cxr.run import seeds
+from contrastive_cxr.run.tracking import Tracker
+
+View = Callable[[Tensor, NDArray[np.int64]], Tensor]
+PhaseName = Literal["pretrain", "embed", "finetune"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A phase's world: the recipe, the images, the machine, its folder and where it starts.
+
+    Attributes
+    ----------
+    folder : Path
+        The phase's own folder, `RUN/<phase>`.
+    start : Path or None
+        Folder of the phase whose model is the start; None: `recipe.model.weights`.
+    resume : bool
+        Go on from `folder/checkpoints/last.ckpt` where there is one.
+    """
+
+    recipe: Recipe
+    data: Dataset
+    fabric: Fabric
+    folder: Path
+    start: Path | None
+    tracker: Tracker
+    resume: bool = False
+
+    def images(self) -> Images:
+        """The cached images, for the device."""
+        return Images(self.data.images, self.fabric.device)
+
+    def statistics(self) -> tuple[float, float]:
+        """Mean and deviation that the network normalises by: of the training part, ImageNet's mean channel, or a half."""
+        if self.recipe.model.normalise == "imagenet":
+            return 0.449, 0.226
+        if self.recipe.model.normalise == "half":
+            return 0.5, 0.5
+        return self.data.mean, max(self.data.std, 1 / 255)
+
+    def build(
+        self,
+        name: PhaseName,
+        *,
+        projection: Sequence[int] = (),
+        classes: Sequence[str] = (),
+        hidden: Sequence[int] = (),
+    ) -> models.Network:
+        """Network of a phase: seeded, then started from the earlier phase's model or the recipe's weights."""
+        mean, std = self.statistics()
+        network = models.build(
+            self.recipe.model,
+            projection=projection,
+            classes=len(classes),
+            hidden=hidden,
+            mean=mean,
+            std=std,
+            seed=seeds.key(self.recipe.seed, name, "weights"),
+        )
+        if self.start is None:
+            weights.start(network, self.recipe.model.weights)
+        else:
+            weights.carry_over(network, weights.load(self.start)[0].state_dict())
+        return network
+
+    def spec(self, name: PhaseName, phase: Phase, network: models.Network, **parts: Any) -> FitSpec:
+        """The loop's orders: what the recipe says, and the phase's own `parts` (step, batches, validate, ...)."""
+        runtime = self.recipe.runtime
+        return FitSpec(
+            name=name,
+            folder=self.folder,
+            seed=self.recipe.seed,
+            network=network,
+            optimiser=phase.optimiser,
+            schedule=phase.schedule,
+            epochs=phase.epochs,
+            validate_every=phase.validate_every,
+            average=phase.average,
+            channels_last=runtime.channels_last,
+            compile=runtime.compile,
+            checkpoint_minutes=runtime.checkpoint_minutes,
+            tracker=self.tracker,
+            **parts,
+        )
+
+    def encode(
+        self, network: nn.Module, images: Images, rows: NDArray[np.int64], view: View | None = None
+    ) -> NDArray[np.float32]:
+        """What the network says of the plain images of `rows`, in their order; or of another `view(pixels, rows)`."""
+        size = self.recipe.model.image_size
+
+        def load(part: NDArray[np.int64]) -> Tensor:
+            pixels = images.take(part)
+            return augment.plain(pixels, size) if view is None else view(pixels, part)
+
+        return encode(self.fabric, network, rows, self.recipe.runtime.encode_batch, load, network=network)
+
+    def finish(self, name: PhaseName, network: models.Network, result: FitResult, classes: Sequence[str] = ()) -> Path:
+        """Write what the world imports, then the mark that this phase is done."""
+        if self.fabric.is_global_zero:
+            card = {
+                "phase": name,
+                "experiment": self.recipe.name,
+                "task": self.recipe.task.model_dump(mode="json"),
+                "channels_last": self.recipe.runtime.channels_last,
+                "classes": list(classes),
+                "decode": decode_settings(self.recipe),
+                "training": {
+                    "best_epoch": result.best_epoch,
+                    "best_value": result.best_value,
+                    "epochs": result.epochs,
+                    "steps": result.steps,
+                    "images_seen": result.images_seen,
+                },
+            }
+            weights.save(network, self.folder, card)
+            self.tracker.model(self.folder)
+            mark_done(self.folder, result)
+        self.fabric.barrier()
+        return self.folder
+
+
+def decode_settings(recipe: Recipe) -> dict[str, Any]:
+    """The part of `recipe.data` that a file must be decoded with to look as it did in training."""
+    names = {"cache_size", "resize", "intensity", "border_crop", "denoise", "equalise"}
+    return recipe.data.model_dump(mode="json", include=names)
+
+
+def input_size(phase: Phase, full: int, epoch: int) -> int:
+    """Side of the network's input in an epoch: from `grow_from` to `full` over the first two thirds, by 16 pixels.
+
+    Examples
+    --------
+    >>> [input_size(Phase(epochs=9, grow_from=64), 128, epoch) for epoch in (0, 3, 6, 8)]
+    [64, 96, 128, 128]
+    """
+    if phase.grow_from is None:
+        return full
+    growing = max(1, round(phase.epochs * 2 / 3))
+    share = min(1.0, epoch / growing)
+    return min(full, phase.grow_from + round((full - phase.grow_from) * share / 16) * 16)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Augmented views of a batch's images; their dice are keyed by seed, phase, step and purpose."""
+
+    setting: Setting
+    name: PhaseName
+    phase: Phase
+    images: Images
+
+    def __call__(self, batch: Batch, augment_set: str, purpose: str) -> Tensor:
+        """Views of this process's images of the batch: float32 [B,1,S,S] in 0..1."""
+        recipe = self.setting.recipe
+        return augment.augment(
+            self.images.take(batch.rows),
+            input_size(self.phase, recipe.model.image_size, batch.epoch),
+            augment_set,
+            seeds.key(recipe.seed, self.name, batch.step, purpose),
+            batch.rank_slice,
+            len(batch.global_rows),
+        )

@@ -1,0 +1,139 @@
+"""`report.html`: one self-contained page from `report.json` and the arrays of the scored phase."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sklearn.manifold import TSNE
+
+from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.report import arrays, cases, figures, words
+from contrastive_cxr.report.schema import VERSION
+from contrastive_cxr.run.folder import write_text
+from contrastive_cxr.run.log import MetricsLog
+
+_PHASES = ("pretrain", "embed", "finetune")
+_MAP_POINTS = 1500
+
+
+def write(folder: Path) -> Path:
+    """Write `folder/report.html` from `folder/report.json`; what is not there (arrays, logs, images) is left out.
+
+    A t-SNE of at most 1500 images takes most of the time, some 5 to 10 seconds.
+
+    Parameters
+    ----------
+    folder : a run, with `<phase>/arrays/` and `<phase>/metrics.jsonl`
+
+    Returns
+    -------
+    Path of the page.
+
+    Raises
+    ------
+    RequestError
+        Where `report.json` is missing, is no JSON, or is of another version.
+    """
+    folder = Path(folder)
+    facts = _facts(folder / "report.json")
+    found = arrays.read(folder / facts["phase"] / "arrays")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "title_of": words.title, "value_of": words.value, "score": words.score, "interval": words.interval,
+        "count_of": words.count, "difference": words.difference, "verdict": words.verdict,
+    }  # fmt: skip
+    page = environment.get_template("report.html.j2").render(
+        facts=facts,
+        grouped=bool(facts["patients"]),
+        cards=_cards(facts),
+        figures=_figures(folder, facts),
+        curves=_curves(folder),
+        embedding=_embedding(found, facts),
+        cases=None if found is None else cases.choose(found, facts["task"]["classes"]),
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise RequestError(f"'{path}' does not exist; evaluate the run first")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise RequestError(f"'{path}' is not JSON ({error}); evaluate the run again") from error
+    if not isinstance(facts, dict) or facts.get("version") != VERSION:
+        version = facts.get("version") if isinstance(facts, dict) else None
+        raise RequestError(f"'{path}' has version {version}, this program reads {VERSION}; evaluate the run again")
+    return facts
+
+
+def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The four scores to see first, each with what it adds to the first baseline."""
+    binary = len(facts["task"]["classes"]) == 2
+    names = ("auc", "balanced_accuracy", *(("recall", "specificity") if binary else ("accuracy", "macro_f1")))
+    baseline = facts["baselines"][0] if facts["baselines"] else None
+    return [
+        {
+            "name": name,
+            "entry": facts["scores"][name],
+            "gain": baseline["gain"].get(name) if baseline else None,
+            "over": baseline["name"] if baseline else "",
+        }
+        for name in names
+    ]
+
+
+def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, str | None]:
+    classes, grouped, cascade = facts["task"]["classes"], bool(facts["patients"]), facts["cascade"]
+    areas = {name: f"{name}: AUC {words.number(row['auc']['value'])}" for name, row in facts["per_class"].items()}
+    beside = {each["name"]: each["roc"] for each in facts["baselines"]}
+    model = "joined probabilities" if cascade else "model"
+    rows = [(model, facts["scores"]), *((each["name"], each["scores"]) for each in facts["baselines"])]
+    names = [name for name in facts["scores"] if name != "macro_recall"]  # that is the balanced accuracy
+    picture = folder / "augmentation.png"
+    return {
+        "confusion": figures.confusion(facts["confusion"], classes),
+        "roc": figures.roc(facts["roc"], areas, beside),
+        "comparison": figures.comparison(rows, names, grouped),
+        "augmentation": figures.address(picture.read_bytes(), "png") if picture.is_file() else None,
+        "verdicts": figures.confusion(cascade["verdicts"]["confusion"], classes) if cascade else None,
+        "flat": figures.confusion(cascade["flat"]["confusion"], classes) if cascade else None,
+    }
+
+
+def _curves(folder: Path) -> dict[str, str]:
+    drawn = {name: figures.learning_curves(MetricsLog(folder / name / "metrics.jsonl").rows()) for name in _PHASES}
+    return {name: curve for name, curve in drawn.items() if curve is not None}
+
+
+def _embedding(found: arrays.Arrays | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A t-SNE of the scored vectors, {figure, n, of}; None where there are too few or they are all the same."""
+    if found is None:
+        return None
+    if len(found.vectors) != facts["n"]:
+        raise CcxrError(
+            f"the arrays of phase '{facts['phase']}' have {len(found.vectors)} rows, report.json has {facts['n']}; "
+            "evaluate the run again"
+        )
+    of = len(found.vectors)
+    rows = np.sort(np.random.default_rng(0).permutation(of)[:_MAP_POINTS])
+    vectors, labels = found.vectors[rows], found.labels[rows]
+    if len(rows) < 5 or float(vectors.std(axis=0).max()) < 1e-6:
+        return None
+    wrong = np.zeros(len(rows), dtype=bool)
+    if found.probabilities is not None:
+        wrong = found.probabilities[rows].argmax(1) != labels
+    points = TSNE(perplexity=min(30.0, (len(rows) - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
+    return {"figure": figures.scatter(points, labels, wrong, facts["task"]["classes"]), "n": len(rows), "of": of}

@@ -1,0 +1,6 @@
+"""A trained embedding, and similar cases found with it."""
+
+from contrastive_cxr.retrieval.embedding import EmbeddingModel, embed_cached
+from contrastive_cxr.retrieval.gallery import Gallery, SearchResult
+
+__all__ = ["EmbeddingModel", "Gallery", "SearchResult", "embed_cached"]

@@ -1,0 +1,178 @@
+"""The embedding model as the world imports it: pictures in, unit vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from contrastive_cxr import augment
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models import Network, weights
+from contrastive_cxr.recipe import schema
+from contrastive_cxr.retrieval.inputs import Inputs, items, squares
+
+Vectors = npt.NDArray[np.float32]
+
+
+def embed_cached(network: Network, images: Tensor) -> Tensor:
+    """Embed decoded images; `EmbeddingModel` and `ccxr encode` both come through here.
+
+    Parameters
+    ----------
+    network : Network
+        In evaluation mode.
+    images : Tensor
+        uint8 [B, 1, S, S], square as in the cache, on the network's device.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, D], unit length, computed in float32 whatever the surrounding precision.
+    """
+    return _run(network, images, network.embed)
+
+
+def answer(network: Network, images: Tensor) -> Tensor:
+    """Embedding and, behind it, the class probabilities of decoded images, in one pass.
+
+    Parameters
+    ----------
+    network : Network
+        In evaluation mode.
+    images : Tensor
+        uint8 [B, 1, S, S], as for `embed_cached`.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, D], without a classifier; else [B, D + classes].
+    """
+
+    def both(inputs: Tensor) -> Tensor:
+        features = network.features(inputs)
+        embedding = network.project(features)
+        if network.classifier is None:
+            return embedding
+        logits = network.head(features if network.projection is None else embedding)
+        return torch.cat([embedding, logits.softmax(dim=1)], dim=1)
+
+    return _run(network, images, both)
+
+
+class EmbeddingModel:
+    """A trained network that embeds pictures of any kind as in training.
+
+    The same images in batches of the same size give the same bits; in batches of another size the last bits may differ,
+    as the kernels do.
+
+    Parameters
+    ----------
+    network : Network
+        The network; put into evaluation mode and moved to `device`.
+    card : dict
+        Its record, as `models.weights.load` gives it.
+    device : str
+        Torch's name of the device.
+
+    Examples
+    --------
+    >>> model = EmbeddingModel.load("runs/xray")  # doctest: +SKIP
+    >>> model.embed(["one.png", "two.png"]).shape  # doctest: +SKIP
+    (2, 512)
+    """
+
+    def __init__(self, network: Network, card: dict[str, Any], device: str = "cpu") -> None:
+        self.network = network.eval().to(device)
+        self.card = card
+        self.device = torch.device(device)
+        self.settings = schema.Data.model_validate(card["decode"])
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> EmbeddingModel:
+        """Read a run (its embed phase, else finetune, else pretrain) or a phase folder; no pickle is opened.
+
+        Raises
+        ------
+        RequestError
+            Where the folder holds no finished model, or a broken one.
+        """
+        found = weights.find(folder, ("embed", "finetune", "pretrain"))
+        network, card = weights.load(found)
+        try:
+            return cls(network, card, device)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RequestError(f"{found / 'model.json'} does not say how to decode: {where}: {first['msg']}") from error
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities; empty where there is no head."""
+        return tuple(self.card["classes"])
+
+    @property
+    def size(self) -> int:
+        """Dimensions of the embedding."""
+        return self.network.embedding_size
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights: the model's identity in a gallery."""
+        return str(self.card["sha256"])
+
+    def embed(self, inputs: Inputs, batch_size: int = 64) -> Vectors:
+        """Embed pictures.
+
+        Parameters
+        ----------
+        inputs : path, PIL image, array, tensor, or a sequence of these
+            Arrays and tensors: grey [H, W], [N, H, W] or [N, 1, H, W], uint8, uint16, or floats in 0..1.
+        batch_size : int
+            Pictures a step.
+
+        Returns
+        -------
+        float32 [N, D]
+            Unit length.
+
+        Raises
+        ------
+        RequestError
+            Where a picture cannot be read (each of the batch is named) or an array is not one of images.
+        """
+        return self._batches(inputs, batch_size, self.size, self.network.embed)
+
+    def features(self, inputs: Inputs, batch_size: int = 64) -> Vectors:
+        """The backbone's features float32 [N, C], before the projection; inputs and errors as in `embed`."""
+        return self._batches(inputs, batch_size, self.network.width, self.network.features)
+
+    def predict(self, inputs: Inputs, batch_size: int = 64) -> Vectors:
+        """Class probabilities float32 [N, classes]; inputs and errors as in `embed`, and a head is needed."""
+        if not self.classes:
+            raise RequestError("this model has no classifier; load a finetune or pretrain folder to predict")
+        return self._batches(inputs, batch_size, len(self.classes), lambda x: self.network.logits(x).softmax(dim=1))
+
+    def _batches(self, inputs: Inputs, batch_size: int, width: int, function: Callable[[Tensor], Tensor]) -> Vectors:
+        """Decode and run batch by batch, so that memory does not grow with the number of pictures."""
+        if batch_size < 1:
+            raise RequestError(f"batch_size={batch_size}; give at least 1")
+        found = items(inputs)
+        result = np.empty((len(found), width), np.float32)
+        for first in range(0, len(found), batch_size):
+            images = squares(found[first : first + batch_size], self.settings, first).to(self.device)
+            result[first : first + batch_size] = _run(self.network, images, function).cpu().numpy()
+        return result
+
+
+@torch.no_grad()
+def _run(network: Network, images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    assert not network.training, "the network is in training mode; call .eval() before encoding"
+    with torch.autocast(images.device.type, enabled=False):
+        return function(augment.plain(images, network.spec.image_size)).float()
