@@ -2,9 +2,9 @@
 
     python -m benchmarks.plain_supervised RUN [--size 112] [--out benchmarks/results/NAME.json]
 
-torchvision's DenseNet-169 from scratch, AdamW, one cycle, brightness, contrast, small rotation and shift; the last weights
-are scored once on the run's test part (validation where it has none). The passes of all phases of RUN count, each image
-of a step once, frozen blocks or not.
+torchvision's DenseNet-169 from scratch, AdamW, one cycle, brightness, contrast, small rotation and shift; the last
+weights are scored once on the run's test part (validation where it has none). The passes of all phases of RUN count,
+each image of a step once, frozen blocks or not.
 """
 
 from __future__ import annotations

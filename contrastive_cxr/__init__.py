@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contrastive_cxr.experiment import run as run_recipe
+    from contrastive_cxr.experiment.run import run as run_recipe
     from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ __all__ = ["EmbeddingModel", "Gallery", "__version__", "run_recipe"]
 _LAZY = {
     "EmbeddingModel": ("contrastive_cxr.retrieval", "EmbeddingModel"),
     "Gallery": ("contrastive_cxr.retrieval", "Gallery"),
-    "run_recipe": ("contrastive_cxr.experiment", "run"),
+    "run_recipe": ("contrastive_cxr.experiment.run", "run"),
 }
 
 

@@ -19,3 +19,18 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the session: phantoms are painted and decoded there once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A finished run of the small phantom recipe; it is read only."""
+    from contrastive_cxr.experiment.run import run
+    from tests.small import small_recipe
+
+    return run(small_recipe(cache), tmp_path_factory.mktemp("runs") / "finished")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,13 +30,14 @@ FLOORS = {
     "evaluate": 1,
     "run": 1,
     "errors": 0,
+    "files": 0,
     "tasks": 0,
     "recipe": 0,
 }
 # The two doors of the package stand above all rooms; their imports are lazy or nothing but the command.
 DOORS = ("__init__", "__main__")
 # On the ground floor alone, siblings see each other: a recipe holds a task and both speak through errors.
-GROUND = {"recipe": {"tasks", "errors"}, "tasks": {"errors"}, "errors": set[str]()}
+GROUND = {"recipe": {"tasks", "errors"}, "tasks": {"errors"}, "files": {"errors"}, "errors": set[str]()}
 
 # Library: the places, as beginnings of paths inside the package, that may import it.
 HEAVY = {
@@ -51,7 +53,9 @@ HEAVY = {
     "matplotlib": ("report/", "augment/"),
     "typer": ("cli/",),
 }
-WITHOUT_TORCH = ("recipe/", "tasks.py", "errors.py", "evaluate/", "__init__.py", "__main__.py", "cli/__init__.py")
+WITHOUT_TORCH = (
+    "recipe/", "tasks.py", "errors.py", "files.py", "evaluate/", "__init__.py", "__main__.py", "cli/__init__.py"
+)  # fmt: skip
 
 
 def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
@@ -95,15 +99,20 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
+def imports_of(file: Path) -> list[tuple[int, str]]:
+    """`imports` of a file of the package; each is parsed once."""
+    return list(imports(file.read_text(), module_name(file), file.name == "__init__.py"))
+
+
 def places_that_import(library: str) -> list[str]:
     """`path:line` of each import of `library`, path relative to the package."""
-    found = []
-    for file in FILES:
-        names = imports(file.read_text(), module_name(file), file.name == "__init__.py")
-        found += [
-            f"{file.relative_to(PACKAGE).as_posix()}:{line}" for line, name in names if name.split(".")[0] == library
-        ]
-    return found
+    return [
+        f"{file.relative_to(PACKAGE).as_posix()}:{line}"
+        for file in FILES
+        for line, name in imports_of(file)
+        if name.split(".")[0] == library
+    ]
 
 
 def test_every_room_has_a_floor() -> None:

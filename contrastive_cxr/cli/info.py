@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from contrastive_cxr import recipe as recipes_room
 from contrastive_cxr.cli.show import say, table
 from contrastive_cxr.errors import RequestError
 
@@ -18,7 +17,8 @@ def recipes(
     out: Annotated[Path | None, typer.Option(help="File to write (copy); default NAME.yaml here.")] = None,
 ) -> None:
     """List the shipped recipes; show one; copy one to change it."""
-    shipped = recipes_room.shipped
+    from contrastive_cxr.recipe import shipped
+
     if action == "list":
         for known in shipped.names():
             first = shipped.path(known).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")

@@ -36,7 +36,8 @@ def print_plan(plan: Any) -> None:
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch
-        title = f"{phase.name}: {phase.epochs} epochs x {phase.steps_per_epoch} steps of {phase.batch} images = {total:,} steps"
+        epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"
+        title = f"{phase.name}: {epochs} of {phase.batch} images = {total:,} steps"
         trainable, every = (sum(block[place] for block in phase.blocks) for place in (1, 2))
         table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
 

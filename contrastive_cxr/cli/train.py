@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from contrastive_cxr import experiment
-from contrastive_cxr import recipe as recipes
 from contrastive_cxr.cli.show import print_plan, print_scores, say
 from contrastive_cxr.errors import RequestError
+
+if TYPE_CHECKING:
+    from contrastive_cxr.recipe.schema import Recipe
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped name (ccxr recipes).")
@@ -30,6 +32,7 @@ def quickstart(
     overwrite: Overwrite = False,
 ) -> None:
     """Painted phantoms, the three phases, a report to look at: a few minutes on two cores."""
+    load("phantom", None, out, overwrite=overwrite)
     page = experiment.call("quickstart")(out, overwrite=overwrite)
     print_scores(out)
     say(f"Report: {page.resolve()}")
@@ -51,14 +54,14 @@ def run(
     """Run the recipe's phases in a row, then evaluate."""
     if folds and seeds:
         raise typer.BadParameter("give --folds or --seeds, not both")
-    recipe = recipes.load(reference, overrides or [])
+    writes = overfit is None and not dry_run
+    recipe, target = load(reference, overrides, out, writes=writes, resume=resume, overwrite=overwrite)
     if overfit is not None:
         outcome = experiment.call("overfit")(recipe, overfit)
         say(outcome.words(overfit))
         raise typer.Exit(0 if outcome.learned else 1)
     if dry_run:
         return print_plan(experiment.call("plan")(recipe))
-    target = out or default_out(recipe.name)
     flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
     if folds:
         experiment.call("run_folds")(recipe, target, folds, **flags)
@@ -120,15 +123,33 @@ def one_phase(
     dry_run: bool,
 ) -> None:
     """Run one phase of a recipe into its own run folder."""
-    recipe = recipes.load(reference, overrides or [])
-    if getattr(recipe, name) is None:
-        raise RequestError(f"{reference} has no {name} phase; add a section '{name}:', or choose another recipe")
+    recipe, target = load(reference, overrides, out, phase=name, writes=not dry_run, resume=resume, overwrite=overwrite)
     if dry_run:
         print_plan(experiment.call("plan")(recipe, (name,)))
         return
-    target = out or default_out(f"{recipe.name}-{name}")
     experiment.call("run")(recipe, target, only=(name,), origin=origin, resume=resume, overwrite=overwrite)
     finished(target)
+
+
+def load(
+    reference: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    *,
+    phase: str | None = None,
+    writes: bool = True,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> tuple[Recipe, Path]:
+    """Read the recipe, pass the first door, and say which folder is written; torch is not imported before."""
+    from contrastive_cxr import recipe as recipes
+
+    recipe = recipes.load(reference, overrides or [])
+    if phase is not None and getattr(recipe, phase) is None:
+        raise RequestError(f"{reference} has no {phase} phase; add a section '{phase}:', or choose another recipe")
+    target = out or default_out(recipe.name if phase is None else f"{recipe.name}-{phase}")
+    experiment.call("first_door")(recipe, target if writes else None, resume=resume, overwrite=overwrite)
+    return recipe, target
 
 
 def default_out(name: str) -> Path:

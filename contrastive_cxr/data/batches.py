@@ -60,8 +60,8 @@ def balanced_faults(
 ) -> list[str]:
     """Faults of batches of P classes x K images: fewer classes than P, classes with fewer images than K.
 
-    `labels` is int64 [N] of the whole data set, `rows` int64 the rows batches are made of; P `None` is all classes; `names`
-    are the classes' names for the sentences, their numbers where not given.
+    `labels` is int64 [N] of the whole data set, `rows` int64 the rows batches are made of; P `None` is all classes;
+    `names` are the classes' names for the sentences, their numbers where not given.
     """
     classes, counts = np.unique(labels[rows], return_counts=True)
     wanted = len(classes) if classes_per_batch is None else classes_per_batch
@@ -72,8 +72,8 @@ def balanced_faults(
             f"give at most {len(classes)}"
         )
     faults += [
-        f"embed.images_per_class is {images_per_class}, but class '{label if names is None else names[label]}' has {count} training images; "
-        f"give at most {counts.min()}"
+        f"embed.images_per_class is {images_per_class}, but class "
+        f"'{label if names is None else names[label]}' has {count} training images; give at most {counts.min()}"
         for label, count in zip(classes, counts, strict=True)
         if count < images_per_class
     ]
@@ -90,8 +90,8 @@ def balanced(
 ) -> list[Rows]:
     """Batches of P distinct classes x K distinct images.
 
-    Each class goes through its own shuffled rows and is shuffled anew when they are used up, so all images of a class are
-    used equally often; one that would come twice in a batch then waits until the end of the new order.
+    Each class goes through its own shuffled rows and is shuffled anew when they are used up, so all images of a class
+    are used equally often; one that would come twice in a batch then waits until the end of the new order.
 
     Parameters
     ----------

@@ -229,8 +229,8 @@ def _class_faults(task: Task, labels: NDArray[np.int64], split: NDArray[np.str_]
         return []
     there = [name for name in task.names if name not in empty]
     return [
-        f"the training part has images of {there} and none of {empty}; task '{task.name}' needs every class in it: give "
-        "such images, take the class out of task.classes, or divide anew with data.split.kind=fractions"
+        f"the training part has images of {there} and none of {empty}; task '{task.name}' needs every class in it: "
+        "give such images, take the class out of task.classes, or divide anew with data.split.kind=fractions"
     ]
 
 

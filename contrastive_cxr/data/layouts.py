@@ -26,10 +26,19 @@ def folders(root: Path) -> Found:
     splits = {name for name in first if name.lower() in SPLIT_WORDS and name.lower() != "unused"}
     depth = 1 if splits else 0
     stray = [path for path in files if path.count("/") <= depth and path.split("/")[0] not in first - splits]
+    faults = _folder_faults(root, files, splits, first - splits if splits else set(), stray)
+    kept = [path.split("/") for path in files if path not in set(stray)]
+    rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": ["/".join(p[depth:-1]) for p in kept]})
+    rows["split"] = [SPLIT_WORDS.get(parts[0].lower(), "") if depth else "" for parts in kept]
+    return rows, faults
+
+
+def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
+    """Faults of a tree: split folders with other folders `beside` them, no class folders, `stray` images in none."""
     faults = []
-    if splits and splits != first:
+    if beside:
         faults.append(
-            f"{root} mixes split folders {sorted(splits)} and other folders {sorted(first - splits)}; have either "
+            f"{root} mixes split folders {sorted(splits)} and other folders {sorted(beside)}; have either "
             "train/CLASS, val/CLASS, test/CLASS, or CLASS alone"
         )
     if not files or len(stray) == len(files):
@@ -41,10 +50,7 @@ def folders(root: Path) -> Found:
         faults.append(
             f"{len(stray)} images of {root} lie in no class folder (such as '{stray[0]}'); move them into one or away"
         )
-    kept = [path.split("/") for path in files if path not in set(stray)]
-    rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": ["/".join(p[depth:-1]) for p in kept]})
-    rows["split"] = [SPLIT_WORDS.get(parts[0].lower(), "") if depth else "" for parts in kept]
-    return rows, faults
+    return faults
 
 
 def _image_files(root: Path) -> list[str]:
@@ -71,31 +77,34 @@ def csv(root: Path, table: Path) -> Found:
     if not table.is_file():
         near = sorted(path.name for path in root.glob("*.csv"))
         raise RequestError(f"table {table} is missing; set data.csv to a table relative to {root}, which has {near}")
-    rows = read_table(table)
-    rows.columns = pd.Index([column.strip() for column in rows])
-    names = {column.lower(): column for column in reversed(list(rows))}
-    file = next((names[word] for word in FILE_WORDS if word in names), None)
-    if file is None or "label" not in names:
-        hint = " (columns are separated by commas)" if len(names) == 1 else nearest("label", set(names) - {"label"})
-        raise RequestError(
-            f"{table} needs the columns file and label, and may have patient and split; it has {list(rows)}{hint}"
-        )
-    if rows.empty:
-        raise RequestError(f"{table} has no rows; give one row an image")
-    chosen = {file: "path"} | {names[word]: word for word in ("label", "patient", "split") if word in names}
-    rows = rows.rename(columns=chosen)
-    reserved = [column for column in rows if column in ("root", "source") or list(rows).count(column) > 1]
-    if reserved:
-        raise RequestError(
-            f"{table} has columns {sorted(set(reserved))} that the manifest keeps for itself; rename them"
-        )
-    for column in chosen.values():
+    rows = _renamed(read_table(table), table)
+    for column in {"path", "label", "patient", "split"} & set(rows):
         rows[column] = rows[column].str.strip()
     faults = _row_faults(rows, table)
     rows["path"] = [posixpath.normpath(path) for path in rows["path"]]
     if "split" in rows:
         rows["split"] = [SPLIT_WORDS.get(word.lower(), "") for word in rows["split"]]
     return rows[[_inside(path) for path in rows["path"]]], faults
+
+
+def _renamed(rows: pd.DataFrame, table: Path) -> pd.DataFrame:
+    """The table with the manifest's column names, whatever their case and the spaces around them."""
+    columns = [str(column).strip() for column in rows]
+    names = {column.lower(): column for column in reversed(columns)}
+    file = next((names[word] for word in FILE_WORDS if word in names), None)
+    if file is None or "label" not in names:
+        hint = " (columns are separated by commas)" if len(names) == 1 else nearest("label", set(names) - {"label"})
+        raise RequestError(
+            f"{table} needs the columns file and label, and may have patient and split; it has {columns}{hint}"
+        )
+    if rows.empty:
+        raise RequestError(f"{table} has no rows; give one row an image")
+    chosen = {file: "path"} | {names[word]: word for word in ("label", "patient", "split") if word in names}
+    columns = [chosen.get(column, column) for column in columns]
+    reserved = {column for column in columns if column in ("root", "source") or columns.count(column) > 1}
+    if reserved:
+        raise RequestError(f"{table} has columns {sorted(reserved)} that the manifest keeps for itself; rename them")
+    return rows.set_axis(columns, axis=1)
 
 
 def _inside(path: str) -> bool:

@@ -76,9 +76,7 @@ def read_table(path: Path) -> pd.DataFrame:
         The file is missing, empty, not UTF-8 or not a table.
     """
     try:
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig", index_col=False
-        )
+        return pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False)
     except pd.errors.EmptyDataError:
         raise RequestError(f"{path} is empty; its first line names the columns") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
@@ -114,7 +112,7 @@ def encode(manifest: Manifest, task: Task, all_classes: bool = True) -> NDArray[
     RequestError
         A column the manifest lacks, labels the map does not know, classes without a row, or no row left.
     """
-    known = [column for column in manifest.rows if column != "root"]
+    known = [str(column) for column in manifest.rows if column != "root"]
     raise_faults(
         f"task.columns '{column}' is not a column of the data, which has {known}{nearest(column, known)}"
         for column in task.columns
@@ -195,7 +193,8 @@ def check_leaks(
             more = f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""
             faults.append(
                 f"{len(leaks)} {noun} are in two parts of the split, so its scores would be too good: "
-                f"{'; '.join(named)}{more}; take them out of one part, or divide anew with data.split.kind=within-train or fractions"
+                f"{'; '.join(named)}{more}; take them out of one part, or divide anew with "
+                "data.split.kind=within-train or fractions"
             )
     return faults
 

@@ -87,7 +87,7 @@ def paint(folder: Path, images: int, seed: int) -> None:
 
 
 def lesion_boxes(rows: pd.DataFrame) -> Floats:
-    """Lesion boxes of manifest rows, float32 [N, 4]: x0, y0, x1, y1 in pixels of the file, ends exclusive; nan: none."""
+    """Lesion boxes of manifest rows, float32 [N, 4]: x0, y0, x1, y1 in pixels of the file, ends exclusive; nan: no."""
     columns = [pd.to_numeric(rows[column], errors="coerce") for column in BOX_COLUMNS]
     return np.stack([column.to_numpy(dtype=np.float32) for column in columns], axis=1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pandas as pd
 
 from contrastive_cxr.data import layouts, phantom
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
+from contrastive_cxr.data.store import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.recipe import schema
 
@@ -40,7 +40,8 @@ def read_data(data: schema.Data, base: Path | None = None) -> Manifest:
         return read(data, base, data.cache_dir)
     if data.root is not None:
         raise RequestError("data.root and data.join are both given; name the root inside data.join, or leave join out")
-    manifests, faults = [], []
+    manifests: list[Manifest] = []
+    faults: list[str] = []
     for source in data.join:
         try:
             manifests.append(read(source, base, data.cache_dir))
@@ -99,7 +100,8 @@ def _duplicates(manifest: Manifest) -> list[str]:
     again = manifest.rows[manifest.rows.duplicated("path", keep=False)]
     faults = []
     for path, rows in again.groupby("path", sort=True):
-        parts = " and ".join(f"{row.label}{' in ' + row.split if row.split else ''}" for row in rows.itertuples())
+        pairs = zip(rows["label"], rows["split"], strict=True)
+        parts = " and ".join(f"{label} in {part}" if part else label for label, part in pairs)
         faults.append(f"image '{path}' has {len(rows)} rows ({parts}); each image has one row")
     return at_most(faults)
 
@@ -147,10 +149,3 @@ def _phantom_root(source: schema.Source, cache_dir: Path | None) -> Path:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return folder.resolve()
-
-
-def cache_folder(cache_dir: Path | None) -> Path:
-    """`data.cache_dir`, or the user's own cache folder."""
-    if cache_dir is not None:
-        return cache_dir.expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrastive_cxr"

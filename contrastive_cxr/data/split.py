@@ -191,7 +191,7 @@ def _short(labels: Numbers, groups: Numbers, chosen: Numbers, parts: int, names:
         if len(np.unique(chosen[of_class])) < parts:
             faults.append(
                 f"class '{label if names is None else names[label]}' has {of_class.sum()} images of "
-                f"{len(np.unique(groups[of_class]))} patients, too few for each of {parts} parts to have one; give more, "
-                "set data.split.val or test to 0, or use fewer folds"
+                f"{len(np.unique(groups[of_class]))} patients, too few for each of {parts} parts to have one; give "
+                "more, set data.split.val or test to 0, or use fewer folds"
             )
     return faults

@@ -57,13 +57,17 @@ class Record:
         return astuple(self.facts) + tuple(self.box)
 
 
+def cache_folder(cache_dir: Path | None) -> Path:
+    """`data.cache_dir`, or the user's own cache folder."""
+    if cache_dir is not None:
+        return cache_dir.expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrastive_cxr"
+
+
 def folder_of(data: schema.Data, roots: Sequence[str]) -> Path:
     """The folder of the caches of `data`'s settings over `roots`: another setting, another folder."""
-    base = data.cache_dir
-    if base is None:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrastive_cxr"
     text = json.dumps(_key(data, roots), sort_keys=True)
-    return base.expanduser() / hashlib.sha256(text.encode()).hexdigest()[:20]
+    return cache_folder(data.cache_dir) / hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _key(data: schema.Data, roots: Sequence[str]) -> dict[str, object]:

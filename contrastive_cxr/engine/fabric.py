@@ -61,6 +61,23 @@ def _check(device: str, precision: str, local: int) -> None:
         )
 
 
+def share(fabric: Fabric, count: int) -> slice:
+    """This process's part of a global batch of `count` rows.
+
+    Raises
+    ------
+    RequestError
+        The processes cannot have equal parts.
+    """
+    each, left = divmod(count, fabric.world_size)
+    if left or not each:
+        raise RequestError(
+            f"a batch of {count} images cannot be shared equally by {fabric.world_size} processes; "
+            "make the batch a multiple of them"
+        )
+    return slice(fabric.global_rank * each, (fabric.global_rank + 1) * each)
+
+
 def gather(fabric: Fabric, tensor: Tensor, grads: bool = True) -> Tensor:
     """Put the processes' parts of a batch together, in the order of the global batch.
 

@@ -12,9 +12,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from contrastive_cxr.engine import optim
-from contrastive_cxr.engine.fabric import gather
+from contrastive_cxr.engine.fabric import gather, share
 from contrastive_cxr.engine.progress import Display
-from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, Rows, StepOutput
+from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, StepOutput
 from contrastive_cxr.engine.state import Parts, Tally
 from contrastive_cxr.engine.stop import Stop
 from contrastive_cxr.engine.store import Store
@@ -64,7 +64,9 @@ class Loop:
         self.parts.train()
         self.clock = time.monotonic()
         for index in range(self.progress.step, self.steps):
-            batch = self._share(batches[index], epoch, index)
+            rows = np.asarray(batches[index], dtype=np.int64)
+            mine = share(self.fabric, len(rows))
+            batch = Batch(rows[mine], rows, epoch, epoch * self.steps + index, mine)
             try:
                 loss = self._step(batch, index)
             except (RuntimeError, MemoryError) as error:
@@ -79,18 +81,6 @@ class Loop:
             self.shown.step(epoch, len(batch.global_rows), loss)
             if (index + 1) % spec.accumulate == 0 and index + 1 < self.steps:
                 self._between_updates(stop, (index + 1) // spec.accumulate)
-
-    def _share(self, rows: Rows, epoch: int, index: int) -> Batch:
-        """This process's part of a global batch."""
-        rows = np.asarray(rows, dtype=np.int64)
-        share, left = divmod(len(rows), self.fabric.world_size)
-        if left or not share:
-            raise RequestError(
-                f"{self.spec.name}: a batch of {len(rows)} images cannot be shared equally by "
-                f"{self.fabric.world_size} processes; make the batch a multiple of them"
-            )
-        mine = slice(self.fabric.global_rank * share, (self.fabric.global_rank + 1) * share)
-        return Batch(rows[mine], rows, epoch, epoch * self.steps + index, mine)
 
     def _step(self, batch: Batch, index: int) -> float | None:
         """One batch: forward, backward, perhaps an update; returns the loss where it was read."""

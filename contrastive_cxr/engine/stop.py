@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,5 +45,6 @@ class Stop:
         """Whether any process was asked to stop; called by all of them at once."""
         if fabric.world_size == 1:
             return self.asked
-        asked = torch.tensor(float(self.asked), device=fabric.device)
-        return bool(fabric.all_reduce(asked, reduce_op="sum") > 0)
+        asked = fabric.all_reduce(torch.tensor(float(self.asked), device=fabric.device), reduce_op="sum")
+        assert isinstance(asked, Tensor), "a tensor stays one"
+        return bool(asked > 0)

@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "first_door": "door",
     "run": "run",
     "run_folds": "pool",
     "run_seeds": "pool",

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from contrastive_cxr import engine, report
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import cascade as joining
-from contrastive_cxr.experiment.evaluate import outputs
-from contrastive_cxr.experiment.prepare import present, second_door
-from contrastive_cxr.experiment.run import run, same_recipe
+from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.evaluate import Floats, outputs
+from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults
+from contrastive_cxr.experiment.run import run, same_images
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 
@@ -44,14 +46,23 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
     RequestError
         As `run`; or the stages' classes do not make up the flat task's.
     """
+    if present(recipe)[-1] == "embed":
+        raise RequestError(
+            "a cascade joins the stages' classifiers, and its last phase has none; add a section finetune"
+        )
     data = open_dataset(recipe.data, recipe.task)
     parts = stage_recipes(recipe)
     sets = {name: retask(data, part.task) for name, part in parts.items()}
     for name, part in parts.items():
         second_door(part, sets[name], present(part))
+    if not resume:
+        check_weights(recipe)
     fabric = engine.launch(recipe.runtime)
+    for name, part in parts.items():
+        raise_faults(sharing_faults(part, sets[name], present(part), fabric.world_size))
     if fabric.is_global_zero:
         same_recipe(recipe, out, resume)
+        same_images(data, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
         folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
         folders.write_json(out / "environment.json", folders.environment())
@@ -68,14 +79,18 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
 def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
     """One three-class verdict from the two stages, on the same images as the flat one's, paired.
 
-    Stage 2 is asked about every image, the normal ones included: what it says of those that stage 1 passes on by mistake
-    is part of the cascade's errors.
+    Stage 2 is asked about every image, the normal ones included: what it says of those that stage 1 passes on by
+    mistake is part of the cascade's errors.
     """
     fabric = engine.launch(recipe.runtime)
     split = "test" if len(data.rows("test")) else "val"
     rows = data.rows(split)
     final = present(recipe)[-1]
-    said = {name: outputs(recipe, data, fabric, out / name / final, rows).probabilities for name in STAGES}
+    said: dict[str, Floats] = {}
+    for name in STAGES:
+        probabilities = outputs(recipe, data, fabric, out / name / final, rows).probabilities
+        assert probabilities is not None, "run_cascade refuses stages without a classifier"
+        said[name] = probabilities
     if not fabric.is_global_zero:
         return {}
     parts = stage_recipes(recipe)

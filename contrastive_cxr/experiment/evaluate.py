@@ -81,7 +81,10 @@ def score_split(
         write_arrays(out / name / "arrays", data, asked[name], reference, known[name])
     if len(data.classes) < 2:
         return {}  # without labels there is nothing to score
-    facts = judge(recipe, data, reference, asked, known, split)
+    found = {name: neighbour_scores(recipe, data, reference, asked[name], known[name]) for name in finished}
+    for name in finished:
+        folders.write_array(out / name / "arrays" / "votes.npy", found[name].votes)
+    facts = judge(recipe, data, reference, asked, found, split)
     facts["budget"] = budget(run, finished, fabric)
     folders.write_json(out / "report.json", facts)
     report.write(out)
@@ -101,7 +104,7 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
 
 
 def write_arrays(folder: Path, data: Dataset, asked: Outputs, reference: Dataset, known: Outputs) -> None:
-    """`vectors.npy`, `probabilities.npy`, `labels.npy`, `patients.npy`, `rows.csv`, and the training rows' `train_*`."""
+    """`vectors.npy`, `probabilities.npy`, `labels.npy`, `patients.npy`, `rows.csv`; of the training rows `train_*`."""
     folder.mkdir(parents=True, exist_ok=True)
     folders.write_array(folder / "vectors.npy", asked.vectors)
     folders.write_array(folder / "labels.npy", data.labels[asked.rows])
@@ -114,18 +117,17 @@ def write_arrays(folder: Path, data: Dataset, asked: Outputs, reference: Dataset
 
 
 def judge(
-    recipe: Recipe, data: Dataset, reference: Dataset, asked: dict[PhaseName, Outputs], known: dict[PhaseName, Outputs],
-    split: str,
+    recipe: Recipe, data: Dataset, reference: Dataset, asked: dict[PhaseName, Outputs],
+    found: dict[PhaseName, neighbours.NeighbourScores], split: str,
 ) -> dict[str, Any]:  # fmt: skip
     """The facts of `report.json`: scores of the last phase, neighbours of each, baselines on the same rows."""
     options, notes = recipe.evaluation, []
     final = list(asked)[-1]
     rows = asked[final].rows
     labels, patients = data.labels[rows], data.patients[rows]
-    found = {name: neighbour_scores(recipe, data, reference, asked[name], known[name]) for name in asked}
-    probabilities = asked[final].probabilities
-    if probabilities is None:
-        probabilities = found[final].votes
+    said = asked[final].probabilities
+    probabilities: NDArray[np.floating[Any]] = found[final].votes if said is None else said
+    if said is None:
         notes.append("No classifier was trained: decisions are the vote of the nearest training images.")
     if split == "val":
         notes.append("These validation images may also have chosen the checkpoint; no test part was given.")

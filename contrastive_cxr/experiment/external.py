@@ -12,6 +12,7 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.evaluate import score_split
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
 
 
 def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = None, out: Path | None = None) -> Path:
@@ -36,10 +37,14 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     Raises
     ------
     RequestError
-        No run, no such split, new images that are among the run's training images (by content or patient), or a recorded
-        split whose files have changed.
+        No run, no such split, new images that are among the run's training images (by content), or a
+        setting that is not of data.
     """
+    if split not in (None, "train", "val", "test"):
+        raise RequestError(f"--split {split}: is not one of train, val and test")
     recipe = recorded(run)
+    if (run / "parts.json").is_file():
+        raise RequestError(f"{run} pools several runs; evaluate one of them, such as {run}/{first_part(run)}")
     if recipe.cascade is not None:
         raise RequestError(f"{run} is a cascade; evaluate one of its runs: {run}/flat, {run}/stage1 or {run}/stage2")
     trained = open_dataset(recipe.data, recipe.task)
@@ -73,6 +78,11 @@ def recorded(run: Path) -> Recipe:
     return recipes.load(path)
 
 
+def first_part(run: Path) -> str:
+    """Name of the first run of those that `run` pools."""
+    return str(folders.read_json(run / "parts.json")["parts"][0])
+
+
 def external_data(run: Path, recipe: Recipe, overrides: Sequence[str], split: str) -> Dataset:
     """The new images: decoded as the run's were, all of them in `split` where their source has no parts."""
     outside = [word for word in overrides if not word.startswith("data.")]
@@ -80,7 +90,8 @@ def external_data(run: Path, recipe: Recipe, overrides: Sequence[str], split: st
         raise RequestError(
             *(f"{word}: evaluate takes settings of data alone, such as data.root=DIR" for word in outside)
         )
-    section = recipes.load(run / "recipe.yaml", ["data.split.kind=official", *overrides]).data
+    joined = [] if any(word.startswith("data.join") for word in overrides) else ["data.join=[]"]
+    section = recipes.load(run / "recipe.yaml", ["data.split.kind=official", *joined, *overrides]).data
     return open_dataset(section, recipe.task, need=(split,), unsplit=split)
 
 
@@ -106,8 +117,8 @@ def check_overlap(trained: Dataset, data: Dataset, split: str) -> None:
     ]
     if shared:
         raise RequestError(
-            f"{len(shared)} of {len(rows)} images of the external test are among the run's training or validation images, by "
-            f"content: {', '.join(shared[:3])}{' ...' if len(shared) > 3 else ''}; take them out"
+            f"{len(shared)} of {len(rows)} images of the external test are among the run's training or validation "
+            f"images, by content: {', '.join(shared[:3])}{' ...' if len(shared) > 3 else ''}; take them out"
         )
 
 

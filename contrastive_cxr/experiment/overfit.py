@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from contrastive_cxr import augment, engine, models
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe.schema import Pretrain, Recipe
@@ -20,7 +24,7 @@ LEARNED = 0.05  # nats: every image's class has a probability near 0.95
 
 @dataclass(frozen=True)
 class Overfit:
-    """What came of it: steps taken, loss at the start and the end (nats), accuracy at the end, and whether it was learned."""
+    """What came of it: steps taken, first and last loss (nats), last accuracy, and whether the batch was learned."""
 
     steps: int
     first_loss: float
@@ -34,8 +38,8 @@ class Overfit:
         if self.learned:
             return f"{images} images were learned by heart: {what}."
         return (
-            f"{images} images could NOT be learned by heart: {what}. Look at the learning rate, the trainable blocks and "
-            "whether the labels can be right."
+            f"{images} images could NOT be learned by heart: {what}. Look at the learning rate, the trainable blocks "
+            "and whether the labels can be right."
         )
 
 
@@ -65,31 +69,34 @@ def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> Overfit:
     )
     weights.start(network, recipe.model.weights)
     network.train_only(phase.trainable if isinstance(phase, Pretrain) else None)
-    groups = engine.parameter_groups(network, phase.optimiser)
+    groups = engine.parameter_groups([network], phase.optimiser)
     wrapped, optimiser = fabric.setup(network, engine.make_optimiser(groups, phase.optimiser))
-    pictures = augment.plain(Images(data, fabric.device).take(rows), recipe.model.image_size)
+    pictures = augment.plain(Images(data.images, fabric.device).take(rows), recipe.model.image_size)
     labels = torch.from_numpy(data.labels[rows]).to(fabric.device)
     return _train(fabric, wrapped, optimiser, pictures, labels, steps)
 
 
-def _train(fabric, network, optimiser, pictures, labels, steps: int) -> Overfit:  # type: ignore[no-untyped-def]
+def _train(
+    fabric: Fabric, network: nn.Module, optimiser: torch.optim.Optimizer, pictures: Tensor, labels: Tensor, steps: int
+) -> Overfit:
+    """Step on the one batch until it is learned, at most `steps` times."""
     losses: list[float] = []
     accuracy = 0.0
     for _ in range(steps):
         network.train()
-        logits = network(pictures, "logits").float()
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+        logits = network(pictures).float()
+        loss = nn.functional.cross_entropy(logits, labels)
         optimiser.zero_grad()
         fabric.backward(loss)
         optimiser.step()
         losses.append(loss.item())
         accuracy = float((logits.argmax(1) == labels).float().mean())
-        if losses[-1] < LEARNED and accuracy == 1.0:
+        if (losses[-1] < LEARNED and accuracy == 1.0) or not math.isfinite(losses[-1]):
             break
     return Overfit(len(losses), losses[0], losses[-1], accuracy, losses[-1] < LEARNED and accuracy == 1.0)
 
 
-def one_batch(data: Dataset, images: int, seed: int) -> np.ndarray:
+def one_batch(data: Dataset, images: int, seed: int) -> NDArray[np.int64]:
     """`images` training rows, the classes in turn."""
     train = data.rows("train")
     if not 2 <= images <= len(train):
@@ -99,7 +106,7 @@ def one_batch(data: Dataset, images: int, seed: int) -> np.ndarray:
     return np.sort(order[np.argsort(place, kind="stable")][:images])
 
 
-def nth_of_its_class(labels: np.ndarray) -> np.ndarray:
+def nth_of_its_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many of a label came before it, for each place."""
     counts: dict[int, int] = {}
     ranks = []

@@ -10,7 +10,7 @@ import torch
 
 from contrastive_cxr import models
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.experiment.prepare import present, second_door, steps
+from contrastive_cxr.experiment.prepare import check_weights, present, second_door, steps
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Embed, Recipe
 
@@ -52,8 +52,14 @@ def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None) -> Plan:
     order = tuple(only) if only else present(recipe)
     data = open_dataset(recipe.data, recipe.task)
     second_door(recipe, data, order)
+    if recipe.model.weights != "imagenet":  # a plan downloads nothing
+        check_weights(recipe)
     counts = data.describe().reset_index().to_dict("records")
-    return Plan(recipe, counts, tuple(phase_plan(recipe, data, name) for name in order))
+    return Plan(
+        recipe,
+        [{str(key): value for key, value in row.items()} for row in counts],
+        tuple(phase_plan(recipe, data, name) for name in order),
+    )
 
 
 def phase_plan(recipe: Recipe, data: Dataset, name: PhaseName) -> PhasePlan:

@@ -9,8 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contrastive_cxr import report
+from contrastive_cxr import engine, report
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.prepare import check_weights, present, second_door
 from contrastive_cxr.experiment.run import run
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -50,11 +54,25 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
     """Run every part into its own folder, then pool."""
     if recipe.cascade is not None:
         raise RequestError("--folds and --seeds pool runs of one task; run a cascade's recipe without them")
-    folders.create(out, resume=resume, overwrite=overwrite)
-    folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
+    if len(recipe.task.names) < 2:
+        raise RequestError(f"task '{recipe.task.name}' has one class, so --folds and --seeds have no scores to pool")
+    sets = {name: open_dataset(part.data, part.task) for name, part in parts.items()}
     for name, part in parts.items():
-        run(part, out / name, resume=resume and (out / name / "recipe.yaml").is_file())
-    pool(recipe, out, list(parts))
+        second_door(part, sets[name], present(part))
+    if not resume:
+        check_weights(recipe)
+    fabric = engine.launch(recipe.runtime)
+    if fabric.is_global_zero:
+        same_recipe(recipe, out, resume)
+        folders.create(out, resume=resume, overwrite=overwrite)
+        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
+        folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
+    fabric.barrier()
+    for name, part in parts.items():
+        run(part, out / name, resume=(out / name / "recipe.yaml").is_file(), data=sets[name])
+    if fabric.is_global_zero:
+        pool(recipe, out, list(parts))
+    fabric.barrier()
     return out
 
 
@@ -85,8 +103,9 @@ def joined(folders_of: list[Path]) -> tuple[pd.DataFrame, NDArray[np.float64], N
     tables = []
     for folder in folders_of:
         rows = pd.read_csv(folder / "rows.csv", dtype=str, keep_default_na=False)
-        rows["part"] = np.arange(len(rows))
-        tables.append(rows.assign(p=list(np.load(folder / "probabilities.npy")), y=np.load(folder / "labels.npy")))
+        said = folder / "probabilities.npy"
+        found = np.load(said if said.is_file() else folder / "votes.npy")  # without a classifier, the neighbours' vote
+        tables.append(rows.assign(p=list(found), y=np.load(folder / "labels.npy")))
     every = pd.concat(tables, ignore_index=True)
     groups = every.groupby(["root", "path"], sort=True)
     probabilities = np.stack([np.mean(np.stack(list(part)), axis=0) for part in groups["p"].apply(list)])
@@ -104,11 +123,9 @@ def over_parts(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Each score's mean and standard deviation over the parts, by image and by patient, with the single values."""
     found: dict[str, dict[str, Any]] = {}
     for unit in ("image", "patient"):
-        each = [
-            facts["scores"] if unit == "image" else (facts.get("by_patient") or {}).get("scores")
-            for facts in reports.values()
-        ]
-        if any(scores is None for scores in each):
+        units = [facts if unit == "image" else facts.get("by_patient") for facts in reports.values()]
+        each = [facts["scores"] for facts in units if facts is not None]
+        if len(each) < len(units):
             continue
         found[unit] = {}
         for name in each[0]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
 
@@ -49,7 +50,8 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     RequestError
         No classifier, no image, unreadable images (each named), or `out` exists.
     """
-    refuse_existing(out, {".csv"})
+    refuse_existing(out, ".csv")
+    check_device(device)
     paths = images_of(source)
     model = EmbeddingModel.load(classifier_of(run), device=device)
     probabilities = model.predict(paths, batch_size=batch_size)
@@ -81,7 +83,8 @@ def encode(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_siz
     RequestError
         No model, no image, unreadable images (each named), or `out` exists.
     """
-    refuse_existing(out, {".npy"})
+    refuse_existing(out, ".npy", out.with_suffix(".csv"))
+    check_device(device)
     paths = images_of(source)
     model = EmbeddingModel.load(run, device=device)
     vectors = model.embed(paths, batch_size=batch_size)
@@ -90,12 +93,16 @@ def encode(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_siz
     return out
 
 
-def refuse_existing(out: Path, suffixes: set[str]) -> None:
-    """Refuse a result file that exists, or whose ending is not written here."""
-    faults = []
-    if out.suffix not in suffixes:
-        faults.append(f"--out {out}: must end in {' or '.join(sorted(suffixes))}")
-    if out.exists():
-        faults.append(f"--out {out}: exists; name another file, or remove it")
-    if faults:
-        raise RequestError(*faults)
+def refuse_existing(out: Path, ending: str, *beside: Path) -> None:
+    """Refuse a result file whose ending is not written here, and result files that exist."""
+    faults = [] if out.suffix == ending else [f"--out {out}: must end in {ending}"]
+    faults += [f"--out {file}: exists; name another file, or remove it" for file in (out, *beside) if file.exists()]
+    raise_faults(faults)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know or find."""
+    if device not in ("cpu", "cuda"):
+        raise RequestError(f"--device {device}: is neither cpu nor cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RequestError("--device cuda: torch finds no CUDA device here; use cpu")

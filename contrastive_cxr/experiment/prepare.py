@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from contrastive_cxr import models
 from contrastive_cxr.data.batches import balanced_faults
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.models import backbones, block_faults
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.models import backbones, block_faults, weights
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
 from contrastive_cxr.recipe.schema import Recipe
@@ -33,21 +34,43 @@ def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> N
 
 
 def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
-    """Blocks named by the phases that their networks would lack (read off the meta device)."""
-    faults: list[str] = []
-    for name in phases:
-        wanted = getattr(recipe, name).trainable
-        projection = name == "embed" or (name == "finetune" and recipe.embed is not None)
-        if wanted is not None:
-            found = block_faults(wanted, recipe.model.backbone, projection=projection, classifier=name != "embed")
-            faults += [f"{name}.trainable: {fault}" for fault in found]
-    return faults or ([] if phases else _known_backbone(recipe))
-
-
-def _known_backbone(recipe: Recipe) -> list[str]:
-    known = backbones.known()
+    """A backbone that is not known or does not take the image size; blocks that it lacks (read off the meta device)."""
     name = recipe.model.backbone
-    return [] if name in known else [f"model.backbone: '{name}' is not known{nearest(name, known)}"]
+    try:
+        backbones.check(name)
+    except RequestError as error:
+        return [f"model.backbone: {fault}" for fault in error.faults]
+    faults = backbones.size_faults(name, recipe.model.image_size)
+    for phase in phases:
+        wanted = getattr(recipe, phase).trainable
+        projection = phase == "embed" or (phase == "finetune" and recipe.embed is not None)
+        if wanted is not None:
+            found = block_faults(wanted, name, projection=projection, classifier=phase != "embed")
+            faults += [f"{phase}.{fault}" for fault in found]
+    return faults
+
+
+def check_weights(recipe: Recipe) -> None:
+    """Load the weights that a first phase starts from once, before anything is written: a download may fail.
+
+    Raises
+    ------
+    RequestError
+        They cannot be had, are broken, or are of another backbone.
+    """
+    if recipe.model.weights != "none":
+        weights.start(models.build(recipe.model, mean=0.5, std=0.5, seed=0), recipe.model.weights)
+
+
+def sharing_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], processes: int) -> list[str]:
+    """Batches that `processes` processes cannot share equally."""
+    sizes = {name: steps(recipe, data, name)[1] for name in phases}
+    return [
+        f"{name}: a batch of {size} images cannot be shared equally by {processes} processes; "
+        "make it a multiple of them"
+        for name, size in sizes.items()
+        if size % processes
+    ]
 
 
 def batch_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> list[str]:
@@ -56,10 +79,10 @@ def batch_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> 
         return []
     phase = recipe.embed
     classes = phase.classes_per_batch or len(data.classes)
-    return balanced_faults(data.labels, data.rows("train"), classes, phase.images_per_class)
+    return balanced_faults(data.labels, data.rows("train"), classes, phase.images_per_class, names=data.classes)
 
 
-def start_of(folder: Path, name: PhaseName, recipe: Recipe, origin: Path | None) -> Path | None:
+def start_of(folder: Path | None, name: PhaseName, recipe: Recipe, origin: Path | None) -> Path | None:
     """Phase folder that `name` starts from: the phase before it in this run, or in the run `--from`.
 
     Raises
@@ -79,8 +102,8 @@ def start_of(folder: Path, name: PhaseName, recipe: Recipe, origin: Path | None)
         raise RequestError(f"--from {origin}: holds no finished {' or '.join(earlier)}; name a run that does")
     if wanted:
         raise RequestError(
-            f"{name} starts from the recipe's {wanted[0]}, which has not run; give --from RUN, or {wanted[0]}=null to start "
-            "from model.weights"
+            f"{name} starts from the recipe's {wanted[0]}, which has not run; give --from RUN, or {wanted[0]}=null to "
+            "start from model.weights"
         )
     return None
 
@@ -90,6 +113,8 @@ def steps(recipe: Recipe, data: Dataset, name: PhaseName) -> tuple[int, int]:
     images = len(data.rows("train"))
     if name == "embed":
         assert recipe.embed is not None, "asked of phases that the recipe has"
-        return steps_per_epoch(recipe.embed, images, len(data.classes)), batch_size(recipe.embed, len(data.classes))
+        size = batch_size(recipe.embed, len(data.classes))
+        labels = recipe.embed.positives != "augmented"
+        return steps_per_epoch(recipe.embed, images, len(data.classes)), size if labels else min(size, images)
     size = min(getattr(recipe, name).batch_size, images)
     return images // size, size

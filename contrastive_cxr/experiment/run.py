@@ -11,10 +11,12 @@ import torch
 from contrastive_cxr import augment, engine, phases
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.data.manifest import read_table
 from contrastive_cxr.engine import Fabric
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import evaluate
-from contrastive_cxr.experiment.prepare import present, second_door, start_of
+from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults, start_of
 from contrastive_cxr.models import weights
 from contrastive_cxr.phases import PhaseName, Setting
 from contrastive_cxr.recipe.schema import Recipe
@@ -72,14 +74,21 @@ def run(
     if recipe.cascade is not None and data is None:
         from contrastive_cxr.experiment.cascade import run_cascade
 
+        if only or origin:
+            raise RequestError("a cascade's phases run together, each stage from its own; use ccxr run, without --from")
         return run_cascade(recipe, out, resume=resume, overwrite=overwrite)
     order = tuple(only) if only else present(recipe)
     data = data if data is not None else open_dataset(recipe.data, recipe.task)
     second_door(recipe, data, order)
     check_origin(recipe, data, origin, order[0])
-
+    if overwrite:
+        check_overwrite(recipe, out, origin)
+    kept = None if overwrite else out
+    if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
+        check_weights(recipe)
     fabric = engine.launch(recipe.runtime)
-    start_of(out, order[0], recipe, origin)
+    raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
+
     open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
     tracker = Tracker.open(
         recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
@@ -94,6 +103,13 @@ def run(
     return out
 
 
+def check_overwrite(recipe: Recipe, out: Path, origin: Path | None) -> None:
+    """Refuse to remove what the run would start from."""
+    for word, start in (("--from", origin), ("model.weights", Path(recipe.model.weights))):
+        if start is not None and start.exists() and start.resolve().is_relative_to(out.resolve()):
+            raise RequestError(f"--overwrite would remove what {word} {start} names; choose another --out")
+
+
 def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: PhaseName) -> None:
     """Refuse a start that is broken, has another backbone, or was trained for other classes.
 
@@ -104,7 +120,7 @@ def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: Phas
     """
     if origin is None:
         return
-    start = start_of(Path("nowhere"), first, recipe, origin)
+    start = start_of(None, first, recipe, origin)
     if start is None:
         raise RequestError(
             f"--from {origin}: {first} is a first phase and starts from model.weights; use model.weights={origin}"
@@ -131,6 +147,7 @@ def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, res
     """
     if fabric.is_global_zero:
         same_recipe(recipe, out, resume)
+        same_images(data, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
         folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
         folders.write_json(out / "environment.json", folders.environment())
@@ -140,17 +157,17 @@ def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, res
     fabric.barrier()
 
 
-def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
-    """Refuse to go on with a run of another recipe, naming the first lines that differ."""
-    path = out / "recipe.yaml"
+def same_images(data: Dataset, out: Path, resume: bool) -> None:
+    """Refuse to go on with a run whose images were others, or divided otherwise."""
+    path = out / "manifest.csv"
     if not (resume and path.is_file()):
         return
-    then, now = path.read_text().splitlines(), recipes.dump(recipe).splitlines()
-    changed = [f"{old.strip()} -> {new.strip()}" for old, new in zip(then, now, strict=False) if old != new]
-    if then != now:
+    facts = ["path", "class", "split", "digest"]
+    then, now = read_table(path), data.manifest_table()
+    if then[facts].to_numpy().tolist() != now[facts].astype(str).to_numpy().tolist():
         raise RequestError(
-            f"--resume {out}: the run there has another recipe ({'; '.join(changed[:3]) or 'other length'}); resume with the same "
-            "recipe, or choose another --out"
+            f"--resume {out}: the images, their labels or their division have changed since (then {len(then)} rows, "
+            f"now {len(now)}); put them back as {path} says, or choose another --out"
         )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,9 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr import __version__
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import write_bytes
 from contrastive_cxr.models import backbones, foreign
 from contrastive_cxr.models.card import Card
 from contrastive_cxr.models.network import Network
@@ -39,13 +39,12 @@ def save(network: Network, folder: str | Path, card: Mapping[str, Any]) -> None:
         decode a file), `channels_last`, `phase`, `task`; further keys are kept.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     data = safetensors.torch.save(state)
-    facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), "version": _version()}
+    facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), "version": __version__}
     text = Card.of(network, facts).model_dump_json(indent=2) + "\n"
-    _replace(folder / "model.safetensors", data)
-    _replace(folder / "model.json", text.encode())
+    write_bytes(folder / "model.safetensors", data)
+    write_bytes(folder / "model.json", text.encode())
 
 
 def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -211,24 +210,3 @@ def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
         return card, safetensors.torch.load(data)
     except SafetensorError as error:
         raise RequestError(f"{file} is not a safetensors file ({error})") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside `path`, flush to the disk, rename; a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CcxrError(f"cannot write {path}: {error.strerror}; nothing was changed there") from error
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("contrastive_cxr")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, objectives
 from contrastive_cxr.data.batches import balanced, shuffled
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, StepOutput, fit, gather, is_done, parameter_groups
+from contrastive_cxr.engine import Batch, StepOutput, fit, gather, parameter_groups
 from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.recipe.schema import Embed
@@ -42,7 +43,7 @@ def embed(setting: Setting) -> Path:
     """
     phase = setting.recipe.embed
     assert phase is not None, "the caller runs only phases that the recipe has"
-    if is_done(setting.folder):
+    if setting.done("embed"):
         return setting.folder
 
     # load
@@ -161,7 +162,8 @@ class Validation:
             vectors, labels, vectors, labels, gallery_ids=self.rows, query_ids=self.rows,
             gallery_patients=patients, query_patients=patients, vote=min(20, max(1, len(labels) // 4)),
         )  # fmt: skip
-        return {name: found.values[name]["value"] for name in ("map_at_r", "knn_accuracy")}
+        each = {name: found.values[name]["value"] for name in ("map_at_r", "knn_accuracy")}
+        return {name: math.nan if value is None else value for name, value in each.items()}
 
     def losses(self, network: nn.Module, plain: NDArray[np.float32]) -> dict[str, float]:
         """Mean loss and spread over fixed batches, with fixed strong views where positives are augmentations."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from contrastive_cxr import augment
 from contrastive_cxr.data.batches import Images
-from contrastive_cxr.engine import Batch, FitSpec, encode, fit, is_done, parameter_groups
+from contrastive_cxr.engine import Batch, FitSpec, encode, fit, parameter_groups
 from contrastive_cxr.models import Network, weights
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import CrossEntropy, epochs_of, point_scores
@@ -23,7 +23,7 @@ HEAD = "classifier"
 def finetune(setting: Setting) -> Path:
     """Train a linear layer (or a small MLP) on the embedding, with the named blocks thawed.
 
-    With a frozen encoder and no augmentation the vectors of all images are computed once, and the head learns from them.
+    With a frozen encoder and no augmentation the vectors of all images are computed once, for the head to learn from.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def finetune(setting: Setting) -> Path:
     """
     phase = setting.recipe.finetune
     assert phase is not None, "the caller runs only phases that the recipe has"
-    if is_done(setting.folder):
+    if setting.done("finetune"):
         return setting.folder
 
     # load

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from contrastive_cxr.engine import Batch, fit, is_done, parameter_groups
+from contrastive_cxr.engine import Batch, fit, parameter_groups
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import CrossEntropy, epochs_of, point_scores
 
@@ -26,7 +26,7 @@ def pretrain(setting: Setting) -> Path:
     """
     phase = setting.recipe.pretrain
     assert phase is not None, "the caller runs only phases that the recipe has"
-    if is_done(setting.folder):
+    if setting.done("pretrain"):
         return setting.folder
 
     # load

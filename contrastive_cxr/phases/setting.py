@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, models
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, mark_done
+from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe.schema import Phase, Recipe
 from contrastive_cxr.run import seeds
+from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run.tracking import Tracker
 
 View = Callable[[Tensor, NDArray[np.int64]], Tensor]
@@ -51,9 +52,9 @@ class Setting:
         return Images(self.data.images, self.fabric.device)
 
     def statistics(self) -> tuple[float, float]:
-        """Mean and deviation that the network normalises by: of the training part, ImageNet's mean channel, or a half."""
+        """Mean and deviation that the network normalises by: of the training part, ImageNet's, or a half."""
         if self.recipe.model.normalise == "imagenet":
-            return 0.449, 0.226
+            return models.backbones.grey_statistics(self.recipe.model.backbone)
         if self.recipe.model.normalise == "half":
             return 0.5, 0.5
         return self.data.mean, max(self.data.std, 1 / 255)
@@ -83,7 +84,7 @@ class Setting:
             weights.carry_over(network, weights.load(self.start)[0].state_dict())
         return network
 
-    def spec(self, name: PhaseName, phase: Phase, network: models.Network, **parts: Any) -> FitSpec:
+    def spec(self, name: PhaseName, phase: Phase, network: nn.Module, **parts: Any) -> FitSpec:
         """The loop's orders: what the recipe says, and the phase's own `parts` (step, batches, validate, ...)."""
         runtime = self.recipe.runtime
         return FitSpec(
@@ -114,6 +115,15 @@ class Setting:
             return augment.plain(pixels, size) if view is None else view(pixels, part)
 
         return encode(self.fabric, network, rows, self.recipe.runtime.encode_batch, load, network=network)
+
+    def done(self, name: PhaseName) -> bool:
+        """Whether the phase is complete already; the tracker then gets what a killed sitting may have lost."""
+        if not is_done(self.folder):
+            return False
+        if self.fabric.is_global_zero:
+            self.tracker.replay(name, MetricsLog(self.folder / "metrics.jsonl").rows())
+            self.tracker.model(self.folder)
+        return True
 
     def finish(self, name: PhaseName, network: models.Network, result: FitResult, classes: Sequence[str] = ()) -> Path:
         """Write what the world imports, then the mark that this phase is done."""
@@ -157,7 +167,9 @@ def input_size(phase: Phase, full: int, epoch: int) -> int:
     if phase.grow_from is None:
         return full
     growing = max(1, round(phase.epochs * 2 / 3))
-    share = min(1.0, epoch / growing)
+    share = epoch / growing
+    if share >= 1:
+        return full  # also where it is not a whole number of steps away
     return min(full, phase.grow_from + round((full - phase.grow_from) * share / 16) * 16)
 
 

@@ -74,7 +74,7 @@ class Data(Source):
     denoise: Literal["none", "median"] = Field("none", description="3x3 median filter before resizing")
     equalise: Literal["none", "histogram", "clahe"] = Field("none", description="histogram equalisation")
     on_bad_image: Literal["refuse", "skip"] = Field("refuse", description="what an unreadable image does")
-    workers: Annotated[int, Field(ge=0)] = Field(0, description="decoding processes; 0: one a core")
+    workers: Annotated[int, Field(ge=0)] = Field(0, description="decoding threads; 0: one a core")
 
 
 class Model(Section):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import io
 import json
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.run import folder as run_folder
+from contrastive_cxr.files import write_bytes
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 AGAIN = "build the gallery again"
@@ -53,11 +53,11 @@ def write(folder: Path, vectors: npt.NDArray[np.float32], rows: pd.DataFrame, mo
         model=model_digest,
         vectors_sha256=hashlib.sha256(content).hexdigest(),
         rows_sha256=hashlib.sha256(table).hexdigest(),
-        versions={"contrastive_cxr": _version(), "numpy": np.__version__, "pandas": pd.__version__},
+        versions={"contrastive_cxr": __version__, "numpy": np.__version__, "pandas": pd.__version__},
     )
-    run_folder.write_bytes(folder / "vectors.npy", content)
-    run_folder.write_bytes(folder / "rows.csv", table)
-    run_folder.write_text(folder / "gallery.json", record.model_dump_json(indent=2) + "\n")
+    write_bytes(folder / "vectors.npy", content)
+    write_bytes(folder / "rows.csv", table)
+    write_bytes(folder / "gallery.json", record.model_dump_json(indent=2).encode() + b"\n")
 
 
 def read(folder: Path) -> tuple[npt.NDArray[np.float32], pd.DataFrame, str]:
@@ -72,7 +72,7 @@ def read(folder: Path) -> tuple[npt.NDArray[np.float32], pd.DataFrame, str]:
     content = _checked(folder / "vectors.npy", record.vectors_sha256)
     table = _checked(folder / "rows.csv", record.rows_sha256)
     try:
-        vectors = np.load(io.BytesIO(content), allow_pickle=True)
+        vectors = np.load(io.BytesIO(content), allow_pickle=False)
         rows = pd.read_csv(io.BytesIO(table), dtype=str, keep_default_na=False)
     except (ValueError, EOFError) as error:
         raise RequestError(f"{folder} holds an unreadable vectors.npy or rows.csv ({error}); {AGAIN}") from error
@@ -105,10 +105,3 @@ def _checked(path: Path, digest: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != digest:
         raise RequestError(f"{path} is not the file that gallery.json describes: cut short or altered; {AGAIN}")
     return content
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("contrastive_cxr")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.run.folder import write_bytes
+from contrastive_cxr.files import write_bytes
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write into it, and files that are whole or not there."""
+"""The folder of a run: who may write into it, and its JSON, arrays and tables, each whole or not there."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import PARTIAL, write_bytes
 
 if TYPE_CHECKING:
     import pandas
 
 # the mark of a run: written first, removed last
 MARK = "recipe.yaml"
-PARTIAL = ".partial"
 OURS = re.compile(
-    r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png|external-[a-z]+|(parts|pooled)\.json|wandb(\.json)?"
+    r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png"
+    r"|(parts|pooled)\.json|wandb(\.json)?|external-[a-z]+"
     r"|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|.*\.partial"
 )
 PACKAGES = (
@@ -54,20 +55,9 @@ def create(path: Path, *, resume: bool = False, overwrite: bool = False) -> Path
         The folder holds a run and neither was asked for; it holds something that is no run; it cannot be made.
     """
     path = Path(path)
-    if resume and overwrite:
-        raise RequestError("--resume and --overwrite exclude each other; name one")
-    if path.exists() and not path.is_dir():
-        raise RequestError(f"'{path}' is a file; name a folder for the run")
-    there = sorted(path.iterdir()) if path.exists() else []
-    if (path / MARK).exists():
-        if overwrite:
-            _remove(there)
-        elif not resume:
-            raise RequestError(f"'{path}' already holds a run; --resume goes on with it, --overwrite replaces it")
-    elif any(not item.name.endswith(PARTIAL) for item in there):
-        raise RequestError(
-            f"'{path}' is not empty and holds no run (no {MARK}; there is '{there[0].name}'); name another folder"
-        )
+    check(path, resume=resume, overwrite=overwrite)
+    if overwrite and (path / MARK).exists():
+        _remove(sorted(path.iterdir()))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,6 +65,29 @@ def create(path: Path, *, resume: bool = False, overwrite: bool = False) -> Path
     if not os.access(path, os.W_OK | os.X_OK):
         raise RequestError(f"the folder '{path}' cannot be written to; name another with --out")
     return path
+
+
+def check(path: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuse what `create` would refuse of the folder as it is, and change nothing.
+
+    Raises
+    ------
+    RequestError
+        The folder holds a run and neither `resume` nor `overwrite` was asked for; it is a file, or holds something that
+        is no run.
+    """
+    if resume and overwrite:
+        raise RequestError("--resume and --overwrite exclude each other; name one")
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"'{path}' is a file; name a folder for the run")
+    there = sorted(path.iterdir()) if path.exists() else []
+    if (path / MARK).exists():
+        if not (resume or overwrite):
+            raise RequestError(f"'{path}' already holds a run; --resume goes on with it, --overwrite replaces it")
+    elif any(not item.name.endswith(PARTIAL) for item in there):
+        raise RequestError(
+            f"'{path}' is not empty and holds no run (no {MARK}; there is '{there[0].name}'); name another folder"
+        )
 
 
 def _remove(items: list[Path]) -> None:
@@ -95,39 +108,6 @@ def require_space(path: Path, needed: int) -> None:
             f"'{path}' needs {needed / 2**20:.0f} MiB, its disk has {free / 2**20:.0f} MiB free; "
             "make room or choose another disk"
         )
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place, sync it, and rename it: readers see the old one or the new one, whole.
-
-    Raises
-    ------
-    CcxrError
-        The disk is full or the folder cannot be written to; the old file is untouched.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CcxrError(f"cannot write '{path}': {error.strerror}; nothing was changed there") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut, where the system can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

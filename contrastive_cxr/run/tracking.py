@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import math
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,9 @@ class Tracker:
             `wandb.json` is broken.
         """
         tracker = cls()
-        if tracking.wandb != "off" and first:
+        if importlib.util.find_spec("wandb") is None and tracking.wandb != "off":
+            log.warning("Weights & Biases is not installed (pip install wandb); going on without it")
+        elif tracking.wandb != "off" and first:
             identity = _identity(folder, resume)
             tracker._attempt(lambda: tracker._begin(_arguments(recipe, folder, tracking, identity), resume))
         return tracker
@@ -75,9 +79,12 @@ class Tracker:
         # where it cannot write, W&B would silently take a temporary folder
         Path(arguments["dir"]).mkdir(parents=True, exist_ok=True)
         if resume:
-            self._seen, self._row = _recorded(Path(arguments["dir"]), arguments["id"])
-            # W&B's own process holds an id as long as it lives, even when its run is finished
+            # W&B's own process holds an id as long as it lives, its run finished or not; ended, it has written all
             wandb.teardown()
+            self._seen, self._row = _recorded(Path(arguments["dir"]), arguments["id"])
+            # W&B names a sitting's folder by the second: a sitting that follows within it would be lost
+            while any(Path(arguments["dir"]).rglob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{arguments['id']}")):
+                time.sleep(0.1)
         quiet = wandb.Settings(
             silent=True, console="off", save_code=False, disable_git=True, x_disable_stats=True, x_disable_meta=True
         )
@@ -142,9 +149,20 @@ class Tracker:
         """Do something with W&B; whatever it raises ends the tracking."""
         try:
             what()
-        except Exception as error:  # its errors are private classes that derive from nothing else, and must not end a training
+        except _failures() as error:
             log.warning("Weights & Biases failed (%s: %s); going on without it", type(error).__name__, error)
             self._run = None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What W&B raises when it, its process or its disk fails."""
+    import wandb
+    from wandb.sdk.mailbox import mailbox, mailbox_handle
+
+    # the errors of its process derive from Exception alone
+    private = [item for module in (mailbox, mailbox_handle) for item in vars(module).values() if isinstance(item, type)]
+    mail = [item for item in private if issubclass(item, Exception)]
+    return (ImportError, wandb.Error, OSError, RuntimeError, ValueError, *mail)
 
 
 def _identity(folder: Path, resume: bool) -> str:

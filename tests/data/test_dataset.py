@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contrastive_cxr.data.dataset import open_dataset, subset
+from contrastive_cxr.data.dataset import open_dataset, retask, subset
 from contrastive_cxr.data.manifest import read, write
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe.schema import Data, Split
@@ -83,8 +83,10 @@ def test_leaks_of_an_official_split_are_refused_and_divided_together(tmp_path: P
     (tmp_path / "4.png").write_bytes((tmp_path / "0.png").read_bytes())
     with pytest.raises(RequestError, match=r"1 images .*0\.png in train = 4\.png in val"):
         open_dataset(data, TASK)
-    dataset = open_dataset(data.model_copy(update={"split": Split(kind="fractions", val=0.2, test=0)}), TASK)
-    assert dataset.split[0] == dataset.split[4], "copies are divided together"
+    for seed in range(8):
+        split = Split(kind="fractions", val=0.4, test=0, seed=seed)
+        dataset = open_dataset(data.model_copy(update={"split": split}), TASK)
+        assert dataset.split[0] == dataset.split[4], f"copies are divided together, seed {seed}"
 
 
 def test_class_that_training_lacks_is_refused_but_scoring_may_lack_it(tmp_path: Path) -> None:
@@ -118,3 +120,12 @@ def test_real_ct_has_no_patient_or_image_in_two_parts(tmp_path: Path) -> None:
         "the published lists"
     )
     assert not set(dataset.patients[dataset.rows("train")]) & set(dataset.patients[dataset.rows("val")]), "patients"
+
+
+def test_another_task_over_the_same_division(tmp_path: Path) -> None:
+    dataset = open_dataset(usual(tmp_path), TASK)
+    stage = retask(dataset, Task(classes={"ill": ("b",)}, drop=("a",)))
+    assert stage.manifest.column("path").tolist() == ["1.png", "3.png", "5.png", "7.png"], "the task's rows"
+    assert (stage.split == dataset.split[1::2]).all(), "divided as before"
+    pixels = np.stack([np.asarray(Image.open(tmp_path / f"{n}.png")) for n in (1, 3)]) / 255
+    assert stage.mean == pytest.approx(pixels.mean(), abs=1e-12), "statistics of its own training images"

@@ -7,6 +7,7 @@ import pytest
 from contrastive_cxr import recipe
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import Recipe, shipped
+from tests.recipe.roots import roots
 
 NAMES = [
     "ct/three-phase",
@@ -20,7 +21,7 @@ NAMES = [
 
 
 def load(name: str) -> Recipe:
-    return recipe.load(name, [] if name == "phantom" else ["data.root=images"])
+    return recipe.load(name, roots(name))
 
 
 def test_the_shipped_names_are_these() -> None:
@@ -32,8 +33,7 @@ def test_the_shipped_names_are_these() -> None:
 def test_a_shipped_recipe_loads_by_name_and_by_file(name: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy.yaml"
     copy.write_text(shipped.path(name).read_text())
-    overrides = [] if name == "phantom" else ["data.root=images"]
-    assert load(name) == recipe.load(copy, overrides)
+    assert load(name) == recipe.load(copy, roots(name))
 
 
 @pytest.mark.parametrize("name", shipped.names())

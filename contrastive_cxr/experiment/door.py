@@ -1,0 +1,83 @@
+"""The first door: what recipe, folder and data show to be wrong before torch is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data import sources
+from contrastive_cxr.data.manifest import encode
+from contrastive_cxr.data.split import divide
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.recipe.schema import Data, Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.tasks import Task
+
+
+def first_door(recipe: Recipe, out: Path | None = None, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Check the run folder and the rows of the data; no image is opened, nothing is written.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        From `recipe.load`.
+    out : Path, optional
+        The folder that a run would write; none: nothing would be written.
+    resume, overwrite : bool
+        As in `run`.
+
+    Raises
+    ------
+    RequestError
+        Every fault of the folder and of the data, one sentence each.
+    """
+    faults: list[str] = []
+    if out is not None and first_process():
+        faults += faults_of(lambda: check_folder(recipe, out, resume=resume, overwrite=overwrite))
+    tasks = [recipe.task, *((recipe.cascade.stage1, recipe.cascade.stage2) if recipe.cascade else ())]
+    raise_faults([*faults, *faults_of(lambda: check_rows(recipe.data, tasks))])
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes: the only one, or the first of those that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def faults_of(check: Callable[[], None]) -> list[str]:
+    """The faults that a check raises."""
+    try:
+        check()
+    except RequestError as error:
+        return list(error.faults)
+    return []
+
+
+def check_folder(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that this run may not write into."""
+    folders.check(out, resume=resume, overwrite=overwrite)
+    same_recipe(recipe, out, resume)
+
+
+def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
+    """Refuse to go on with a run of another recipe, naming the first lines that differ."""
+    path = out / "recipe.yaml"
+    if not (resume and path.is_file()):
+        return
+    then, now = path.read_text(encoding="utf-8").splitlines(), recipes.dump(recipe).splitlines()
+    changed = [f"{old.strip()} -> {new.strip()}" for old, new in zip(then, now, strict=False) if old != new]
+    if then != now:
+        raise RequestError(
+            f"--resume {out}: the run there has another recipe ({'; '.join(changed[:3]) or 'other length'}); resume "
+            "with the same recipe, or choose another --out"
+        )
+
+
+def check_rows(data: Data, tasks: list[Task]) -> None:
+    """Refuse data that is not there, has labels that the tasks do not know, or cannot be divided as asked."""
+    manifest = sources.read_data(data)
+    flat, *stages = ((task, encode(manifest, task)) for task in tasks)
+    del stages  # encoded to be checked: they are divided as the flat task is
+    task, labels = flat
+    divide(manifest.take(labels >= 0), labels[labels >= 0], data.split, names=task.names)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from contrastive_cxr import augment
+
+EVERYTHING = augment.AugmentSet(
+    crop=(0.4, 0.9), zoom=(0.9, 1.1), shift=0.1, rotate=30, flip_horizontal=0.5, flip_vertical=0.5, brightness=0.2,
+    contrast=0.3, blur=0.5, erase=0.5,
+)  # fmt: skip
+
+
+def columns(draw: augment.Draw) -> dict[str, torch.Tensor]:
+    return {field.name: getattr(draw, field.name) for field in dataclasses.fields(draw)}
+
+
+def test_a_seed_repeats_and_another_differs_in_every_parameter() -> None:
+    first, again, other = (columns(augment.draw(EVERYTHING, 20, seed)) for seed in (7, 7, 8))
+    for name, values in first.items():
+        assert torch.equal(values, again[name]), name
+        assert not torch.equal(values, other[name]), name
+
+
+def test_the_global_generator_is_neither_read_nor_moved() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = augment.draw(EVERYTHING, 5, 3)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    assert torch.equal(first.angle, augment.draw(EVERYTHING, 5, 3).angle)
+
+
+def test_a_range_does_not_move_the_other_draws() -> None:
+    wider = dataclasses.replace(EVERYTHING, rotate=60, erase=0.9)
+    first, second = augment.draw(EVERYTHING, 9, 1), augment.draw(wider, 9, 1)
+    assert torch.equal(first.x, second.x)
+    assert torch.equal(first.sigma, second.sigma)
+    torch.testing.assert_close(2 * first.angle, second.angle)
+
+
+def test_parameters_stay_in_their_ranges_and_fill_them() -> None:
+    draw = augment.draw(dataclasses.replace(EVERYTHING, zoom=(1.0, 1.0)), 4000, 0)
+    area = draw.width * draw.height
+    for values, low, high in (
+        (area, 0.4, 0.9),
+        (draw.angle, -30, 30),
+        (draw.brightness, -0.2, 0.2),
+        (draw.contrast, 0.7, 1.3),
+        (draw.erase_width[draw.erase_width > 0] * draw.erase_height[draw.erase_width > 0], 0.02, 0.15),
+        (draw.sigma[draw.sigma > 0], 0.002, 0.008),
+    ):
+        slack = 0.02 * (high - low)
+        assert low - 1e-6 <= values.min() <= low + slack
+        assert high - slack <= values.max() <= high + 1e-6
+    assert (draw.width <= 1).all()
+    assert (draw.height <= 1).all()
+    assert (draw.x.abs() <= 1 - draw.width + 0.2 + 1e-6).all()
+    ratio = draw.width / draw.height
+    assert 3 / 4 - 1e-5 <= ratio.min() < 0.8
+    assert 1.25 < ratio.max() <= 4 / 3 + 1e-5
+
+
+@pytest.mark.parametrize("field", ["flip_horizontal", "flip_vertical", "blur", "erase"])
+def test_a_probability_is_a_share(field: str) -> None:
+    chosen = dataclasses.replace(augment.AugmentSet(), **{field: 0.7})  # type: ignore[arg-type]
+    draw = augment.draw(chosen, 4000, 5)
+    hit = {
+        "flip_horizontal": draw.mirror_x == -1,
+        "flip_vertical": draw.mirror_y == -1,
+        "blur": draw.sigma > 0,
+        "erase": draw.erase_width > 0,
+    }
+    for name, where in hit.items():
+        expected = 0.7 if name == field else 0.0
+        assert abs(where.float().mean() - expected) < 4 * math.sqrt(0.7 * 0.3 / 4000) * (name == field) + 1e-9, name
+
+
+def test_the_xray_set_never_flips_blurs_or_erases() -> None:
+    for name in ("xray", "xray-intensity"):
+        draw = augment.draw(augment.SETS[name], 2000, 0)
+        assert (draw.mirror_x == 1).all()
+        assert (draw.mirror_y == 1).all()
+        assert (draw.sigma == 0).all()
+        assert (draw.erase_width == 0).all()
+        assert draw.angle.abs().max() <= 10
+    assert not draw.moves().any(), "intensity alone leaves the geometry"
+
+
+def test_the_ct_set_flips_as_often_as_published() -> None:
+    assert augment.SETS["ct"].flip_horizontal == augment.SETS["ct"].flip_vertical == 0.7

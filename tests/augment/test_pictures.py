@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from contrastive_cxr import augment
+
+
+def test_originals_stand_beside_their_augmented_selves() -> None:
+    images = torch.randint(0, 256, (16, 1, 24, 24), dtype=torch.uint8)
+    painted = augment.picture(images, 24, "xray-intensity", seed=4)
+    pixels = np.asarray(painted)
+    assert painted.mode == "L"
+    assert painted.size == (4 * (2 * 24 + 4) + 4, 4 * (24 + 4) + 4)
+    expected = (augment.augment(images, 24, "xray-intensity", seed=4) * 255).round().to(torch.uint8)
+    left, top = 4 + 1 * 52, 4 + 2 * 28  # the tenth image: third line, second pair
+    np.testing.assert_array_equal(pixels[top : top + 24, left : left + 24], images[9, 0])
+    np.testing.assert_array_equal(pixels[top : top + 24, left + 24 : left + 48], expected[9, 0])
+    assert (pixels[:4] == 255).all()
+
+
+def test_few_images_make_a_small_picture() -> None:
+    assert augment.picture(torch.zeros(2, 1, 16, 16, dtype=torch.uint8), 16, "none", seed=0).size == (76, 24)

@@ -1,0 +1,99 @@
+"""Two stages in a row beside the flat task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment.cascade import STAGES, stage_recipes
+from contrastive_cxr.experiment.external import evaluate
+from contrastive_cxr.experiment.run import run
+from contrastive_cxr.recipe import Recipe
+from tests.small import small_recipe
+
+QUICK = (
+    "embed=null",
+    "finetune=null",
+    "pretrain.epochs=1",
+    "cascade={stage1: phantom/lesion, stage2: phantom/opacity}",
+)
+
+
+@pytest.fixture(scope="module")
+def recipe(cache: Path) -> Recipe:
+    return small_recipe(cache, *QUICK)
+
+
+@pytest.fixture(scope="module")
+def cascade(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished cascade of one-epoch stages; it is read only."""
+    return run(recipe, tmp_path_factory.mktemp("runs") / "cascade")
+
+
+def test_all_stages_divide_the_images_alike(cascade: Path) -> None:
+    whole = pd.read_csv(cascade / "split.csv", dtype=str, keep_default_na=False).set_index("path")
+    for name in STAGES:
+        part = pd.read_csv(cascade / name / "split.csv", dtype=str, keep_default_na=False).set_index("path")
+        assert (part["split"] == whole.loc[part.index, "split"]).all()
+        assert len(part) == (len(whole) if name != "stage2" else int((whole["class"] != "normal").sum()))
+
+
+def test_the_stages_make_one_verdict(cascade: Path) -> None:
+    """P(normal) is stage 1's; the rest is shared out by stage 2, asked about every image."""
+    rows = pd.read_csv(cascade / "arrays" / "rows.csv", dtype=str)
+    joined, verdicts = np.load(cascade / "arrays" / "joined.npy"), np.load(cascade / "arrays" / "verdicts.npy")
+    first = np.load(cascade / "stage1" / "pretrain" / "arrays" / "probabilities.npy")
+    second = np.load(cascade / "stage2" / "pretrain" / "arrays" / "probabilities.npy")
+    known = pd.read_csv(cascade / "stage2" / "pretrain" / "arrays" / "rows.csv", dtype=str)["path"].tolist()
+    asked = 0
+    for number, path in enumerate(rows["path"]):
+        normal, lesion = first[number]
+        assert joined[number].sum() == pytest.approx(1, abs=1e-5)
+        assert joined[number, 0] == pytest.approx(normal, abs=1e-5)
+        assert (verdicts[number] == 0) == (normal > lesion)
+        if path in known:
+            nodule, opacity = second[known.index(path)]
+            np.testing.assert_allclose(joined[number, 1:], [lesion * nodule, lesion * opacity], atol=1e-5)
+            asked += 1
+    assert asked == len(known) > 0
+
+
+def test_the_report_sets_it_beside_the_flat_task(cascade: Path) -> None:
+    facts = json.loads((cascade / "report.json").read_text())
+    flat = json.loads((cascade / "flat" / "report.json").read_text())
+    labels = np.load(cascade / "flat" / "pretrain" / "arrays" / "labels.npy")
+    said = np.load(cascade / "arrays" / "joined.npy").argmax(1)
+    assert facts["scores"]["accuracy"]["value"] == pytest.approx((said == labels).mean())
+    assert facts["cascade"]["flat"]["scores"]["accuracy"]["value"] == flat["scores"]["accuracy"]["value"]
+    difference = facts["cascade"]["paired"]["joined"]["accuracy"]["difference"]
+    assert difference == pytest.approx(facts["scores"]["accuracy"]["value"] - flat["scores"]["accuracy"]["value"])
+    assert set(facts["cascade"]["stages"]) == set(STAGES)
+    assert (cascade / "report.html").is_file()
+
+
+def test_a_finished_cascade_trains_nothing_again(cascade: Path, recipe: Recipe) -> None:
+    weights = {path: path.stat().st_mtime_ns for path in cascade.rglob("model.safetensors")}
+    assert len(weights) == 3
+    with pytest.raises(RequestError, match="already holds a run"):
+        run(recipe, cascade)
+    run(recipe, cascade, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in cascade.rglob("model.safetensors")} == weights
+
+
+def test_a_cascade_is_evaluated_run_by_run(cascade: Path) -> None:
+    with pytest.raises(RequestError, match="stage1"):
+        evaluate(cascade)
+
+
+def test_the_stages_differ_in_task_and_name_alone(recipe: Recipe) -> None:
+    parts = stage_recipes(recipe)
+    for name, part in parts.items():
+        same = part.model_copy(update={"name": recipe.name, "task": recipe.task, "cascade": recipe.cascade})
+        assert same == recipe
+        assert part.name == f"phantom/{name}"
+    assert [part.task.name for part in parts.values()] == ["phantom", "phantom/lesion", "phantom/opacity"]

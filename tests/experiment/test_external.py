@@ -1,0 +1,75 @@
+"""Scoring a run again, and on images that it never saw."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contrastive_cxr.data import phantom
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment.external import evaluate
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms of another seed, in class folders."""
+    root = tmp_path_factory.mktemp("strangers")
+    phantom.paint(root / "painted", 12, seed=99)
+    table = pd.read_csv(root / "painted" / "labels.csv", dtype=str)
+    for row in table.itertuples():
+        (root / "folders" / str(row.label)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / "painted" / str(row.file), root / "folders" / str(row.label))
+    return root / "folders"
+
+
+def test_new_images_without_parts_are_all_scored(finished: Path, strangers: Path, tmp_path: Path) -> None:
+    out = evaluate(finished, ["data.source=folders", f"data.root={strangers}"], out=tmp_path / "scores")
+    facts = json.loads((out / "report.json").read_text())
+    assert facts["n"] == 12
+    assert facts["split"] == "test"
+    arrays = out / "finetune" / "arrays"
+    labels, said = np.load(arrays / "labels.npy"), np.load(arrays / "probabilities.npy").argmax(1)
+    assert facts["scores"]["accuracy"]["value"] == pytest.approx((labels == said).mean())
+    assert (out / "report.html").is_file()
+
+
+def test_a_root_with_test_folders_alone(finished: Path, strangers: Path, tmp_path: Path) -> None:
+    shutil.copytree(strangers, tmp_path / "images" / "test")
+    shutil.rmtree(tmp_path / "images" / "test" / "nodule")  # a class may be missing
+    words = ["data.source=folders", f"data.root={tmp_path / 'images'}"]
+    facts = json.loads((evaluate(finished, words, out=tmp_path / "scores") / "report.json").read_text())
+    assert facts["n"] == sum(1 for _ in (tmp_path / "images").rglob("*.png"))
+
+
+def test_images_of_the_training_are_refused(finished: Path, strangers: Path, tmp_path: Path) -> None:
+    shutil.copytree(strangers, tmp_path / "images")
+    rows = pd.read_csv(finished / "manifest.csv", dtype=str)
+    row = rows[(rows["split"] == "train") & (rows["label"] == "nodule")].iloc[0]
+    shutil.copy(Path(row["root"]) / row["path"], tmp_path / "images" / "nodule" / "renamed.png")
+    with pytest.raises(RequestError, match=r"1 of 13 images .* by content: nodule/renamed\.png"):
+        evaluate(finished, ["data.source=folders", f"data.root={tmp_path / 'images'}"], out=tmp_path / "scores")
+    assert not (tmp_path / "scores").exists()
+
+
+def test_other_settings_than_of_data_are_refused(finished: Path) -> None:
+    with pytest.raises(RequestError, match="settings of data alone"):
+        evaluate(finished, ["model.backbone=resnet34"])
+
+
+def test_a_recorded_split_is_scored_again(finished: Path, tmp_path: Path) -> None:
+    out = evaluate(finished, split="val", out=tmp_path / "scores")
+    facts = json.loads((out / "report.json").read_text())
+    table = pd.read_csv(finished / "split.csv")
+    assert facts["split"] == "val"
+    assert facts["n"] == int((table["split"] == "val").sum())
+    assert any("chosen the checkpoint" in note for note in facts["notes"])
+
+
+def test_the_test_part_scored_again_gives_the_same_report(finished: Path, tmp_path: Path) -> None:
+    again = json.loads((evaluate(finished, out=tmp_path / "scores") / "report.json").read_text())
+    assert again["scores"] == json.loads((finished / "report.json").read_text())["scores"]

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models import backbones
+from contrastive_cxr.models.blocks import divide
+from contrastive_cxr.models.grey import fold_grey
+
+DENSENET = ["stem", "denseblock1", "transition1", "denseblock2", "transition2", "denseblock3", "transition3",
+            "denseblock4", "norm5"]  # fmt: skip
+
+
+def test_densenet169_has_the_published_blocks_and_width() -> None:
+    assert backbones.block_names("densenet169") == DENSENET
+    assert backbones.width("densenet169") == 1664
+
+
+def test_blocks_of_other_families() -> None:
+    assert backbones.block_names("resnet18") == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert backbones.block_names("regnet_y_400mf") == ["stem", "block1", "block2", "block3", "block4"]
+    assert backbones.block_names("mobilenet_v3_small")[-1] == "neck"
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("timm/resnet18", ["stem", "layer1", "layer2", "layer3", "layer4"]),
+        ("timm/densenet121", DENSENET),
+        ("timm/resnetv2_50x1_bit", ["stem", "stages.0", "stages.1", "stages.2", "stages.3", "norm"]),
+    ],
+)
+def test_blocks_of_timm(name: str, blocks: list[str]) -> None:
+    assert backbones.block_names(name) == blocks
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "convnext_tiny", "swin_t", "mnasnet0_5"])
+def test_every_parameter_belongs_to_one_block(name: str) -> None:
+    body = backbones.on_meta(name)
+    paths = [path for paths in divide(body).values() for path in paths]
+    inside = [id(p) for path in paths for p in body.get_submodule(path).parameters()]
+    assert sorted(inside) == sorted(id(p) for p in body.parameters())
+
+
+def test_looking_at_a_backbone_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    backbones.skeleton.cache_clear()
+    backbones.on_meta.cache_clear()
+    backbones.skeleton("regnet_y_400mf")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_all_known_torchvision_names_are_checked_as_known() -> None:
+    names = [name for name in backbones.known() if not name.startswith("timm/")]
+    assert "densenet169" in names
+    assert "inception_v3" not in names
+    for name in names:
+        backbones.check(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("densnet169", "did you mean 'densenet169'"),
+        ("timm/resnet8", "is not known"),
+        ("inception_v3", "no free grey input"),
+        ("raft_large", "is not known"),
+    ],
+)
+def test_unknown_names(name: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        backbones.block_names(name)
+
+
+def test_a_size_that_does_not_go_through() -> None:
+    assert backbones.size_faults("resnet18", 32) == []
+    (fault,) = backbones.size_faults("alexnet", 32)
+    assert "image_size=32" in fault
+    (fault,) = backbones.size_faults("timm/vit_tiny_patch16_224", 64)
+    assert "224 pixels" in fault
+
+
+def test_a_drop_rate_is_passed_on_or_refused() -> None:
+    assert backbones.create("densenet121", dropout=0.3).features.denseblock1.denselayer1.drop_rate == 0.3
+    assert backbones.create("mobilenet_v3_small").classifier[2].p == 0.0
+    with pytest.raises(RequestError, match=r"resnet18.*no drop rate"):
+        backbones.create("resnet18", dropout=0.3)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet18", "timm/repvgg_a0", "timm/tf_mobilenetv3_small_100"])
+def test_the_folded_net_equals_the_colour_net_on_replicated_grey(name: str) -> None:
+    torch.manual_seed(0)
+    colour = backbones.colour(name).eval()
+    grey = backbones.create(name).eval()
+    folded = {key: value.clone() for key, value in colour.state_dict().items()}
+    images = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        expected = colour(images.expand(-1, 3, -1, -1))
+    for key, tensor in grey.state_dict().items():
+        if folded[key].shape != tensor.shape:
+            folded[key] = folded[key].sum(dim=1, keepdim=True)
+    grey.load_state_dict(folded)
+    fold_grey(colour)
+    with torch.no_grad():
+        torch.testing.assert_close(grey(images), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(colour(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"])
+@pytest.mark.parametrize("side", [17, 32])
+def test_a_standardised_stem_is_standardised_before_it_is_folded(kind: str, side: int) -> None:
+    layers = pytest.importorskip("timm.layers")
+    torch.manual_seed(0)
+    stem = getattr(layers, kind)(3, 8, 7, stride=2, bias=True)
+    torch.nn.init.normal_(stem.weight, mean=0.5)
+    torch.nn.init.normal_(stem.bias)
+    if hasattr(stem, "gain"):
+        torch.nn.init.uniform_(stem.gain, 0.5, 2.0)
+    body = torch.nn.Sequential(stem)
+    images = torch.randn(2, 1, side, side)
+    with torch.no_grad():
+        expected = body(images.expand(-1, 3, -1, -1))
+        fold_grey(body)
+        torch.testing.assert_close(body(images), expected, rtol=1e-4, atol=1e-5)
+    assert body[0].weight.shape == (8, 1, 7, 7)
+
+
+def test_dense_features_are_activated_and_pooled() -> None:
+    torch.manual_seed(0)
+    body = backbones.create("densenet121").eval()
+    images = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        maps = body.features(images)
+        expected = torch.stack([maps[:, channel].clamp(min=0).mean() for channel in range(maps.shape[1])])
+        torch.testing.assert_close(body(images)[0], expected)
+    assert isinstance(body, torchvision.models.DenseNet)
+
+
+def test_grey_statistics_are_the_mean_of_the_colours() -> None:
+    assert backbones.grey_statistics("densenet169") == pytest.approx((0.449, 0.226))
+    assert backbones.grey_statistics("timm/resnetv2_50x1_bit") == pytest.approx((0.5, 0.5))

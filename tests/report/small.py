@@ -1,0 +1,58 @@
+"""Small scored parts, as an evaluation makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contrastive_cxr import report
+from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.tasks import Task
+
+CLASSES = ("normal", "covid", "other")
+TASK = Task(name="three", classes={name: (name.upper(),) for name in CLASSES}, positive="covid")
+
+
+def drawn(n: int, seed: int, patients: bool) -> dict[str, Any]:
+    """Labels, patients, probabilities and vectors of `n` images; the vectors know their class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    raw = rng.random((n, 3)) + 0.3 * np.eye(3)[labels]
+    vectors = (rng.normal(size=(n, 8)) + 2 * np.eye(3, 8)[labels]).astype(np.float32)
+    return {
+        "labels": labels,
+        "patients": rng.integers(-1, 12, n) if patients else np.full(n, -1),
+        "probabilities": (raw / raw.sum(1, keepdims=True)).astype(np.float32),
+        "vectors": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+    }
+
+
+def table(part: dict[str, Any], root: Path, name: str) -> pd.DataFrame:
+    labels = [CLASSES[number] for number in part["labels"]]
+    return pd.DataFrame(
+        {
+            "path": [f"{name}{i}.png" for i in range(len(labels))],
+            "root": str(root),
+            "label": [label.upper() for label in labels],
+            "patient": ["" if p < 0 else f"p{p}" for p in part["patients"]],
+            "split": name,
+            "class": labels,
+        }
+    )
+
+
+def facts_of(asked: dict[str, Any], known: dict[str, Any], **more: Any) -> dict[str, Any]:
+    found = {
+        phase: neighbours.scores(
+            known["vectors"][:, :width], known["labels"], asked["vectors"][:, :width], asked["labels"], classes=3
+        )
+        for phase, width in (("pretrain", 2), ("embed", 8))
+    }
+    return report.build(
+        experiment="a <small> run", task=TASK, phase="finetune", split="test", resamples=100, neighbours=found,
+        baselines=[("forest", np.full((len(asked["labels"]), 3), 1 / 3))],
+        **{name: asked[name] for name in ("probabilities", "labels", "patients")}, **more,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""The facts of report.json: what they are made of, and that JSON can hold them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from contrastive_cxr import report
+from contrastive_cxr.evaluate import cascade
+from contrastive_cxr.tasks import Task
+from tests.report.small import TASK, drawn, facts_of
+
+
+def documented() -> set[str]:
+    return {
+        "version", "experiment", "task", "phase", "split", "n", "patients", "counts", "scores", "by_patient",
+        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "cascade", "budget", "skipped",
+        "notes",
+    }  # fmt: skip
+
+
+def test_facts_are_the_documented_ones_and_survive_json() -> None:
+    skipped = pd.DataFrame({"path": ["a.png"], "error": ["truncated"]})
+    facts = facts_of(drawn(40, 0, True), drawn(60, 1, False), skipped=skipped, notes=["a note"])
+    assert set(facts) == documented()
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert facts["task"] == {"name": "three", "classes": ["normal", "covid", "other"], "positive": "covid"}
+    assert facts["skipped"] == [{"path": "a.png", "error": "truncated"}]
+    for entry in [*facts["scores"].values(), *facts["neighbours"]["embed"].values()]:
+        assert {"value", "n", "low", "high"} <= set(entry)
+
+
+def test_numbers_are_those_of_the_arrays() -> None:
+    asked = drawn(40, 0, True)
+    facts = facts_of(asked, drawn(60, 1, False))
+    expected = metrics.roc_auc_score(asked["labels"], asked["probabilities"], multi_class="ovr")
+    assert facts["scores"]["auc"]["value"] == pytest.approx(expected)
+    assert facts["patients"] == len(set(asked["patients"].tolist()) - {-1})
+    assert sum(facts["counts"].values()) == facts["n"] == 40
+    assert np.sum(facts["confusion"]) == 40
+    gain = facts["baselines"][0]["gain"]["auc"]
+    assert gain["difference"] == pytest.approx(expected - 0.5)
+    for name, points in facts["roc"].items():
+        area = metrics.auc(*np.transpose(points))
+        assert area == pytest.approx(facts["per_class"][name]["auc"]["value"], abs=1e-3)
+
+
+def test_neighbour_gain_is_embed_minus_pretrain() -> None:
+    facts = facts_of(drawn(40, 0, True), drawn(60, 1, False))
+    of = {phase: entries["map_at_r"]["value"] for phase, entries in facts["neighbours"].items()}
+    gain = facts["neighbour_gain"]["scores"]["map_at_r"]
+    assert gain["difference"] == pytest.approx(of["embed"] - of["pretrain"])
+    assert gain["low"] <= gain["difference"] <= gain["high"]
+
+
+def test_no_known_patient_means_no_scores_by_patient() -> None:
+    facts = facts_of(drawn(40, 0, False), drawn(60, 1, False))
+    assert facts["patients"] is None
+    assert facts["by_patient"] is None
+    known = facts_of(drawn(40, 0, True), drawn(60, 1, False))
+    assert known["by_patient"]["n"] < 40
+
+
+def test_two_classes_draw_the_positive_class_alone() -> None:
+    task = Task(name="two", classes={"sick": ("s",), "well": ("w",)}, positive="sick")
+    labels, p = np.array([0, 0, 1, 1]), np.array([0.9, 0.4, 0.6, 0.2])
+    facts = report.build(
+        experiment="x", task=task, phase="finetune", split="val", probabilities=np.column_stack([p, 1 - p]),
+        labels=labels, patients=np.full(4, -1), resamples=100,
+    )  # fmt: skip
+    assert list(facts["roc"]) == ["sick"]
+    assert facts["scores"]["recall"]["value"] == 0.5
+    assert facts["neighbour_gain"] is None
+
+
+def test_cascade_stands_beside_flat_on_the_same_rows() -> None:
+    asked = drawn(60, 0, False)
+    flat = asked["probabilities"]
+    stage1 = np.column_stack([flat[:, 0], 1 - flat[:, 0]])
+    stage2 = flat[:, [2, 1]] / flat[:, [2, 1]].sum(1, keepdims=True)
+    order = cascade.order(TASK.names, ("normal", "sick"), ("other", "covid"))
+    joined, verdicts = cascade.join(stage1, stage2, order), cascade.verdicts(stage1, stage2, order)
+    stage: dict[str, Any] = facts_of(drawn(30, 2, False), drawn(30, 3, False))
+    facts = report.build_cascade(
+        experiment="x", task=TASK, split="val", labels=asked["labels"], patients=asked["patients"], flat=flat,
+        joined=joined, verdicts=verdicts, stages={"stage1": stage, "stage2": stage}, resamples=100,
+    )  # fmt: skip
+    assert set(facts) == documented()
+    found = facts["cascade"]
+    assert facts["scores"]["auc"]["value"] == pytest.approx(found["flat"]["scores"]["auc"]["value"])
+    assert found["paired"]["joined"]["auc"]["difference"] == pytest.approx(0.0, abs=1e-9)
+    assert found["verdicts"]["scores"]["accuracy"]["value"] == pytest.approx((verdicts == asked["labels"]).mean())
+    assert "auc" not in found["verdicts"]["scores"]
+    assert found["stages"]["stage1"]["n"] == 30
+    json.dumps(facts, allow_nan=False)
