@@ -21,7 +21,7 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.evaluate import intervals, neighbours
 from contrastive_cxr.experiment.evaluate import neighbour_scores, outputs
-from contrastive_cxr.experiment.run import run
+from contrastive_cxr.experiment.single import run_single
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder
@@ -73,7 +73,7 @@ def compare(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
     network = setting.build("embed", projection=recipe.embed.projection)
     if not (out / "before" / "model.json").is_file():
         setting.finish("embed", network, engine.FitResult(0, None, 0, 0, 0, 0.0))
-    run(recipe, out / "run", resume=(out / "run" / "recipe.yaml").is_file(), data=data)
+    run_single(recipe, out / "run", resume=(out / "run" / "recipe.yaml").is_file(), data=data)
     places = {"before": out / "before", "after": out / "run" / "embed"}
     scores = {when: scored(recipe, data, fabric, place) for when, place in places.items()}
     return {**scores, "budget": folder.read_json(out / "run" / "report.json")["budget"]}

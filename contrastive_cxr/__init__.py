@@ -1,16 +1,12 @@
 """Contrastive learning for chest imaging: pretrain, embed, finetune, and nearest neighbours to look at.
 
-The names below are imported when they are first asked for, so that `import contrastive_cxr` costs nothing.
+The names below are imported when they are first asked for, so that `import contrastive_cxr` costs nothing; their
+types are in `__init__.pyi`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from contrastive_cxr.experiment.run import run as run_recipe
-    from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 
 __version__ = "0.1.0"
 __all__ = ["EmbeddingModel", "Gallery", "__version__", "run_recipe"]

@@ -74,6 +74,8 @@ SETS: dict[str, AugmentSet] = {
         contrast=0.2,
         blur=0.2,
     ),
+    # A slice's up and down, and its sharpness, are left as they are.
+    "ct-upright": AugmentSet(crop=(0.5, 1.0), rotate=15.0, flip_horizontal=0.5, brightness=0.15, contrast=0.3),
     # The ranges together keep 85 % of the picture in view even where every draw is at its end.
     "xray": AugmentSet(zoom=(0.92, 1.04), shift=0.05, rotate=10.0, brightness=0.15, contrast=0.2),
     "xray-intensity": AugmentSet(brightness=0.15, contrast=0.2),

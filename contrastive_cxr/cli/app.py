@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from contrastive_cxr.cli import info, train, use
+from contrastive_cxr.cli.info import doctor, recipes
+from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
+from contrastive_cxr.cli.use import encode, evaluate, predict
 
 app = typer.Typer(
     name="ccxr",
@@ -14,13 +16,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich alone would double the time of --help
 )
-app.command()(train.quickstart)
-app.command()(train.run)
-app.command()(train.pretrain)
-app.command()(train.embed)
-app.command()(train.finetune)
-app.command()(use.evaluate)
-app.command()(use.predict)
-app.command()(use.encode)
-app.command()(info.recipes)
-app.command()(info.doctor)
+for command in (quickstart, run, pretrain, embed, finetune, evaluate, predict, encode, recipes, doctor):
+    app.command()(command)

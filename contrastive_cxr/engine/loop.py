@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from contrastive_cxr.engine import optim
+import contrastive_cxr.engine.optim as optim
 from contrastive_cxr.engine.fabric import gather, share
 from contrastive_cxr.engine.progress import Display
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, StepOutput

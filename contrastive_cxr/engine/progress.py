@@ -65,10 +65,8 @@ class Display:
 
     def epoch(self, epoch: int, splits: Mapping[str, Mapping[str, float]], speed: float) -> None:
         """An epoch ended, with these values of `train` and perhaps `val`."""
-        words = ", ".join(
-            f"{split} {name} {value:.4g}" for split, values in splits.items() for name, value in values.items()
-        )
         self._score = ", ".join(f"{name} {value:.4g}" for name, value in splits.get("val", {}).items())
+        words = f"train loss {splits['train']['loss']:.4g}" + (f"; val {self._score}" if self._score else "")
         if not self._console.is_terminal:
             self._console.print(
                 f"{self._name} epoch {epoch + 1}/{self._epochs}: {words} ({speed:.0f} images/s)",

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from contrastive_cxr.engine import optim
+import contrastive_cxr.engine.optim as optim
 from contrastive_cxr.engine.spec import FitSpec
 from contrastive_cxr.errors import RequestError
 

@@ -16,7 +16,7 @@ from contrastive_cxr.evaluate import cascade as joining
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.evaluate import Floats, outputs
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults
-from contrastive_cxr.experiment.run import run, same_images
+from contrastive_cxr.experiment.single import run_single, same_images
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 
@@ -71,7 +71,7 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
     fabric.barrier()
     for name, part in parts.items():
         started = (out / name / "recipe.yaml").is_file()
-        run(part, out / name, resume=started, data=sets[name])
+        run_single(part, out / name, resume=started, data=sets[name])
     join(recipe, data, out)
     return out
 

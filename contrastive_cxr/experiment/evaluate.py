@@ -74,6 +74,9 @@ def score_split(
     known: dict[PhaseName, Outputs] = {}
     for name in finished:
         asked[name] = outputs(recipe, data, fabric, run / name, data.rows(split))
+        if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.trainable == ("classifier",):
+            known[name] = known["embed"]  # its encoder is embed's to the bit: encoded once
+            continue
         known[name] = outputs(recipe, reference, fabric, run / name, reference.rows("train"))
     if not fabric.is_global_zero:
         return {}

@@ -15,7 +15,7 @@ from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
-from contrastive_cxr.experiment.run import run
+from contrastive_cxr.experiment.single import run_single
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 
@@ -69,7 +69,7 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
         folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
     fabric.barrier()
     for name, part in parts.items():
-        run(part, out / name, resume=(out / name / "recipe.yaml").is_file(), data=sets[name])
+        run_single(part, out / name, resume=(out / name / "recipe.yaml").is_file(), data=sets[name])
     if fabric.is_global_zero:
         pool(recipe, out, list(parts))
     fabric.barrier()

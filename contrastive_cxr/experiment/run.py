@@ -1,35 +1,15 @@
-"""A run: the phases in a row, each handing a folder to the next, then evaluation."""
+"""Run a recipe: one task, or a cascade."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from contrastive_cxr import augment, engine, phases
-from contrastive_cxr import recipe as recipes
-from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.data.manifest import read_table
-from contrastive_cxr.engine import Fabric
-from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.experiment import evaluate
-from contrastive_cxr.experiment.door import same_recipe
-from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults, start_of
-from contrastive_cxr.models import weights
-from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment.cascade import run_cascade
+from contrastive_cxr.experiment.single import run_single
+from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
-from contrastive_cxr.run import folder as folders
-from contrastive_cxr.run import seeds
-from contrastive_cxr.run.tracking import Tracker
-
-logger = logging.getLogger(__name__)
-TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {
-    "pretrain": phases.pretrain,
-    "embed": phases.embed,
-    "finetune": phases.finetune,
-}
 
 
 def run(
@@ -40,7 +20,6 @@ def run(
     origin: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    data: Dataset | None = None,
 ) -> Path:
     """Run the recipe's phases in order into `out`, then score and report.
 
@@ -56,8 +35,6 @@ def run(
         Run or phase folder that the first phase starts from.
     resume, overwrite : bool
         Go on with the run in `out`, or replace it. Neither: a folder that holds a run is refused.
-    data : Dataset, optional
-        The opened images, where the caller has them (a cascade shares one split).
 
     Returns
     -------
@@ -71,110 +48,8 @@ def run(
     CcxrError
         Something failed while running; the last checkpoint is kept.
     """
-    if recipe.cascade is not None and data is None:
-        from contrastive_cxr.experiment.cascade import run_cascade
-
-        if only or origin:
-            raise RequestError("a cascade's phases run together, each stage from its own; use ccxr run, without --from")
-        return run_cascade(recipe, out, resume=resume, overwrite=overwrite)
-    order = tuple(only) if only else present(recipe)
-    data = data if data is not None else open_dataset(recipe.data, recipe.task)
-    second_door(recipe, data, order)
-    check_origin(recipe, data, origin, order[0])
-    if overwrite:
-        check_overwrite(recipe, out, origin)
-    kept = None if overwrite else out
-    if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
-        check_weights(recipe)
-    fabric = engine.launch(recipe.runtime)
-    raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
-
-    open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
-    tracker = Tracker.open(
-        recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
-    )
-    try:
-        for name in order:
-            start = start_of(out, name, recipe, origin)
-            TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))
-        evaluate.score_run(recipe, data, fabric, out, tracker)
-    finally:
-        tracker.close()
-    return out
-
-
-def check_overwrite(recipe: Recipe, out: Path, origin: Path | None) -> None:
-    """Refuse to remove what the run would start from."""
-    for word, start in (("--from", origin), ("model.weights", Path(recipe.model.weights))):
-        if start is not None and start.exists() and start.resolve().is_relative_to(out.resolve()):
-            raise RequestError(f"--overwrite would remove what {word} {start} names; choose another --out")
-
-
-def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: PhaseName) -> None:
-    """Refuse a start that is broken, has another backbone, or was trained for other classes.
-
-    Raises
-    ------
-    RequestError
-        What differs, and both values.
-    """
-    if origin is None:
-        return
-    start = start_of(None, first, recipe, origin)
-    if start is None:
-        raise RequestError(
-            f"--from {origin}: {first} is a first phase and starts from model.weights; use model.weights={origin}"
-        )
-    _, card = weights.load(start)
-    faults = []
-    if card["backbone"] != recipe.model.backbone:
-        faults.append(f"--from {origin}: its backbone is {card['backbone']}, the recipe's is {recipe.model.backbone}")
-    if card["task"]["name"] != recipe.task.name:
-        faults.append(f"--from {origin}: its task is {card['task']['name']}, the recipe's is {recipe.task.name}")
-    elif card["classes"] and tuple(card["classes"]) != tuple(data.classes):
-        faults.append(f"--from {origin}: its classes are {card['classes']}, the recipe's are {list(data.classes)}")
-    if faults:
-        raise RequestError(*faults)
-
-
-def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Create the run folder with what is known before training; the first process writes.
-
-    Raises
-    ------
-    RequestError
-        The folder holds a run already, or the run to go on with is of another recipe.
-    """
-    if fabric.is_global_zero:
-        same_recipe(recipe, out, resume)
-        same_images(data, out, resume)
-        folders.create(out, resume=resume, overwrite=overwrite)
-        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
-        folders.write_json(out / "environment.json", folders.environment())
-        folders.write_table(out / "manifest.csv", data.manifest_table())
-        folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
-        save_augmentation(recipe, data, out)
-    fabric.barrier()
-
-
-def same_images(data: Dataset, out: Path, resume: bool) -> None:
-    """Refuse to go on with a run whose images were others, or divided otherwise."""
-    path = out / "manifest.csv"
-    if not (resume and path.is_file()):
-        return
-    facts = ["path", "class", "split", "digest"]
-    then, now = read_table(path), data.manifest_table()
-    if then[facts].to_numpy().tolist() != now[facts].astype(str).to_numpy().tolist():
-        raise RequestError(
-            f"--resume {out}: the images, their labels or their division have changed since (then {len(then)} rows, "
-            f"now {len(now)}); put them back as {path} says, or choose another --out"
-        )
-
-
-def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
-    """Picture of what each phase's augmentation set does to 16 training images, `augmentation-SET.png`."""
-    rows = data.rows("train")[:: max(1, len(data.rows("train")) // 16)][:16]
-    for name in sorted({getattr(recipe, phase).augment for phase in present(recipe)} - {"none"}):
-        seed = seeds.key(recipe.seed, "picture", name)
-        picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, name, seed)
-        picture.save(out / f"augmentation-{name}.png")
+    if recipe.cascade is None:
+        return run_single(recipe, out, only=only, origin=origin, resume=resume, overwrite=overwrite)
+    if only or origin:
+        raise RequestError("a cascade's phases run together, each stage from its own; use ccxr run, without --from")
+    return run_cascade(recipe, out, resume=resume, overwrite=overwrite)

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+import contrastive_cxr.models.backbones as backbones
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.models import backbones
 from contrastive_cxr.models.grey import fold_grey
 
 # torchvision's published DenseNets still name their layers `denselayer1.norm.1`; its own loader renames them.

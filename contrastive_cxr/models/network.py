@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import contrastive_cxr.models.backbones as backbones
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.models import backbones
 from contrastive_cxr.models.blocks import divide
 from contrastive_cxr.recipe import schema
 

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
+import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.foreign as foreign
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.files import write_bytes
-from contrastive_cxr.models import backbones, foreign
 from contrastive_cxr.models.card import Card
 from contrastive_cxr.models.network import Network
 

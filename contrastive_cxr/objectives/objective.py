@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+import contrastive_cxr.objectives.stats as measured
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.objectives import stats as measured
 from contrastive_cxr.objectives.losses import distance_of, distances_of, loss_of
 from contrastive_cxr.objectives.memory import Memory
 from contrastive_cxr.objectives.mining import mine

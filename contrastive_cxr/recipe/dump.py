@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contrastive_cxr.recipe import yaml_text
+import contrastive_cxr.recipe.yaml_text as yaml_text
 from contrastive_cxr.recipe.schema import Recipe
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+import contrastive_cxr.recipe.checks as checks
+import contrastive_cxr.recipe.sentences as sentences
+import contrastive_cxr.recipe.shipped as shipped
+import contrastive_cxr.recipe.yaml_text as yaml_text
 from contrastive_cxr import tasks
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.recipe import checks, sentences, shipped, yaml_text
 from contrastive_cxr.recipe.schema import Recipe
 
 _TASK_PLACES = (("task",), ("cascade", "stage1"), ("cascade", "stage2"))

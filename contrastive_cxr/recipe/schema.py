@@ -14,7 +14,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 # A shell leaves the ~ of data.root=~/images alone.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-AugmentName = Literal["none", "ct", "xray", "xray-intensity", "strong"]
+AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "strong"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from contrastive_cxr.report import words
+import contrastive_cxr.report.words as words
 
 # Okabe and Ito's palette, told apart with any colour vision; right and wrong are its green and vermilion
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#444444")

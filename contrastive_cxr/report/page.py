@@ -11,8 +11,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sklearn.manifold import TSNE
 
+import contrastive_cxr.report.arrays as arrays
+import contrastive_cxr.report.cases as cases
+import contrastive_cxr.report.figures as figures
+import contrastive_cxr.report.words as words
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.report import arrays, cases, figures, words
 from contrastive_cxr.report.schema import VERSION
 from contrastive_cxr.run.folder import write_text
 from contrastive_cxr.run.log import MetricsLog

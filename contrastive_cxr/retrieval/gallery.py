@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+import contrastive_cxr.retrieval.gallery_files as gallery_files
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.retrieval import gallery_files
 from contrastive_cxr.retrieval.embedding import EmbeddingModel, Vectors
 from contrastive_cxr.retrieval.inputs import Inputs
 

@@ -55,7 +55,7 @@ def test_shape_type_and_range(name: str, side: int, size: int) -> None:
     assert images.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("name", ["ct", "xray", "xray-intensity", "strong"])
+@pytest.mark.parametrize("name", ["ct", "ct-upright", "xray", "xray-intensity", "strong"])
 def test_two_processes_make_what_one_makes(name: str) -> None:
     images = noise(9, 40)
     whole = augment.augment(images, 32, name, seed=11)
