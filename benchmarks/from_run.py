@@ -47,7 +47,7 @@ def main() -> None:
     reports = {run.name: folder.read_json(run / "report.json") for run in options.runs}
     result: dict[str, Any] = {
         "words": options.words,
-        "run_environment": folder.read_json(options.runs[0] / "environment.json"),
+        "run_environment": record.machine(folder.read_json(options.runs[0] / "environment.json")),
         "runs": {name: {key: report.get(key) for key in KEPT} for name, report in reports.items()},
     }
     for report in result["runs"].values():

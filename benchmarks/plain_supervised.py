@@ -43,7 +43,9 @@ def main() -> None:
     recipe = recipes.load(options.run / "recipe.yaml")
     data = open_dataset(recipe.data, recipe.task)
     budget = json.loads((options.run / "report.json").read_text())["budget"]["phases"]
-    passes = sum(phase["images"] for phase in budget.values())
+    # a head on vectors that were computed once looks at no image
+    counted = [name for name in budget if name != "finetune" or recipe.finetune.trainable != ("classifier",)]
+    passes = sum(budget[name]["images"] for name in counted)
     train = data.rows("train")
     epochs = max(1, round(passes / len(train)))
 

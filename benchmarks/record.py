@@ -21,14 +21,31 @@ def write(path: Path | None, name: str, result: dict[str, Any]) -> Path:
             "name": name,
             "date": datetime.now(UTC).date().isoformat(),
             "commit": commit(),
-            "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
-            "environment": folder.environment(),
+            "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(without_place, sys.argv[1:])]),
+            "environment": machine(folder.environment()),
             **result,
         },
     )
     say(f"written: {target}")
     say(json.dumps(result, indent=2)[:2000])
     return target
+
+
+def machine(environment: dict[str, Any]) -> dict[str, Any]:
+    """An `environment.json` without the words of the command, which name places on one machine."""
+    return {name: value for name, value in environment.items() if name != "command"}
+
+
+def without_place(word: str) -> str:
+    """A word of a command, an absolute path in it cut to its last part.
+
+    Examples
+    --------
+    >>> without_place("data.root=/home/somebody/images"), without_place("--seeds")
+    ('data.root=images', '--seeds')
+    """
+    name, equals, value = word.rpartition("=")
+    return f"{name}{equals}{Path(value).name}" if value.startswith("/") else word
 
 
 def commit() -> str:
