@@ -183,6 +183,8 @@ def _arguments(recipe: Mapping[str, Any], folder: Path, tracking: schema.Trackin
     place = str((folder / "wandb").resolve())
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         os.environ.setdefault(name, place)
+    # W&B reports its own errors and timings to its makers unless told not to; we send nothing that nobody asked for
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     return {
         "project": tracking.project,
         "entity": tracking.entity,

@@ -104,3 +104,10 @@ def test_a_failure_is_said_once_and_training_goes_on(tmp_path: Path, caplog: pyt
         tracker.log("pretrain", 1, {"loss": 1.0})
         tracker.close()
     assert [record.message.split("(")[0] for record in caplog.records] == ["Weights & Biases failed "]
+
+
+def test_nothing_is_reported_to_the_makers_of_wandb(tmp_path: Path) -> None:
+    sit(tmp_path, 1, 1, resume=False).close()
+    from wandb import env
+
+    assert not env.error_reporting_enabled()
