@@ -21,7 +21,7 @@ def write(path: Path | None, name: str, result: dict[str, Any]) -> Path:
             "name": name,
             "date": datetime.now(UTC).date().isoformat(),
             "commit": commit(),
-            "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(without_place, sys.argv[1:])]),
+            "command": command(),
             "environment": machine(folder.environment()),
             **result,
         },
@@ -29,6 +29,11 @@ def write(path: Path | None, name: str, result: dict[str, Any]) -> Path:
     say(f"written: {target}")
     say(json.dumps(result, indent=2)[:2000])
     return target
+
+
+def command() -> str:
+    """This process's command, without places on this machine."""
+    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(without_place, sys.argv[1:])])
 
 
 def machine(environment: dict[str, Any]) -> dict[str, Any]:
