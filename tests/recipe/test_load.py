@@ -103,7 +103,7 @@ def test_a_tilde_is_the_home_folder(small: Path, monkeypatch: pytest.MonkeyPatch
         ("model.dropout=1", ("1 is too large; it is below 1",)),
         ("runtime.compile=1", ("true or false",)),
         ("data.root=2020", ("`data.root`: 2020 is not text", "quotes")),
-        ("pretrain.augment=xrays", ("'xrays' is not one of none, ct, xray", "did you mean 'xray'?")),
+        ("pretrain.augment=xrays", ("'xrays' is not one of none, ct, ct-upright, xray", "did you mean 'xray'?")),
         ("pretrain.epoch=3", ("`pretrain.epoch`", "setting of pretrain", "did you mean 'epochs'?")),
         ("pretrain.lr=3", ("did you mean 'pretrain.optimiser.lr'?",)),
         ("pretrian.epochs=3", ("`pretrian`", "did you mean 'pretrain'?")),
