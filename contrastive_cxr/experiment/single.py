@@ -78,6 +78,8 @@ def run_single(
         recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
     )
     try:
+        for picture in sorted(out.glob("augmentation-*.png")):
+            tracker.picture(picture.stem, picture)
         for name in order:
             start = start_of(out, name, recipe, origin)
             TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))

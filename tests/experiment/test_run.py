@@ -170,6 +170,7 @@ def test_a_run_without_classifier_is_scored_by_neighbours(cache: Path, tmp_path:
     assert facts["scores"]["accuracy"]["value"] == pytest.approx(accuracy_score(labels, votes.argmax(1)))
     assert any("vote" in note for note in facts["notes"])
     assert list((out / "wandb").rglob("*.wandb")), "offline tracking writes its file inside the run folder"
+    assert list((out / "wandb").rglob("augmentation-*.png")), "what the augmentation does is shown there"
 
 
 def test_a_nan_loss_ends_a_run_in_one_sentence(cache: Path, tmp_path: Path) -> None:
