@@ -1,10 +1,11 @@
 """What a user would write instead: one supervised script, on the same rows as a run and with as many image passes.
 
-    python -m benchmarks.plain_supervised RUN [--size 112] [--out benchmarks/results/NAME.json]
+    python -m benchmarks.plain_supervised RUN [--size 112] [--out benchmarks/results/NAME.json] [--state FILE]
+    python -m benchmarks.plain_supervised RECIPE data.root=DIR --passes N ...
 
 torchvision's DenseNet-169 from scratch, AdamW, one cycle, brightness, contrast, small rotation and shift; the last
 weights are scored once on the run's test part (validation where it has none). The passes of all phases of RUN count,
-each image of a step once, frozen blocks or not.
+each image of a step once, frozen blocks or not. With --state an interrupted script goes on after its last whole epoch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ from benchmarks import record
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.evaluate import scores
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import checkpoint
 
 Rows = NDArray[np.int64]
 
@@ -32,26 +36,25 @@ Rows = NDArray[np.int64]
 def main() -> None:
     """Train the plain script on a run's rows and write its scores beside the run's."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("source", help="a run folder, or a recipe with --passes")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--passes", type=int, help="image passes; default: those of the run")
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--state", type=Path)
     options = parser.parse_args()
 
-    recipe = recipes.load(options.run / "recipe.yaml")
+    run = Path(options.source)
+    recipe = recipes.load(run / "recipe.yaml" if run.is_dir() else options.source, options.overrides)
     data = open_dataset(recipe.data, recipe.task)
-    budget = json.loads((options.run / "report.json").read_text())["budget"]["phases"]
-    # a head on vectors that were computed once looks at no image
-    counted = [name for name in budget if name != "finetune" or recipe.finetune.trainable != ("classifier",)]
-    passes = sum(budget[name]["images"] for name in counted)
     train = data.rows("train")
+    passes = options.passes or passes_of(run, recipe)
     epochs = max(1, round(passes / len(train)))
 
-    begin = time.perf_counter()
-    network = fit(data, train, epochs, options)
-    minutes = (time.perf_counter() - begin) / 60
+    network, minutes = fit(data, train, epochs, options)
     split = "test" if len(data.rows("test")) else "val"
     rows = data.rows(split)
     probabilities = predict(network, data, rows, options.size)
@@ -62,15 +65,25 @@ def main() -> None:
     record.write(options.out, "plain_supervised", {"run": recipe.name, "size": options.size, "result": result})
 
 
-def fit(data: Dataset, train: Rows, epochs: int, options: argparse.Namespace) -> nn.Module:
-    """DenseNet-169 from scratch, bf16 autocast (so that it costs no more time than the run)."""
+def passes_of(run: Path, recipe: Recipe) -> int:
+    """Images that the phases of `run` looked at; a head on vectors that were computed once looks at none."""
+    budget = json.loads((run / "report.json").read_text())["budget"]["phases"]
+    counted = [name for name in budget if name != "finetune" or recipe.finetune.trainable != ("classifier",)]
+    return sum(budget[name]["images"] for name in counted)
+
+
+def fit(data: Dataset, train: Rows, epochs: int, options: argparse.Namespace) -> tuple[nn.Module, float]:
+    """DenseNet-169 from scratch, bf16 autocast (so that it costs no more time than the run), and its minutes."""
     torch.manual_seed(options.seed)
     network = torchvision.models.densenet169(num_classes=len(data.classes)).to(memory_format=torch.channels_last)
     augment = v2.Compose([v2.RandomAffine(10, translate=(0.05, 0.05), scale=(0.95, 1.05)), v2.ColorJitter(0.2, 0.2)])
     optimiser = torch.optim.AdamW(network.parameters(), options.lr, weight_decay=0.05)
     steps = len(train) // options.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=steps * epochs)
-    for epoch in range(epochs):
+    parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
+    first, minutes = restore(options.state, parts)
+    for epoch in range(first, epochs):
+        begin = time.perf_counter()
         network.train()
         order = torch.randperm(len(train)).numpy()
         for step in range(steps):
@@ -82,8 +95,28 @@ def fit(data: Dataset, train: Rows, epochs: int, options: argparse.Namespace) ->
             loss.backward()
             optimiser.step()
             schedule.step()
-        record.say(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}")
-    return network
+        minutes += (time.perf_counter() - begin) / 60
+        record.say(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}, {minutes:.1f} minutes")
+        keep(options.state, parts, epoch + 1, minutes)
+    return network, minutes
+
+
+def restore(path: Path | None, parts: dict[str, Any]) -> tuple[int, float]:
+    """Epochs and minutes done, the parts and torch's generator put back as they were; nothing where `path` is none."""
+    if path is None or not path.is_file():
+        return 0, 0.0
+    state = checkpoint.load(path)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    torch.set_rng_state(state["generator"])
+    return state["epochs"], state["minutes"]
+
+
+def keep(path: Path | None, parts: dict[str, Any], epochs: int, minutes: float) -> None:
+    """Write what `restore` reads."""
+    if path is not None:
+        state = {name: part.state_dict() for name, part in parts.items()}
+        checkpoint.save(path, state | {"generator": torch.get_rng_state(), "epochs": epochs, "minutes": minutes})
 
 
 def prepared(data: Dataset, rows: Rows, size: int) -> torch.Tensor:
