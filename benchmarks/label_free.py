@@ -3,7 +3,8 @@
 python -m benchmarks.label_free data.root=DIR [--recipe xray/label-free] [--seeds 3] [--out FOLDER]
 
 The network before is the run's own first weights (same seed, same shape). Neighbours of the run's test images among its
-training images; the paired interval resamples images and averages each image's gain over the seeds.
+training images, by the embedding and by the backbone's features below it; the paired interval resamples images and
+averages each image's gain over the seeds. An interrupted benchmark goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from benchmarks import record
-from contrastive_cxr import engine
+from contrastive_cxr import augment, engine
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.evaluate import intervals, neighbours
-from contrastive_cxr.experiment.evaluate import neighbour_scores, outputs
+from contrastive_cxr.experiment.evaluate import Outputs, neighbour_scores
 from contrastive_cxr.experiment.single import run_single
+from contrastive_cxr.models import weights
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder
 from contrastive_cxr.run.tracking import Tracker
 
 NAMES = ("knn_accuracy", "map_at_r")
+VECTORS = ("features", "embedding")
 
 
 def main() -> None:
@@ -36,36 +42,49 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--recipe", default="xray/label-free")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--out", type=Path, default=Path("runs/label-free"))
+    parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     recipe = recipes.load(options.recipe, options.overrides)
     data = open_dataset(recipe.data, recipe.task)
     found = [
-        compare(recipe.model_copy(update={"seed": s}), data, options.out / f"seed{s}") for s in range(options.seeds)
+        compare(recipe.model_copy(update={"seed": s}), data, options.out / f"seed{s}", options.split)
+        for s in range(options.seeds)
     ]
-    rows = data.rows("test")
+    rows = data.rows(options.split)
     paired = {
-        name: intervals.paired(
-            np.mean([each["after"].per_query[name] for each in found], axis=0),
-            np.mean([each["before"].per_query[name] for each in found], axis=0),
-            data.patients[rows],
-        )
-        for name in NAMES
+        vectors: {
+            name: intervals.paired(
+                np.mean([each[vectors]["after"].per_query[name] for each in found], axis=0),
+                np.mean([each[vectors]["before"].per_query[name] for each in found], axis=0),
+                data.patients[rows],
+            )
+            for name in NAMES
+        }
+        for vectors in VECTORS
     }
     result: dict[str, Any] = {
         "recipe": recipe.name,
+        "split": options.split,
         "n": len(rows),
         "paired_over_seeds": paired,
         "seeds": [
-            {when: {name: each[when].values[name] for name in (*NAMES, "knn_auc")} for when in ("before", "after")}
+            {
+                vectors: {
+                    when: {name: each[vectors][when].values[name] for name in (*NAMES, "knn_auc")}
+                    for when in ("before", "after")
+                }
+                for vectors in VECTORS
+            }
             | {"budget": each["budget"]}
             for each in found
         ],
     }
-    record.write(None, "label_free", result)
+    record.write(options.result, "label_free", result)
 
 
-def compare(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
+def compare(recipe: Recipe, data: Dataset, out: Path, split: str) -> dict[str, Any]:
     """Neighbour scores of the untrained network and of the trained one."""
     fabric = engine.launch(recipe.runtime)
     setting = Setting(recipe, data, fabric, out / "before", None, Tracker())
@@ -75,15 +94,31 @@ def compare(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
         setting.finish("embed", network, engine.FitResult(0, None, 0, 0, 0, 0.0))
     run_single(recipe, out / "run", resume=(out / "run" / "recipe.yaml").is_file(), data=data)
     places = {"before": out / "before", "after": out / "run" / "embed"}
-    scores = {when: scored(recipe, data, fabric, place) for when, place in places.items()}
-    return {**scores, "budget": folder.read_json(out / "run" / "report.json")["budget"]}
+    scores = {when: scored(recipe, data, fabric, place, split) for when, place in places.items()}
+    turned = {vectors: {when: scores[when][vectors] for when in scores} for vectors in VECTORS}
+    return turned | {"budget": folder.read_json(out / "run" / "report.json")["budget"]}
 
 
-def scored(recipe: Recipe, data: Dataset, fabric: engine.Fabric, phase: Path) -> neighbours.NeighbourScores:
-    """Neighbours of the test images among the training images, by the model in `phase`."""
-    rows: dict[str, NDArray[np.int64]] = {part: data.rows(part) for part in ("test", "train")}
-    found = {part: outputs(recipe, data, fabric, phase, rows[part]) for part in rows}
-    return neighbour_scores(recipe, data, data, found["test"], found["train"])
+def scored(
+    recipe: Recipe, data: Dataset, fabric: engine.Fabric, phase: Path, split: str
+) -> dict[str, neighbours.NeighbourScores]:
+    """Neighbours of the scored images among the training images, by the vectors of the model in `phase`."""
+    network, _ = weights.load(phase)
+    network.to(fabric.device)
+    images, size = Images(data.images, fabric.device), recipe.model.image_size
+
+    def both(pixels: Tensor) -> Tensor:
+        features = network.features(augment.plain(pixels, size))
+        return torch.cat([functional.normalize(features.float()), network.project(features)], dim=1)
+
+    rows = {part: data.rows(part) for part in (split, "train")}
+    found = {part: engine.encode(fabric, both, rows[part], 64, images.take, network=network) for part in rows}
+    return {
+        vectors: neighbour_scores(
+            recipe, data, data, *(Outputs(rows[p], np.split(found[p], [network.width], 1)[place], None) for p in rows)
+        )
+        for place, vectors in enumerate(VECTORS)
+    }
 
 
 if __name__ == "__main__":
