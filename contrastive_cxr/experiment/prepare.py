@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from contrastive_cxr import models
 from contrastive_cxr.data.batches import balanced_faults
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.models import backbones, block_faults, weights
+from contrastive_cxr.models import backbones, block_faults, growth_faults, norm_blocks, weights
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
+from contrastive_cxr.phases.setting import input_size
+from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.recipe.schema import Recipe
 
 PHASES: tuple[PhaseName, ...] = ("pretrain", "embed", "finetune")
@@ -30,23 +34,63 @@ def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> N
     RequestError
         Every fault, one sentence each.
     """
-    raise_faults([*network_faults(recipe, phases), *batch_faults(recipe, data, phases)])
+    network = network_faults(recipe, phases)
+    norms = norm_faults(recipe, data, phases) if not network else []
+    raise_faults([*network, *norms, *batch_faults(recipe, data, phases)])
 
 
 def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
-    """A backbone that is not known or does not take the image size; blocks that it lacks (read off the meta device)."""
-    name = recipe.model.backbone
+    """A backbone that is not known or does not take the image sizes; blocks that it lacks; all on the meta device."""
+    name, full = recipe.model.backbone, recipe.model.image_size
     try:
-        backbones.check(name)
+        faults = backbones.size_faults(name, full)
     except RequestError as error:
         return [f"model.backbone: {fault}" for fault in error.faults]
-    faults = backbones.size_faults(name, recipe.model.image_size)
+    faults += model_faults(recipe)
     for phase in phases:
-        wanted = getattr(recipe, phase).trainable
+        section = getattr(recipe, phase)
+        wanted, sides = section.trainable, [input_size(section, full, epoch) for epoch in range(section.epochs)]
+        faults += [f"{phase}.{fault}" for fault in growth_faults([*sides, full], name)]
         projection = phase == "embed" or (phase == "finetune" and recipe.embed is not None)
         if wanted is not None:
             found = block_faults(wanted, name, projection=projection, classifier=phase != "embed")
             faults += [f"{phase}.{fault}" for fault in found]
+    return faults
+
+
+def model_faults(recipe: Recipe) -> list[str]:
+    """Drop rates that the backbone has not; published weights where there are none."""
+    model = recipe.model
+    faults: list[str] = []
+    try:
+        with torch.device("meta"):
+            backbones.create(model.backbone, model.drop_rates or model.dropout)
+    except RequestError as error:
+        faults += error.faults
+    if model.weights == "imagenet" and backbones.address(model.backbone) is None:
+        faults.append(f"model.weights=imagenet: {model.backbone} has no published weights; set model.weights=none")
+    return faults
+
+
+def norm_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], processes: int = 1) -> list[str]:
+    """Batch norm that would train on one image: its statistics are of a batch, on each process its own."""
+    faults = []
+    for name in phases:
+        section, size = getattr(recipe, name), steps(recipe, data, name)[1]
+        views = 2 if name == "embed" and section.positives != "label" else 1
+        if size * views // processes > 1:
+            continue
+        blocks = norm_blocks(recipe.model.backbone, section.trainable)
+        if blocks:
+            labelled = name == "embed" and section.positives != "augmented"
+            word = f"{name}.{'images_per_class' if labelled else 'batch_size'}"
+            shared = f" shared by {processes} processes" if processes > 1 else ""
+            faults.append(
+                f"{name}: a batch of {size}{shared} is one image at a time, over which the batch norm of "
+                f"{recipe.model.backbone} ({', '.join(blocks)}) has no statistics; raise {word}, leave these blocks "
+                f"out of {name}.trainable, or take a backbone without batch norm, such as cnn3 or "
+                "timm/resnetv2_50x1_bit"
+            )
     return faults
 
 
@@ -59,13 +103,15 @@ def check_weights(recipe: Recipe) -> None:
         They cannot be had, are broken, or are of another backbone.
     """
     if recipe.model.weights != "none":
-        weights.start(models.build(recipe.model, mean=0.5, std=0.5, seed=0), recipe.model.weights)
+        network = models.build(recipe.model, mean=0.5, std=0.5, seed=0)
+        weights.start(network, recipe.model.weights, recipe.model.stem)
 
 
 def sharing_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], processes: int) -> list[str]:
-    """Batches that `processes` processes cannot share equally."""
+    """Batches that `processes` processes cannot share equally, or whose shares are too small for batch norm."""
     sizes = {name: steps(recipe, data, name)[1] for name in phases}
-    return [
+    alike = [name for name in phases if processes > 1 and sizes[name] % processes == 0]
+    return norm_faults(recipe, data, alike, processes) + [
         f"{name}: a batch of {size} images cannot be shared equally by {processes} processes; "
         "make it a multiple of them"
         for name, size in sizes.items()
@@ -116,5 +162,7 @@ def steps(recipe: Recipe, data: Dataset, name: PhaseName) -> tuple[int, int]:
         size = batch_size(recipe.embed, len(data.classes))
         labels = recipe.embed.positives != "augmented"
         return steps_per_epoch(recipe.embed, images, len(data.classes)), size if labels else min(size, images)
-    size = min(getattr(recipe, name).batch_size, images)
+    phase = getattr(recipe, name)
+    images = epoch_size(data.labels[data.rows("train")], phase.imbalance)
+    size = min(phase.batch_size, images)
     return images // size, size

@@ -1,6 +1,18 @@
 """Backbones, the network around them, and weights on disk."""
 
 from contrastive_cxr.models import backbones, weights
-from contrastive_cxr.models.network import Network, Spec, block_faults, build
+from contrastive_cxr.models.faults import block_faults, growth_faults, norm_blocks
+from contrastive_cxr.models.head import head_statistics
+from contrastive_cxr.models.network import Network, Spec, build
 
-__all__ = ["Network", "Spec", "backbones", "block_faults", "build", "weights"]
+__all__ = [
+    "Network",
+    "Spec",
+    "backbones",
+    "block_faults",
+    "build",
+    "growth_faults",
+    "head_statistics",
+    "norm_blocks",
+    "weights",
+]

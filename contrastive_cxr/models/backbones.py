@@ -1,27 +1,44 @@
-"""Backbones of torchvision and timm, their classifier taken off and their stem folded to one grey channel."""
+"""Backbones by name: torchvision's, timm's and our own small ones, each on one grey channel."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Literal, Protocol
 
 import torch
-import torchvision
 from torch import nn
 
 from contrastive_cxr.errors import RequestError, nearest
+from contrastive_cxr.models import small, timm_nets, torchvision_nets
 from contrastive_cxr.models.blocks import divide
 from contrastive_cxr.models.grey import fold_grey
 
-# They return auxiliary outputs, fix their input's size, or end without a linear layer.
-_UNFIT = ("googlenet", "inception", "maxvit", "squeezenet", "vit_")
-# torchvision's word for the drop rate, by family; the other families have none.
-_DROP_WORD = {"densenet": "drop_rate"} | dict.fromkeys(
-    ("alexnet", "efficientnet", "mnasnet", "mobilenet", "swin", "vgg"), "dropout"
-)
+Stem = Literal["fold", "random"]
+
+
+class Shelf(Protocol):
+    """What a module that holds networks by name can tell and do; its functions say more."""
+
+    def names(self) -> list[str]: ...
+
+    def side(self, name: str) -> int: ...
+
+    def sized(self, name: str) -> bool: ...
+
+    def grey_statistics(self, name: str) -> tuple[float, float]: ...
+
+    def address(self, name: str) -> str | None: ...
+
+    def build(
+        self,
+        name: str,
+        *,
+        dropout: float | tuple[float, ...] = ...,
+        image_size: int | None = ...,
+        grey: bool = ...,
+        pretrained: bool = ...,
+    ) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -44,28 +61,25 @@ class Skeleton:
 
 
 def known() -> list[str]:
-    """Names of all backbones: torchvision's, then timm's as `timm/NAME` where timm is installed."""
-    names = torchvision.models.list_models(module=torchvision.models)
-    return [name for name in names if not name.startswith(_UNFIT)] + [f"timm/{name}" for name in _timm_names()]
+    """Names of all backbones: ours, torchvision's, then timm's as `timm/NAME` where timm is installed."""
+    return [*small.names(), *torchvision_nets.names(), *(f"timm/{name}" for name in timm_nets.names())]
 
 
 def check(name: str) -> None:
     """Raise `RequestError` where `name` is not a backbone we can build."""
-    if name.startswith("timm/"):
-        if importlib.util.find_spec("timm") is None:
-            raise RequestError(f"model.backbone '{name}' needs timm, which is not installed; run: pip install timm")
-        if name.removeprefix("timm/") in _timm_names():
-            return
-    elif name in torchvision.models.list_models(module=torchvision.models):
-        if not name.startswith(_UNFIT):
-            return
+    library, _, short = name.rpartition("/")
+    if library == "timm" and not timm_nets.installed():
+        raise RequestError(f"model.backbone '{name}' needs timm, which is not installed; run: pip install timm")
+    if library == "timm":
+        there = timm_nets.has(short)
+    else:  # timm stays closed: it takes seconds to import
+        there = library in ("", "torchvision") and short in torchvision_nets.names()
+        there = there or name in small.names()
+    if not there:
         raise RequestError(
-            f"model.backbone '{name}' takes no free grey input; choose another, such as densenet169 or resnet50"
+            f"model.backbone '{name}' is not known{nearest(name, known())}; give a torchvision classification model, "
+            f"such as densenet169 or resnet50, timm/NAME, or one of {', '.join(small.names())}"
         )
-    raise RequestError(
-        f"model.backbone '{name}' is not known{nearest(name, known())}; give a torchvision classification model, "
-        "such as densenet169 or resnet50, or timm/NAME"
-    )
 
 
 def block_names(name: str) -> list[str]:
@@ -80,27 +94,47 @@ def width(name: str) -> int:
 
 @cache
 def skeleton(name: str) -> Skeleton:
-    """Look at the backbone on the meta device.
+    """Look at the backbone on the meta device, at the size it was designed for.
 
     Raises
     ------
     RequestError
-        Where the backbone is not known.
+        Where the backbone is not known, or does not map grey images to features.
     """
-    body = on_meta(name)
-    side = int(body.default_cfg["input_size"][-1]) if name.startswith("timm/") else 224  # type: ignore[index]
-    return Skeleton(tuple(divide(body)), _trial(body, side), side)
+    shelf, short = _shelf(name)
+    side = shelf.side(short)
+    try:
+        body = on_meta(name)
+        return Skeleton(tuple(divide(body)), _trial(body, side), side)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise RequestError(
+            f"model.backbone '{name}' does not map grey images to features ({_first_line(error)}); choose another, "
+            "such as densenet169 or resnet50"
+        ) from error
+
+
+def on_meta(name: str, image_size: int | None = None) -> nn.Module:
+    """The backbone on the meta device, shared: shapes only, and no weight to change.
+
+    `image_size` is its input's side; none: the one it was designed for. Most backbones are the same for all.
+    """
+    return _on_meta(name, image_size if fixed_size(name) else None)
 
 
 @cache
-def on_meta(name: str) -> nn.Module:
-    """The backbone on the meta device, shared: shapes only, and no weight to change."""
+def _on_meta(name: str, image_size: int | None) -> nn.Module:
     with torch.device("meta"):
-        return create(name)
+        return create(name, image_size=image_size)
+
+
+def fixed_size(name: str) -> bool:
+    """Whether the backbone is built for one input size, and takes no image of another."""
+    shelf, short = _shelf(name)
+    return shelf.sized(short)
 
 
 def size_faults(name: str, image_size: int) -> list[str]:
-    """Tell whether the backbone takes grey images of `image_size` pixels; tried on the meta device.
+    """Tell whether the backbone can be built for grey images of `image_size` pixels; tried on the meta device.
 
     Returns
     -------
@@ -109,11 +143,10 @@ def size_faults(name: str, image_size: int) -> list[str]:
     """
     shape = skeleton(name)
     try:
-        _trial(on_meta(name), image_size)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        _trial(on_meta(name, image_size), image_size)
+    except (RuntimeError, AssertionError, ValueError) as error:
         return [
-            f"model.image_size={image_size} does not go through '{name}' ({reason}); "
+            f"model.image_size={image_size} does not go through '{name}' ({_first_line(error)}); "
             f"it was designed for {shape.side} pixels"
         ]
     return []
@@ -121,78 +154,75 @@ def size_faults(name: str, image_size: int) -> list[str]:
 
 def grey_statistics(name: str) -> tuple[float, float]:
     """Mean and deviation, in 0..1, of the images the pretrained backbone saw, averaged over the colours."""
-    if name.startswith("timm/"):
-        config = _timm_record(name)
-        return sum(config["mean"]) / 3, sum(config["std"]) / 3
-    return (0.485 + 0.456 + 0.406) / 3, (0.229 + 0.224 + 0.225) / 3
+    shelf, short = _shelf(name)
+    return shelf.grey_statistics(short)
 
 
-def address(name: str) -> str:
-    """Where the backbone's pretrained weights are downloaded from."""
-    if name.startswith("timm/"):
-        config = _timm_record(name)
-        return str(config.get("hf_hub_id") or config.get("url") or "no published weights")
-    return str(torchvision.models.get_model_weights(name)["DEFAULT"].url)
+def address(name: str) -> str | None:
+    """Where the backbone's pretrained weights are downloaded from; None where there are none."""
+    shelf, short = _shelf(name)
+    return shelf.address(short)
 
 
-def create(name: str, dropout: float = 0.0, pretrained: bool = False) -> nn.Module:
-    """Build a backbone that maps float32 [B, 1, H, W] to pooled features [B, C].
-
-    A random stem is folded too: the sum of three kernels drawn for a fan-in of three is one drawn for a fan-in of one.
+def create(
+    name: str,
+    dropout: float | tuple[float, ...] = 0.0,
+    *,
+    image_size: int | None = None,
+    stem: Stem = "fold",
+) -> nn.Module:
+    """Build a backbone that maps float32 [B, 1, H, W] to pooled features [B, C], its weights random.
 
     Parameters
     ----------
     name : str
-        torchvision's name, or `timm/NAME`.
-    dropout : float
-        Drop rate inside the backbone, in [0, 1).
-    pretrained : bool
-        Download (or take from the library's cache) the published weights.
+        torchvision's name (with or without `torchvision/`), `timm/NAME`, or one of ours.
+    dropout : float or tuple of three
+        Drop rate inside the backbone, in [0, 1); ours take three.
+    image_size : int, optional
+        Side of the input, pixels, for a backbone of fixed size; none: the one it was designed for.
+    stem : str
+        `fold`: the colour stem's kernels summed. (A sum of three kernels drawn for a fan-in of three is one drawn for a
+        fan-in of one; drawn by fan-out it is wider by a root of three.) `random`: drawn as the library draws one
+        channel. A weight-standardised stem ends as a plain convolution of the standardised kernel either way.
 
     Raises
     ------
     RequestError
         Where the name is not known, or the backbone has no drop rate and one is asked for.
     """
+    shelf, short = _shelf(name)
+    if isinstance(dropout, tuple) and shelf is not small:
+        raise RequestError(
+            f"model.drop_rates={list(dropout)} are for {', '.join(small.names())}; give '{name}' one rate, "
+            "model.dropout"
+        )
+
+    def build() -> nn.Module:
+        return shelf.build(short, dropout=dropout, image_size=image_size, grey=stem == "random")
+
     try:
-        body = colour(name, dropout, pretrained)
+        body = build()
     except NotImplementedError:  # on the meta device: RegNet computes its widths with tensors
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            body = colour(name, dropout).to("meta")
+            body = build().to("meta")
     fold_grey(body)
     return body
 
 
-def colour(name: str, dropout: float = 0.0, pretrained: bool = False) -> nn.Module:
-    """Build the backbone as `create` does, its stem left with three channels."""
+def colour(name: str, *, image_size: int | None = None, pretrained: bool = False) -> nn.Module:
+    """Build the backbone as `create` does, its stem left with three channels; `pretrained`: of published weights."""
+    shelf, short = _shelf(name)
+    return shelf.build(short, image_size=image_size, grey=False, pretrained=pretrained)
+
+
+def _shelf(name: str) -> tuple[Shelf, str]:
+    """The module that holds the backbone, and its name there."""
     check(name)
-    if name.startswith("timm/"):
-        import timm
-
-        short = name.removeprefix("timm/")
-        body: nn.Module = timm.create_model(short, pretrained=pretrained, num_classes=0, drop_rate=dropout)
-        return body
-    word = next((word for family, word in _DROP_WORD.items() if name.startswith(family)), None)
-    if word is None and dropout > 0:
-        raise RequestError(f"model.dropout={dropout}: '{name}' has no drop rate; set model.dropout=0")
-    settings: dict[str, Any] = {} if word is None else {word: dropout}
-    weights = "DEFAULT" if pretrained else None
-    body = torchvision.models.get_model(name, weights=weights, progress=False, **settings)
-    _drop_classifier(body)
-    return body
-
-
-def _drop_classifier(body: nn.Module) -> None:
-    """Replace torchvision's last linear layer by nothing."""
-    for word in ("fc", "classifier", "head"):
-        head = getattr(body, word, None)
-        if isinstance(head, nn.Linear):
-            setattr(body, word, nn.Identity())
-            return
-        if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
-            head[-1] = nn.Identity()
-            return
-    raise AssertionError(f"{type(body).__name__} has no last linear layer under fc, classifier or head")
+    library, _, short = name.rpartition("/")
+    if library == "timm":
+        return timm_nets, short
+    return (small if name in small.names() else torchvision_nets), short
 
 
 def _trial(body: nn.Module, side: int) -> int:
@@ -203,21 +233,5 @@ def _trial(body: nn.Module, side: int) -> int:
     return int(features.shape[1])
 
 
-@cache
-def _timm_names() -> frozenset[str]:
-    if importlib.util.find_spec("timm") is None:
-        return frozenset()
-    with torch.device("cpu"):  # the first import may come from inside the meta device
-        import timm
-
-    return frozenset(timm.list_models()) | frozenset(timm.list_pretrained())
-
-
-def _timm_record(name: str) -> dict[str, Any]:
-    """timm's own record of a `timm/NAME` backbone's pretrained weights: `mean`, `std`, `input_size`, `url`, ..."""
-    import timm
-
-    check(name)
-    config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
-    assert config is not None, f"timm lists {name} and has no record of it"
-    return dataclasses.asdict(config)
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

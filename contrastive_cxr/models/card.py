@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from contrastive_cxr.models.links import Link
 from contrastive_cxr.models.network import Network, Spec
 
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Card(BaseModel):
@@ -20,12 +22,15 @@ class Card(BaseModel):
     version: str = Field(description="version of contrastive_cxr that wrote it")
     phase: str = Field(description="phase that made the weights")
     task: str | dict[str, Any] = Field(description="the task, or its name")
-    backbone: str = Field(description="torchvision's name, or timm/NAME")
+    backbone: str = Field(description="torchvision's name, timm/NAME, or one of ours")
     image_size: Annotated[int, Field(ge=32, le=2048)] = Field(description="side of the input, pixels")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(description="drop rate inside the backbone")
+    dropout: Rate | tuple[Rate, Rate, Rate] = Field(description="drop rate inside the backbone, or our own three")
     projection: tuple[Width, ...] = Field(description="widths of the projection; empty: none")
     classes: tuple[str, ...] = Field(description="names of the classes, in the order of the logits; empty: no head")
     hidden: tuple[Width, ...] = Field(description="widths of the head's hidden layers")
+    link: Link = Field("softmax", description="how the logits become probabilities, a word of models.links")
+    costs: dict[str, dict[str, float]] = Field({}, description="decision costs, as the recipe's evaluation.costs")
+    tta: str = Field("none", description="test-time augmentation set of predictions")
     mean: Annotated[float, Field(ge=0.0, le=1.0)] = Field(description="input mean, in 0..1")
     std: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="input deviation, in 0..1")
     width: Width = Field(description="channels of the features")

@@ -15,34 +15,51 @@ from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.models.grey import fold_grey
+from contrastive_cxr.models.grey import fold_grey, stems
+from contrastive_cxr.models.network import Spec
 
 # torchvision's published DenseNets still name their layers `denselayer1.norm.1`; its own loader renames them.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\..+)$")
+_CLASSIFIERS = ("AuxLogits", "aux1", "aux2", "classifier", "fc", "head", "heads")
 _COUNTER = "num_batches_tracked"
 
 
-def published(name: str) -> dict[str, Tensor]:
-    """State of the backbone with its published ImageNet weights, the stem folded to grey.
+def published(spec: Spec, stem: backbones.Stem) -> dict[str, Tensor]:
+    """State of the backbone with its published weights, the stem folded to grey, or left out where it is `random`.
 
     Raises
     ------
     RequestError
-        Where they cannot be downloaded, or arrive damaged.
+        Where there are none, or they cannot be downloaded, or arrive damaged.
     """
+    name, place = spec.backbone, backbones.address(spec.backbone)
+    if place is None:
+        raise RequestError(f"model.weights=imagenet: {name} has no published weights; set model.weights=none")
     try:
-        return backbones.create(name, pretrained=True).state_dict()
+        with torch.random.fork_rng(devices=[]):
+            body = backbones.colour(name, image_size=spec.image_size, pretrained=True)
     except (URLError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RequestError(
-            f"model.weights=imagenet: the weights of {name} could not be had from {backbones.address(name)} "
-            f"({reason}); "
+            f"model.weights=imagenet: the weights of {name} could not be had from {place} ({reason}); "
             "check the network, or give model.weights=PATH, or take the recipe's -scratch variant"
         ) from error
+    return _grey_state(body, stem)
 
 
-def backbone_state(path: Path, name: str) -> dict[str, Tensor]:
-    """State of the backbone `name` from a `.safetensors`, `.pth` or `.pt` file, the stem folded to grey.
+def backbone_state(path: Path, spec: Spec, grey: nn.Module, stem: backbones.Stem) -> dict[str, Tensor]:
+    """State of a backbone from a `.safetensors`, `.pth` or `.pt` file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    spec : Spec
+        The network that it is for.
+    grey : nn.Module
+        That network's backbone: a file that fits it as it is was grey already.
+    stem : str
+        A colour stem is folded to grey, or left out where it is `random`.
 
     Raises
     ------
@@ -53,17 +70,28 @@ def backbone_state(path: Path, name: str) -> dict[str, Tensor]:
     if any(key.startswith("backbone.") for key in state):
         state = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
     state = {_OLD_DENSENET.sub(r"\1\2", key.removeprefix("module.")): value for key, value in state.items()}
-    body, grey = backbones.colour(name), backbones.create(name)
-    given = {key: value for key, value in state.items() if not _of_classifier(key, body)}
+    given = {key: value for key, value in state.items() if not _of_classifier(key, grey)}
     if not difference(given, grey.state_dict()):
-        grey.load_state_dict(given)
-        return grey.state_dict()
+        return given
+    with torch.random.fork_rng(devices=[]):
+        body = backbones.colour(spec.backbone, image_size=spec.image_size)
     unlike = difference(given, body.state_dict())
     if unlike:
-        raise RequestError(f"model.weights {path} does not fit {name}: {unlike}; give weights of this backbone")
-    body.load_state_dict(given)
-    fold_grey(body)
-    return body.state_dict()
+        raise RequestError(
+            f"model.weights {path} does not fit {spec.backbone} at {spec.image_size} pixels: {unlike}; "
+            "give weights of this backbone"
+        )
+    body.load_state_dict(body.state_dict() | given)
+    return _grey_state(body, stem)
+
+
+def _grey_state(body: nn.Module, stem: backbones.Stem) -> dict[str, Tensor]:
+    """State of a colour backbone made grey; without its stem where that is `random`."""
+    if stem == "fold":
+        fold_grey(body)
+        return body.state_dict()
+    colour = tuple(f"{path}." for path in stems(body))
+    return {key: value for key, value in body.state_dict().items() if not key.startswith(colour)}
 
 
 def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
@@ -100,5 +128,5 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _of_classifier(key: str, body: nn.Module) -> bool:
-    """Whether the key is of a classifier that the backbone lost; layers that it kept are not."""
-    return key.split(".")[0] in ("fc", "classifier", "head") and key not in body.state_dict()
+    """Whether the key is of a classifier, or an auxiliary one, that the backbone lost; layers that it kept are not."""
+    return key.split(".")[0] in _CLASSIFIERS and key not in body.state_dict()

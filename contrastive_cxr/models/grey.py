@@ -1,4 +1,4 @@
-"""A colour stem folded to one grey channel, once, when the backbone is made."""
+"""A colour stem made one of a grey channel, folded or fresh, once, when the backbone is made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from torch.nn import functional
 
 # timm's layers that standardise their kernel on every call: BiT, NFNet, hybrid ViT
 _STANDARDISED = {"StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"}
+
+
+def stems(body: nn.Module) -> list[str]:
+    """Paths of the convolutions on three channels: where colour comes in."""
+    return [path for path, conv in body.named_modules() if isinstance(conv, nn.Conv2d) and conv.in_channels == 3]
 
 
 def fold_grey(body: nn.Module) -> None:
@@ -20,17 +25,49 @@ def fold_grey(body: nn.Module) -> None:
     A weight-standardised stem is standardised over its three channels first and becomes a plain convolution: the sum of
     its kernels, standardised afterwards, would be another net.
     """
-    for path, conv in list(body.named_modules()):
-        if not isinstance(conv, nn.Conv2d) or conv.in_channels != 3:
-            continue
+    for path in stems(body):
+        conv = body.get_submodule(path)
+        assert isinstance(conv, nn.Conv2d)
         with torch.no_grad():
-            kernel = _effective_kernel(conv).sum(dim=1, keepdim=True)
-        if type(conv).__name__ in _STANDARDISED:
-            conv = _plain(conv)
-            parent, _, leaf = path.rpartition(".")
-            setattr(body.get_submodule(parent), leaf, conv)
-        conv.weight = nn.Parameter(kernel)
-        conv.in_channels = 1
+            _put(body, path, _effective_kernel(conv).sum(dim=1, keepdim=True))
+
+
+def one_colour(body: nn.Module, gain: float) -> None:
+    """Keep the first colour of every freshly drawn convolution on three channels, times `gain`, in place.
+
+    So a kernel drawn for three channels becomes one drawn for a single channel: `gain` is the root of three where the
+    spread follows the fan-in, and 1 where it does not. A bias is scaled alike: torch draws it by the fan-in too.
+    """
+    for path in stems(body):
+        conv = body.get_submodule(path)
+        assert isinstance(conv, nn.Conv2d)
+        with torch.no_grad():
+            if conv.bias is not None:
+                conv.bias *= gain
+            _put(body, path, conv.weight[:, :1] * gain)
+
+
+def plain_stem(body: nn.Module) -> None:
+    """Turn a weight-standardised convolution on one channel into a plain one of the standardised kernel, in place.
+
+    A fresh stem then has the same form as a folded one: a file of weights fits both.
+    """
+    for path, conv in list(body.named_modules()):
+        if type(conv).__name__ in _STANDARDISED and isinstance(conv, nn.Conv2d) and conv.in_channels == 1:
+            with torch.no_grad():
+                _put(body, path, _effective_kernel(conv))
+
+
+def _put(body: nn.Module, path: str, kernel: Tensor) -> None:
+    """Give the convolution at `path` a kernel [O, 1, H, W]; it is plain from now on."""
+    conv = body.get_submodule(path)
+    assert isinstance(conv, nn.Conv2d)
+    if type(conv).__name__ in _STANDARDISED:
+        conv = _plain(conv)
+        parent, _, leaf = path.rpartition(".")
+        setattr(body.get_submodule(parent), leaf, conv)
+    conv.weight = nn.Parameter(kernel)
+    conv.in_channels = 1
 
 
 class SameConv2d(nn.Conv2d):

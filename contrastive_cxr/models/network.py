@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import contrastive_cxr.models.backbones as backbones
-from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.models.blocks import divide
+from contrastive_cxr.errors import raise_faults
+from contrastive_cxr.models.blocks import divide, loose
+from contrastive_cxr.models.faults import block_faults
+from contrastive_cxr.models.initial import initialise
 from contrastive_cxr.recipe import schema
 
 
@@ -22,11 +24,11 @@ class Spec:
     Parameters
     ----------
     backbone : str
-        torchvision's name, or `timm/NAME`.
+        torchvision's name, `timm/NAME`, or one of ours.
     image_size : int
-        Side of the input, pixels.
-    dropout : float
-        Drop rate inside the backbone, in [0, 1).
+        Side of the input, pixels; part of the shape where the backbone is of fixed size.
+    dropout : float or tuple of float
+        Drop rate inside the backbone, in [0, 1); our own small ones take three.
     projection : tuple of int
         Widths of the projection's linear layers; empty: no projection.
     classes : int
@@ -39,7 +41,7 @@ class Spec:
 
     backbone: str
     image_size: int
-    dropout: float
+    dropout: float | tuple[float, ...]
     projection: tuple[int, ...]
     classes: int
     hidden: tuple[int, ...]
@@ -73,7 +75,9 @@ class Network(nn.Module):
         assert spec.std > 0, f"std={spec.std}; a deviation above 0 is needed"
         assert spec.classes != 1, "classes=1; a classifier needs at least two"
         self.spec = spec
-        self.backbone = backbones.create(spec.backbone, spec.dropout) if backbone is None else backbone
+        if backbone is None:
+            backbone = backbones.create(spec.backbone, spec.dropout, image_size=spec.image_size)
+        self.backbone = backbone
         self.width = backbones.width(spec.backbone)
         self.embedding_size = spec.projection[-1] if spec.projection else self.width
         self.projection = _perceptron(self.width, spec.projection) if spec.projection else None
@@ -163,12 +167,12 @@ class Network(nn.Module):
         return [(name, *counts) for name, counts in self.trainable_counts().items()]
 
     def _parameters_of(self, block: str) -> Iterator[nn.Parameter]:
-        """The block's parameters; loose ones of the backbone (a transformer's tokens) belong to its first block."""
+        """The block's parameters; loose ones of the backbone (a transformer's tokens, positions) are of its first."""
         blocks = self.blocks()
         for module in blocks[block]:
             yield from module.parameters()
         if block == next(iter(blocks)):
-            yield from self.backbone.parameters(recurse=False)
+            yield from loose(self.backbone)
 
 
 def build(
@@ -186,7 +190,7 @@ def build(
     Parameters
     ----------
     model : schema.Model
-        Backbone, image size and drop rate; its `weights` are for `weights.start`.
+        Backbone, image size, drop rates, stem and initialisation; its `weights` are for `weights.start`.
     projection, classes, hidden
         See `Spec`.
     mean, std : float
@@ -200,38 +204,13 @@ def build(
         Where the backbone is not known, has no drop rate and one is asked for, or does not take the image size.
     """
     raise_faults(backbones.size_faults(model.backbone, model.image_size))
-    size, rate = model.image_size, model.dropout
+    size, rate = model.image_size, model.drop_rates or model.dropout
     spec = Spec(model.backbone, size, rate, tuple(projection), classes, tuple(hidden), mean, std)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(spec)
-
-
-def block_faults(names: Sequence[str], backbone: str, projection: bool, classifier: bool) -> list[str]:
-    """List what is wrong with a choice of trainable blocks; on the meta device, nothing is allocated.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of the blocks to train.
-    backbone : str
-        The backbone's name; where it is not known that is the one fault returned.
-    projection, classifier : bool
-        Whether the phase's network has these.
-    """
-    try:
-        known = backbones.block_names(backbone)
-    except RequestError as error:
-        return list(error.faults)
-    known += ["projection"] * projection + ["classifier"] * classifier
-    if not names:
-        return [f"trainable is empty, so nothing would be trained; name some of {', '.join(known)}, or leave it out"]
-    return [
-        f"trainable names '{name}', which is no block of this phase's {backbone}{nearest(name, known)}; "
-        f"its blocks are {', '.join(known)}"
-        for name in names
-        if name not in known
-    ]
+        network = Network(spec, backbones.create(model.backbone, rate, image_size=size, stem=model.stem))
+        initialise(network, model.init)
+        return network
 
 
 def _perceptron(inputs: int, widths: Sequence[int]) -> nn.Sequential:

@@ -17,7 +17,7 @@ from torch import Tensor
 import contrastive_cxr.models.backbones as backbones
 import contrastive_cxr.models.foreign as foreign
 from contrastive_cxr import __version__
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.models.card import Card
 from contrastive_cxr.models.network import Network
@@ -65,8 +65,11 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     """
     folder = Path(folder)
     card, state = _read(folder)
+    if backbones.fixed_size(card.backbone):
+        faults = backbones.size_faults(card.backbone, card.image_size)
+        raise_faults(f"{folder / 'model.json'}: {fault}" for fault in faults)
     with torch.device("meta"):
-        shape = Network(card.spec(), backbones.on_meta(card.backbone))
+        shape = Network(card.spec(), backbones.on_meta(card.backbone, card.image_size))
     for word in ("width", "embedding_size"):
         recorded, built = getattr(card, word), getattr(shape, word)
         if recorded != built:
@@ -85,7 +88,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     return network.eval(), card.model_dump(mode="json")
 
 
-def start(network: Network, word: str) -> None:
+def start(network: Network, word: str, stem: backbones.Stem = "fold") -> None:
     """Load the weights that a first phase starts from into the backbone, in place.
 
     Parameters
@@ -95,7 +98,10 @@ def start(network: Network, word: str) -> None:
     word : str
         `none`; `imagenet` (downloaded by torchvision or timm, or taken from their cache); or a path: a run folder (its
         embed, else pretrain, else finetune), a phase folder, a `.safetensors` file, or a `.pth`/`.pt` file of
-        torchvision's or timm's names. A colour stem is folded to grey; a classifier in a file is left out.
+        torchvision's or timm's names. A classifier in a file is left out.
+    stem : str
+        What becomes of a colour stem in the weights: `fold` folds it to grey, `random` leaves the network's own. A stem
+        that is grey already is loaded either way.
 
     Raises
     ------
@@ -105,15 +111,17 @@ def start(network: Network, word: str) -> None:
     if word == "none":
         return
     if word == "imagenet":
-        state = foreign.published(network.spec.backbone)
+        state = foreign.published(network.spec, stem)
     else:
         path = Path(word)
         if not path.exists():
             raise RequestError(f"model.weights '{word}' does not exist; give none, imagenet, a run folder or a file")
         state = (
-            _folder_backbone(network, path) if path.is_dir() else foreign.backbone_state(path, network.spec.backbone)
+            _folder_backbone(network, path)
+            if path.is_dir()
+            else foreign.backbone_state(path, network.spec, network.backbone, stem)
         )
-    network.backbone.load_state_dict(state)
+    network.backbone.load_state_dict(network.backbone.state_dict() | state)
 
 
 def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: bool = False) -> list[str]:
@@ -176,6 +184,11 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
         raise RequestError(
             f"model.weights {folder} is a {card.backbone}, model.backbone is {network.spec.backbone}; "
             f"set model.backbone={card.backbone} or give other weights"
+        )
+    if card.image_size != network.spec.image_size and backbones.fixed_size(card.backbone):
+        raise RequestError(
+            f"model.weights {folder} is a {card.backbone} built for {card.image_size} pixels, model.image_size is "
+            f"{network.spec.image_size}; set model.image_size={card.image_size} or give other weights"
         )
     given = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
     difference = foreign.difference(given, network.backbone.state_dict())

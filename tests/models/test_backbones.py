@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision
@@ -8,6 +12,7 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import backbones
 from contrastive_cxr.models.blocks import divide
 from contrastive_cxr.models.grey import fold_grey
+from contrastive_cxr.recipe import schema
 
 DENSENET = ["stem", "denseblock1", "transition1", "denseblock2", "transition2", "denseblock3", "transition3",
             "denseblock4", "norm5"]  # fmt: skip
@@ -47,7 +52,7 @@ def test_every_parameter_belongs_to_one_block(name: str) -> None:
 def test_looking_at_a_backbone_draws_nothing() -> None:
     before = torch.get_rng_state()
     backbones.skeleton.cache_clear()
-    backbones.on_meta.cache_clear()
+    backbones._on_meta.cache_clear()
     backbones.skeleton("regnet_y_400mf")
     assert torch.equal(before, torch.get_rng_state())
 
@@ -55,7 +60,6 @@ def test_looking_at_a_backbone_draws_nothing() -> None:
 def test_all_known_torchvision_names_are_checked_as_known() -> None:
     names = [name for name in backbones.known() if not name.startswith("timm/")]
     assert "densenet169" in names
-    assert "inception_v3" not in names
     for name in names:
         backbones.check(name)
 
@@ -65,7 +69,8 @@ def test_all_known_torchvision_names_are_checked_as_known() -> None:
     [
         ("densnet169", "did you mean 'densenet169'"),
         ("timm/resnet8", "is not known"),
-        ("inception_v3", "no free grey input"),
+        ("torchvision/cnn3", "is not known"),
+        ("torchvision/timm/resnet18", "is not known"),
         ("raft_large", "is not known"),
     ],
 )
@@ -74,12 +79,50 @@ def test_unknown_names(name: str, words: str) -> None:
         backbones.block_names(name)
 
 
+def test_a_torchvision_name_needs_no_timm() -> None:
+    code = (
+        "import sys; from contrastive_cxr.models import backbones as b; b.size_faults('resnet18', 32); "
+        "b.check('cnn3'); assert 'timm' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
+
+
+def test_the_librarys_name_may_stand_before_torchvisions() -> None:
+    assert backbones.skeleton("torchvision/resnet18") == backbones.skeleton("resnet18")
+    assert schema.Model(backbone="torchvision/resnet18").backbone == "resnet18"
+    assert schema.Model(backbone="timm/resnet18").backbone == "timm/resnet18"
+
+
+@pytest.mark.parametrize(("name", "side"), [("googlenet", 32), ("inception_v3", 75), ("squeezenet1_1", 32)])
+def test_networks_without_a_plain_end_give_features_in_training_too(name: str, side: int) -> None:
+    body = backbones.create(name).train()
+    assert body(torch.rand(2, 1, side, side)).shape == (2, backbones.width(name))
+    assert not any("aux" in key.lower() for key in body.state_dict())
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "timm/vit_base_patch16_224.augreg_in21k"])
+def test_a_transformer_is_built_for_the_size_asked_for(name: str) -> None:
+    assert backbones.fixed_size(name)
+    assert not backbones.fixed_size("resnet18")
+    for side in (64, 224):
+        assert backbones.size_faults(name, side) == []
+        shapes = [tuple(value.shape) for key, value in backbones.on_meta(name, side).named_parameters() if "pos" in key]
+        assert shapes == [(1, (side // 16) ** 2 + 1, 768)]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "own"), [("vit_b_16", 100, 224), ("maxvit_t", 100, 224), ("alexnet", 32, 224)]
+)
+def test_a_size_that_does_not_fit_is_told_with_the_right_one(name: str, side: int, own: int) -> None:
+    (fault,) = backbones.size_faults(name, side)
+    assert f"model.image_size={side} does not go through '{name}'" in fault
+    assert fault.endswith(f"it was designed for {own} pixels")
+
+
 def test_a_size_that_does_not_go_through() -> None:
     assert backbones.size_faults("resnet18", 32) == []
     (fault,) = backbones.size_faults("alexnet", 32)
     assert "image_size=32" in fault
-    (fault,) = backbones.size_faults("timm/vit_tiny_patch16_224", 64)
-    assert "224 pixels" in fault
 
 
 def test_a_drop_rate_is_passed_on_or_refused() -> None:

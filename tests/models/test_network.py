@@ -138,6 +138,16 @@ def test_loose_parameters_of_a_transformer_belong_to_its_first_block() -> None:
     assert net.backbone.cls_token.requires_grad
 
 
+def test_positions_inside_torchvisions_encoder_belong_to_its_first_block() -> None:
+    with torch.device("meta"):
+        net = network(schema.Model(backbone="vit_b_16", image_size=32))
+    assert sum(row[2] for row in net.describe()) == sum(p.numel() for p in net.parameters())
+    net.train_only(["encoder_layer_11", "ln"])
+    assert not net.backbone.encoder.pos_embedding.requires_grad
+    net.train_only(["stem"])
+    assert net.backbone.encoder.pos_embedding.requires_grad
+
+
 def test_block_faults() -> None:
     assert models.block_faults(["denseblock4", "projection"], "densenet169", True, False) == []
     (fault,) = models.block_faults(["denseblok4"], "densenet169", True, False)

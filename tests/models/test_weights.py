@@ -243,6 +243,62 @@ def test_start_from_densenet_weights_of_the_old_names(tmp_path: Path) -> None:
     assert torch.equal(net.backbone.state_dict()[key], state[key])
 
 
+@pytest.mark.parametrize("stem", ["fold", "random"])
+def test_a_random_stem_stays_the_networks_own(tmp_path: Path, stem: Any) -> None:
+    colour = colour_net()
+    torch.save(colour.state_dict(), tmp_path / "weights.pth")
+    net = models.build(MODEL.model_copy(update={"stem": stem}), mean=0.5, std=0.25, seed=7)
+    own = net.backbone.conv1[0].weight.detach().clone()
+    weights.start(net, str(tmp_path / "weights.pth"), stem)
+    folded = colour.conv1[0].weight.detach().sum(dim=1, keepdim=True)
+    torch.testing.assert_close(net.backbone.conv1[0].weight.detach(), own if stem == "random" else folded)
+    assert torch.equal(net.backbone.conv1[1].running_mean, colour.conv1[1].running_mean)
+    assert torch.equal(net.backbone.conv5[0].weight, colour.conv5[0].weight)
+
+
+def test_a_stem_that_is_grey_already_is_loaded_either_way(saved: Path) -> None:
+    given = safetensors.torch.load((saved / "model.safetensors").read_bytes())
+    for path in (saved, saved / "model.safetensors"):
+        net = network(seed=9)
+        weights.start(net, str(path), "random")
+        assert torch.equal(net.backbone.conv1[0].weight, given["backbone.conv1.0.weight"])
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the Hugging Face hub, which cannot be reached."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path
+
+
+def test_no_hub_is_said_in_plain_words(hub: Path) -> None:
+    net = models.build(schema.Model(backbone="timm/test_vit.r160_in1k", image_size=64), mean=0.5, std=0.25, seed=0)
+    with pytest.raises(RequestError, match=r"weights of timm/test_vit.r160_in1k could not be had from .*Face hub"):
+        weights.start(net, "imagenet")
+
+
+def test_the_weights_of_timms_tag_are_taken_from_the_hubs_cache_and_fitted_to_the_size(hub: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(4)
+    colour = timm.create_model("test_vit", pretrained=False).eval()
+    folder = hub / "models--timm--test_vit.r160_in1k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    safetensors.torch.save_file(colour.state_dict(), folder / "snapshots" / ("0" * 40) / "model.safetensors")
+    for side in (160, 96):
+        model = schema.Model(backbone="timm/test_vit.r160_in1k", image_size=side)
+        net = models.build(model, mean=0.0, std=1.0, seed=0).eval()
+        weights.start(net, "imagenet")
+        colour.set_input_size(side)  # timm's own way to another size
+        images = torch.rand(2, 1, side, side)
+        with torch.no_grad():
+            expected = colour.forward_head(colour.forward_features(images.expand(-1, 3, -1, -1)), pre_logits=True)
+            torch.testing.assert_close(net.features(images), expected, rtol=1e-3, atol=1e-4)
+
+
 class Trap:
     """Makes a file when it is unpickled."""
 
@@ -300,6 +356,23 @@ def test_published_weights_are_taken_from_the_librarys_cache(tmp_path: Path, mon
     weights.start(net, "imagenet")
     torch.testing.assert_close(net.backbone.conv1[0].weight, colour.conv1[0].weight.sum(dim=1, keepdim=True))
     assert torch.equal(net.backbone.conv5[1].running_mean, colour.conv5[1].running_mean)
+
+
+@pytest.mark.slow
+def test_published_positions_of_torchvisions_transformer_are_fitted_to_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a grid of 7 x 7 patches to one of 2 x 2: its four corners stay what they were."""
+    url = torchvision.models.ViT_B_32_Weights.DEFAULT.url
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    colour = torchvision.models.vit_b_32()
+    torch.save(colour.state_dict(), tmp_path / "hub" / "checkpoints" / url.rsplit("/", 1)[-1])
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    net = models.build(schema.Model(backbone="vit_b_32", image_size=64), mean=0.5, std=0.25, seed=0)
+    weights.start(net, "imagenet")
+    given, found = colour.encoder.pos_embedding.detach()[0], net.backbone.encoder.pos_embedding.detach()[0]
+    torch.testing.assert_close(found, given[[0, 1, 7, 43, 49]])
+    assert torch.equal(net.backbone.encoder.ln.weight, colour.encoder.ln.weight)
 
 
 def test_carry_over_takes_the_parts_that_fit() -> None:

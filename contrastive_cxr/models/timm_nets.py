@@ -1,0 +1,104 @@
+"""timm's networks, their classifier taken off; the one file that imports timm, late, as it is large."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from contrastive_cxr.models.grey import plain_stem
+
+
+def installed() -> bool:
+    """Whether timm can be imported."""
+    return importlib.util.find_spec("timm") is not None
+
+
+def names() -> list[str]:
+    """timm's names, with and without the tag of their weights; empty where timm is not installed."""
+    return sorted(_names())
+
+
+def has(name: str) -> bool:
+    """Whether timm has the network, and the tag where one is given."""
+    return name in _names()
+
+
+@cache
+def _names() -> frozenset[str]:
+    if not installed():
+        return frozenset()
+    with torch.device("cpu"):  # the first import may come from inside the meta device
+        import timm
+
+    return frozenset(timm.list_models()) | frozenset(timm.list_pretrained())
+
+
+def side(name: str) -> int:
+    """Input side of the published weights, pixels."""
+    return int(_record(name)["input_size"][-1])
+
+
+def sized(name: str) -> bool:
+    """Whether the network is built for one input size; timm then takes any, and interpolates position embeddings."""
+    return bool(_record(name)["fixed_input_size"])
+
+
+def grey_statistics(name: str) -> tuple[float, float]:
+    """Mean and deviation, in 0..1, of the images the published weights saw, averaged over the colours."""
+    record = _record(name)
+    return sum(record["mean"]) / 3, sum(record["std"]) / 3
+
+
+def address(name: str) -> str | None:
+    """Where the published weights are downloaded from; None where there are none."""
+    record = _record(name)
+    hub, url = record["hf_hub_id"], record["url"]
+    return f"{hub} on the Hugging Face hub" if hub else (str(url) if url else None)
+
+
+def build(
+    name: str,
+    *,
+    dropout: float | tuple[float, ...] = 0.0,
+    image_size: int | None = None,
+    grey: bool = False,
+    pretrained: bool = False,
+) -> nn.Module:
+    """Build a network that maps [B, 3, H, W] to features [B, C], or [B, 1, H, W] with `grey`.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`; with a tag (`resnetv2_50x1_bit.goog_in21k`) the published weights are those of the tag.
+    dropout : float
+        Drop rate inside the network, in [0, 1).
+    image_size : int, optional
+        Side of the input, pixels, for networks that are `sized`; none: that of the published weights.
+    grey : bool
+        A stem of one channel, drawn as timm draws it.
+    pretrained : bool
+        Take the published weights (downloaded, or from the hub's cache).
+    """
+    import timm
+
+    settings: dict[str, Any] = {"img_size": image_size} if image_size is not None and sized(name) else {}
+    body: nn.Module = timm.create_model(
+        name, pretrained=pretrained, num_classes=0, drop_rate=dropout, in_chans=1 if grey else 3, **settings
+    )
+    if grey:
+        plain_stem(body)
+    return body
+
+
+def _record(name: str) -> dict[str, Any]:
+    """timm's own record of the network's published weights: `mean`, `std`, `input_size`, `url`, ..."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None, f"timm lists {name} and has no record of it"
+    return dataclasses.asdict(config)
