@@ -1,0 +1,38 @@
+"""The command that explains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contrastive_cxr import experiment
+from contrastive_cxr.cli.show import say
+from contrastive_cxr.cli.use import Device, Run
+
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")]
+
+
+def explain(
+    run: Run,
+    images: Images,
+    target: Annotated[str | None, typer.Option(help="Class to explain; default what is decided.")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="finetune, pretrain or embed; default the first with a classifier.")
+    ] = None,
+    near: Annotated[int, typer.Option(min=0, help="Nearest training images to compare with.")] = 2,
+    beside: Annotated[Path | None, typer.Option(help="An image to compare with instead.")] = None,
+    steps: Annotated[int, typer.Option(min=0, help="Steps of activation maximisation; 0: none.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of activation maximisation.")] = 0,
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option(help="New folder; default RUN/explain.")] = None,
+) -> None:
+    """Show what a run looks at: Grad-CAM, attention, similarity maps, and what each class would like best."""
+    from contrastive_cxr.explain import Ascent
+
+    ascent = Ascent(steps=steps, seed=seed)
+    page = experiment.call("explain")(
+        run, images, target=target, phase=phase, near=near, beside=beside, ascent=ascent, device=device, out=out
+    )
+    say(f"Page: {page.resolve()}")

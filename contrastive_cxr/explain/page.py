@@ -1,0 +1,41 @@
+"""`explain.html`: one self-contained page, pictures side by side."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+VERSION = 1
+
+
+def render(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """The page, from the contents of `explain.json` and the PNGs that it names.
+
+    Parameters
+    ----------
+    facts : mapping
+        As `experiment.explain` makes them; words in it are escaped.
+    files : mapping of str to bytes
+        Name: content.
+
+    Returns
+    -------
+    str
+        HTML that needs no other file.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def address(name: str) -> str:
+        return f"data:image/png;base64,{base64.b64encode(files[name]).decode()}"
+
+    return environment.get_template("explain.html.j2").render(facts=facts, address=address)

@@ -1,0 +1,67 @@
+"""The page: whole, self-contained, escaped."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from contrastive_cxr.explain import VERSION, grey, render
+
+RAW = "<b>raw</b>"
+
+
+def facts() -> dict[str, Any]:
+    near = {
+        "file": f"{RAW}.png",
+        "label": RAW,
+        "cosine": 0.5,
+        "toward": {"picture": "a.png", "exact": True, "unplaced": 0.0},
+    }
+    shown = {
+        "file": f"{RAW}.png",
+        "picture": "a.png",
+        "decided": RAW,
+        "target": RAW,
+        "probabilities": {RAW: 1.0},
+        "gradcam": {"picture": "a.png", "empty": False},
+        "attention": {"picture": "a.png"},
+        "neighbours": [near | {"back": None}, near | {"back": {"picture": "a.png"}}],
+    }
+    return {
+        "version": VERSION,
+        "run": RAW,
+        "phase": RAW,
+        "backbone": RAW,
+        "image_size": 8,
+        "sha256": "0" * 64,
+        "images": [shown],
+        "ascent": {"seed": 0, "steps": 1, "rate": 0.1, "jitter": 1, "blur": 1.0, "blur_every": 1, "pull": 0.0},
+        "maximisation": [{"class": RAW, "before": 0.0, "after": 1.0, "picture": "a.png"}],
+        "notes": [RAW],
+    }
+
+
+def test_words_from_outside_are_escaped_everywhere() -> None:
+    page = render(facts(), {"a.png": grey(np.zeros((8, 8)))})
+    assert RAW not in page
+    assert page.count("&lt;b&gt;raw&lt;/b&gt;") >= 10
+
+
+def test_it_needs_nothing_else_and_says_what_is_gone() -> None:
+    page = render(facts(), {"a.png": grey(np.zeros((8, 8)))})
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(addresses) == 7
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert not re.search(r"//[a-z]", re.sub(r'data:[^"]*', "", page))
+    assert page.count("image not readable here") == 1
+
+
+def test_an_embedding_alone_has_no_classes_on_its_page() -> None:
+    given = facts() | {"maximisation": []}
+    given["images"][0] |= {"decided": None, "probabilities": {}, "gradcam": None, "attention": None, "neighbours": []}
+    page = render(given, {"a.png": grey(np.zeros((8, 8)))})
+    assert "decided" not in page
+    assert 'id="maximisation"' not in page
+    assert page.count("<img") == 1
