@@ -18,13 +18,16 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     """A table to the terminal; numbers to the right."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text  # a name in brackets is a name, not markup
 
-    grid = Table(title=title, title_justify="left")
+    grid = Table()
     for number, column in enumerate(columns):
-        grid.add_column(column, justify="right" if rows and isinstance(rows[0][number], int | float) else "left")
+        grid.add_column(Text(column), justify="right" if rows and isinstance(rows[0][number], int | float) else "left")
     for row in rows:
-        grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    Console().print(grid)
+        grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    console = Console()
+    console.print(Text(title, style="bold"))  # above the table: as its title it would be as narrow as the table
+    console.print(grid)
 
 
 def print_plan(plan: Any) -> None:

@@ -59,16 +59,36 @@ def read(source: schema.Source, base: Path | None = None, cache_dir: Path | None
     RequestError
         The root is missing, empty or of another layout, or rows are wrong; all faults at once.
     """
-    root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
-    rows, faults = _reader(source)(root)
-    for column in ("patient", "split"):
-        if column not in rows:
-            rows[column] = ""
-    rows["root"], rows["source"] = str(root), root.name
-    rows = rows.sort_values("path", kind="stable")
-    manifest = Manifest(rows[[*COLUMNS, *(column for column in rows if column not in COLUMNS)]])
-    raise_faults([*faults, *_duplicates(manifest), *check_files(manifest)])
+    manifest, faults = rows(source, base, cache_dir)
+    raise_faults(faults)
     return manifest
+
+
+def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None = None) -> tuple[Manifest, list[str]]:
+    """The rows of one source as far as they can be read, sorted by path, and the faults that `read` would raise."""
+    root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
+    found, faults = _reader(source)(root)
+    for column in ("patient", "split"):
+        if column not in found:
+            found[column] = ""
+    found["root"], found["source"] = str(root), root.name
+    found = found.sort_values("path", kind="stable")
+    manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]])
+    return manifest, [*faults, *_duplicates(manifest), *check_files(manifest)]
+
+
+def rows_of(data: schema.Data, base: Path | None = None) -> tuple[Manifest, list[str]]:
+    """As `read_data`, but with the faults of rows given back: a first look wants to see what training refuses.
+
+    Raises
+    ------
+    RequestError
+        A source without a single row.
+    """
+    found = [rows(source, base, data.cache_dir) for source in data.join or (data,)]
+    raise_faults(fault for manifest, faults in found if not len(manifest) for fault in faults)
+    manifest = _join([each for each, _ in found]) if data.join else found[0][0]
+    return manifest, [fault for _, faults in found for fault in faults]
 
 
 def _reader(source: schema.Source) -> Reader:

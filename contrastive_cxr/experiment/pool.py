@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from contrastive_cxr import engine, report
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
+from contrastive_cxr.experiment.scored import joined, patient_numbers
 from contrastive_cxr.experiment.single import run_single
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -90,33 +90,16 @@ def pool(recipe: Recipe, out: Path, parts: list[str]) -> dict[str, Any]:
         labels=labels,
         patients=patient_numbers(rows),
         resamples=recipe.evaluation.resamples,
-        notes=[f"Pooled over {len(parts)} runs: {', '.join(parts)}."],
+        costs=decisions.matrix(recipe.task.names, recipe.evaluation.costs) if recipe.evaluation.costs else None,
+        notes=[
+            f"Pooled over {len(parts)} runs: {', '.join(parts)}.",
+            *([f"With test-time augmentation: {recipe.evaluation.tta}."] if recipe.evaluation.tta != "none" else []),
+        ],
     )
     folders.write_json(out / "report.json", facts)
     folders.write_json(out / "pooled.json", {"parts": parts, "scores": over_parts(reports)})
     report.write(out)
     return facts
-
-
-def joined(folders_of: list[Path]) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[np.int64]]:
-    """Rows, mean probabilities [n, C] and labels [n] of the images that the parts scored, in order of path."""
-    tables = []
-    for folder in folders_of:
-        rows = pd.read_csv(folder / "rows.csv", dtype=str, keep_default_na=False)
-        said = folder / "probabilities.npy"
-        found = np.load(said if said.is_file() else folder / "votes.npy")  # without a classifier, the neighbours' vote
-        tables.append(rows.assign(p=list(found), y=np.load(folder / "labels.npy")))
-    every = pd.concat(tables, ignore_index=True)
-    groups = every.groupby(["root", "path"], sort=True)
-    probabilities = np.stack([np.mean(np.stack(list(part)), axis=0) for part in groups["p"].apply(list)])
-    first = groups.first().reset_index()
-    return first, probabilities.astype(np.float64), first["y"].to_numpy(dtype=np.int64)
-
-
-def patient_numbers(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Patients as numbers, -1 where unknown."""
-    codes = pd.factorize(rows["patient"])[0].astype(np.int64)
-    return np.where(rows["patient"].to_numpy() == "", -1, codes)
 
 
 def over_parts(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
