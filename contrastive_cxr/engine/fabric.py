@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 
 import torch
 from lightning_fabric import Fabric
@@ -59,6 +61,14 @@ def _check(device: str, precision: str, local: int) -> None:
         raise RequestError(
             "runtime.precision '16-mixed' needs a GPU and the device is the CPU; use 32-true or bf16-mixed"
         )
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Largest memory of this process so far, MiB: on a GPU what torch allocated there, else what was resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def share(fabric: Fabric, count: int) -> slice:

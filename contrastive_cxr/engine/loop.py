@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 import contrastive_cxr.engine.optim as optim
-from contrastive_cxr.engine.fabric import gather, share
+from contrastive_cxr.engine.fabric import gather, peak_memory_mib, share
 from contrastive_cxr.engine.progress import Display
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, StepOutput
 from contrastive_cxr.engine.state import Parts, Tally
@@ -241,6 +241,7 @@ class Loop:
             steps=spec.epochs * self.steps,
             images_seen=progress.images,
             seconds=progress.seconds,
+            peak_memory_mib=round(peak_memory_mib(self.fabric.device), 1),
         )
 
 

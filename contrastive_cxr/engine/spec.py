@@ -162,6 +162,8 @@ class FitResult:
         Images of all steps, over all processes and sittings.
     seconds : float
         Spent in the loop, validation and all sittings included.
+    peak_memory_mib : float or None
+        Largest memory so far of the last sitting's process: on a GPU what torch allocated there, else resident.
     """
 
     best_epoch: int
@@ -170,3 +172,4 @@ class FitResult:
     steps: int
     images_seen: int
     seconds: float
+    peak_memory_mib: float | None = None

@@ -11,7 +11,7 @@ from tests.recipe.roots import roots
 
 @pytest.mark.parametrize("name", shipped.names())
 def test_a_dumped_recipe_reads_back_equal(name: str, tmp_path: Path) -> None:
-    loaded = recipe.load(name, [*roots(name), "model.dropout=1e-5", "tracking.wandb=off", "tracking.entity='1e3'"])
+    loaded = recipe.load(name, [*roots(name), "data.border_crop=1e-5", "tracking.wandb=off", "tracking.entity='1e3'"])
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.dump(loaded))
     assert recipe.load(path) == loaded

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import systems
+from contrastive_cxr import recipe
+from contrastive_cxr.data.dataset import open_dataset
+from tests.recipe.roots import roots
+from tests.small import overrides, small_recipe
+
+
+def test_every_row_is_a_recipe_that_loads_and_no_two_are_alike() -> None:
+    rows = list(systems.rows())
+    assert len({systems.place(row, Path("out")) for row in rows}) == len(rows)
+    for row in rows:
+        recipe.load(row.recipe, [*roots(row.recipe), *row.changes])
+    assert {row.system.split()[0] for row in rows} == set("12345")
+
+
+@pytest.mark.parametrize("imbalance", ["none", "oversample", "undersample"])
+def test_the_budget_is_so_many_image_passes(cache: Path, imbalance: str) -> None:
+    words = [f"pretrain.imbalance={imbalance}", "pretrain.schedule={name: step, step_epochs: 1}"]
+    only = small_recipe(cache, *words).model_copy(update={"embed": None, "finetune": None})
+    data = open_dataset(only.data, only.task)
+    counts = [list(data.labels[data.rows("train")]).count(label) for label in range(3)]
+    size = {"none": sum(counts), "oversample": 3 * max(counts), "undersample": 3 * min(counts)}[imbalance]
+    epochs, steps = systems.epochs(only, data, 10 * size)
+    assert epochs == "pretrain.epochs=10"
+    assert steps == "pretrain.schedule.step_epochs=5", "the recipe's drop lies at half of its two epochs"
+
+
+@pytest.mark.slow
+def test_a_row_is_run_once_and_stands_in_the_table(cache: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    phantom = [word for word in overrides(cache) if not word.startswith(("embed.", "finetune."))]
+    rows = [
+        systems.Row("9 painted", "first", "phantom", ".", (), 32),
+        systems.Row("9 painted", "second", "phantom", ".", ("pretrain.loss=bce",), 32),
+    ]
+    monkeypatch.setattr(systems, "rows", lambda: iter(rows))
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "runs"), "--passes", "60", "--result"]
+    words += [str(tmp_path / "table.json"), *phantom, "data.root=null", "embed=null", "finetune=null"]
+    monkeypatch.setattr("sys.argv", ["systems.py", *words])
+    systems.main()
+    place = tmp_path / "runs" / "9-painted" / "first" / "pretrain"
+    before = (place / "done.json").stat().st_mtime_ns
+    systems.main()
+    assert (place / "done.json").stat().st_mtime_ns == before, "a finished row is kept"
+
+    table = systems.folder.read_json(tmp_path / "table.json")
+    assert [line["row"] for line in table["rows"]] == ["first", "second"]
+    assert all(line["verdict"] == systems.NOT_COMPARABLE for line in table["rows"]), "two epochs have no plateau"
+    assert all(line["peak_memory_mib"] > 100 for line in table["rows"])
+    (comparison,) = table["comparisons"].values()
+    assert comparison["runs"][1]["against"]["paired"]["auc"]["n"] == table["rows"][0]["n"]
+    text = (tmp_path / "table.md").read_text()
+    score = table["rows"][0]["scores"]["accuracy"]
+    assert f"{score['value']:.3f} ({score['low']:.3f}-{score['high']:.3f})" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "plateau"),
+    [([0.5, 0.9, 0.8, 0.8, 0.8], True), ([0.5, 0.6, 0.7, 0.8, 0.9], False), ([0.9, 0.5], False)],
+)
+def test_a_plateau_is_a_best_epoch_before_the_last_fifth(tmp_path: Path, values: list[float], plateau: bool) -> None:
+    log = systems.MetricsLog(tmp_path / "metrics.jsonl")
+    for epoch, auc in enumerate(values, 1):
+        log.append({"epoch": epoch, "step": epoch, "split": "val", "auc": auc})
+    log.sync()
+    assert (systems.verdict(tmp_path) == "at its plateau") is plateau
+
+
+def test_overrides_keep_the_command_lines_words(cache: Path, tmp_path: Path) -> None:
+    options = argparse.Namespace(
+        data=tmp_path, overrides=[*overrides(cache), "data.root=null"], weights="none", own_size=False, passes=100
+    )
+    words = systems.overrides(systems.Row("9 painted", "x", "phantom", ".", ("seed=3",), 48), options)
+    loaded = recipe.load("phantom", words)
+    assert (loaded.seed, loaded.model.image_size, loaded.model.weights) == (3, 48, "none")
