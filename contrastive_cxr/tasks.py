@@ -10,25 +10,35 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Task(BaseModel):
     """Which values of which columns become which class.
 
+    Columns that make a hierarchy are joined by `/`, empty ones at the end left out. `a/b/*` is `a/b` and all below it,
+    `*` any value; of the patterns that take a value the most specific one counts.
+
     Examples
     --------
     >>> task = Task(name="ct", classes={"noncovid": ["CT_NonCOVID"], "covid": ["CT_COVID"]}, positive="covid")
     >>> task.encode("CT_COVID")
     1
+    >>> task = Task(columns=["type", "agent"], classes={"well": ["normal"], "ill": ["sick/*"]}, drop=["sick/fungal"])
+    >>> task.encode(task.value({"type": "sick", "agent": "viral"})), task.encode("sick/fungal")
+    (1, -1)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field("task", description="the task's name, in reports")
-    columns: tuple[str, ...] = Field(("label",), min_length=1, description="manifest columns, their values joined by /")
-    classes: dict[str, tuple[str, ...]] = Field(description="class name: the values that become it; '*' is any value")
+    columns: tuple[str, ...] = Field(("label",), min_length=1, description="manifest columns, joined by /")
+    classes: dict[str, tuple[str, ...]] = Field(
+        description="class name: the values that become it; a/b/* is a/b and all below it, * any value"
+    )
     drop: tuple[str, ...] = Field((), description="values whose rows are left out")
     positive: str | None = Field(None, description="the positive class; none: the last")
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
         values = [value for group in self.classes.values() for value in group] + list(self.drop)
-        twice = sorted({value for value in values if values.count(value) > 1})
+        plain = [joined(value.split("/")) for value in values]
+        twice = sorted({value for value, read in zip(values, plain, strict=True) if plain.count(read) > 1})
+        stars = sorted({value for value in values if "*" in value.removesuffix("/*") and value != "*"})
         if not self.classes:
             raise ValueError("classes is empty; name at least one class and its labels")
         empty = [name for name, group in self.classes.items() if not group]
@@ -36,6 +46,8 @@ class Task(BaseModel):
             raise ValueError(f"classes {empty} have no label; name the labels that become them")
         if twice:
             raise ValueError(f"labels {twice} are mapped twice; each label belongs to one class or to drop")
+        if stars:
+            raise ValueError(f"labels {stars}: a star stands alone or as the last part, such as pneumonia/viral/*")
         if self.positive is not None and self.positive not in self.classes:
             raise ValueError(f"positive '{self.positive}' is not one of the classes {list(self.classes)}")
         return self
@@ -51,20 +63,43 @@ class Task(BaseModel):
         return len(self.classes) - 1 if self.positive is None else self.names.index(self.positive)
 
     def value(self, row: Mapping[str, object]) -> str:
-        """The row's label as the map reads it: its columns' values joined by `/`."""
-        return "/".join(str(row[column]) for column in self.columns)
+        """The row's label as the map reads it: its columns' values joined by `/`, empty ones at the end left out."""
+        return joined([str(row[column]) for column in self.columns])
 
     def encode(self, value: str) -> int | None:
         """Class number of a label, -1 where its rows are left out, None where the map does not know it."""
-        if value in self.drop:
-            return -1
-        for number, values in enumerate(self.classes.values()):
-            if value in values:
-                return number
-        for number, values in enumerate(self.classes.values()):
-            if "*" in values:
-                return number
-        return None
+        found = [
+            (depth, number)
+            for number, patterns in enumerate((self.drop, *self.classes.values()), start=-1)
+            for pattern in patterns
+            if (depth := specificity(pattern, value)) is not None
+        ]
+        return max(found)[1] if found else None
+
+
+def joined(values: Sequence[str]) -> str:
+    """Values of a hierarchy's columns as one label, joined by `/`; spaces around them, empty ones at the end left out.
+
+    Examples
+    --------
+    >>> joined(["pneumonia", "viral ", ""]), joined(["normal", "", ""])
+    ('pneumonia/viral', 'normal')
+    """
+    return "/".join(value.strip() for value in values).rstrip("/")
+
+
+def specificity(pattern: str, value: str) -> int | None:
+    """How closely `pattern` names `value`, None where it does not: `*` 0, `a/*` 1, `a/b/*` 2, most the value itself."""
+    pattern, value = joined(pattern.split("/")), joined(value.split("/"))
+    parts = value.count("/") + 1
+    if pattern == value:
+        return parts + 1
+    if pattern == "*":
+        return 0
+    above = pattern.removesuffix("/*")
+    if above != pattern and f"{value}/".startswith(f"{above}/"):
+        return above.count("/") + 1
+    return None
 
 
 def unknown_labels(task: Task, values: Sequence[str]) -> list[str]:

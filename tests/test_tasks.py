@@ -22,6 +22,51 @@ def test_columns_are_joined_by_a_slash() -> None:
     assert task.value({"label": "x", "kind": 1, "other": "o"}) == "x/1"
 
 
+HIERARCHY = Task(
+    columns=("type", "agent", "virus"),
+    classes={
+        "normal": ("normal",),
+        "virus": ("pneumonia/viral/*",),
+        "covid": ("pneumonia/viral/COVID-19",),
+        "other": ("pneumonia/*", "*"),
+    },
+    drop=("pneumonia/fungal", "pneumonia/viral/unclear"),
+)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        (("normal", "", ""), 0),
+        (("normal", " ", ""), 0),
+        (("pneumonia", "viral", "COVID-19"), 2),
+        (("pneumonia", "viral", "SARS"), 1),
+        (("pneumonia", "viral", ""), 1),
+        (("pneumonia", "viral", "unclear"), -1),
+        (("pneumonia", "fungal", ""), -1),
+        (("pneumonia", "fungal", "x"), 3),
+        (("pneumonia", "viralx", ""), 3),
+        (("pneumonia", "", "COVID-19"), 3),
+        (("pneumonia", "", ""), 3),
+        (("tuberculosis", "", ""), 3),
+        (("", "", ""), 3),
+    ],
+)
+def test_the_most_specific_pattern_of_a_hierarchy_counts(cells: tuple[str, ...], code: int) -> None:
+    row = dict(zip(("type", "agent", "virus"), cells, strict=True))
+    assert HIERARCHY.encode(HIERARCHY.value(row)) == code
+
+
+def test_without_a_star_what_lies_beside_a_prefix_is_unknown() -> None:
+    task = Task(columns=("a", "b"), classes={"x": ("one/*",), "y": ("two",)})
+    assert [task.encode(value) for value in ("one", "one/z", "ones/z", "two", "two/z")] == [0, 0, None, 1, None]
+
+
+def test_all_others_may_be_dropped() -> None:
+    task = Task(classes={"a": ("x",), "b": ("y/*",)}, drop=("*",))
+    assert [task.encode(value) for value in ("x", "y/1", "z", "")] == [0, 1, -1, -1]
+
+
 def test_the_positive_class_is_the_last_where_none_is_named() -> None:
     assert Task(classes={"a": ("x",), "b": ("y",)}).positive_index == 1
     assert Task(classes={"a": ("x",), "b": ("y",)}, positive="a").positive_index == 0
@@ -34,6 +79,11 @@ def test_the_positive_class_is_the_last_where_none_is_named() -> None:
         ({"classes": {"a": ("x",), "b": ("x",)}}, "twice"),
         ({"classes": {"a": ("x",)}, "drop": ("x",)}, "twice"),
         ({"classes": {"a": ()}}, "no label"),
+        ({"classes": {"a": ("x/y/*",), "b": ("x/y/*",)}}, "twice"),
+        ({"classes": {"a": ("x",), "b": ("x//",)}}, "twice"),
+        ({"classes": {"a": ("x/*",)}, "drop": ("x /*",)}, "twice"),
+        ({"classes": {"a": ("pneu*",)}}, "a star stands alone"),
+        ({"classes": {"a": ("x/*/z",)}}, "a star stands alone"),
         ({"classes": {"a": ("x",)}, "positive": "b"}, "positive 'b'"),
         ({"classes": {"a": ("x",)}, "column": ("x",)}, "column"),
     ],

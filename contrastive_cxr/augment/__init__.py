@@ -1,8 +1,23 @@
 """Augmentation on the device with parameters drawn on the CPU; the only room that knows kornia."""
 
 from contrastive_cxr.augment.draws import Draw, draw
-from contrastive_cxr.augment.images import apply, augment, plain
+from contrastive_cxr.augment.images import apply, augment, equalise, plain
 from contrastive_cxr.augment.pictures import picture
 from contrastive_cxr.augment.sets import AUGMENT_SETS, SETS, AugmentSet, check_set
+from contrastive_cxr.augment.tta import TTA_SETS, views
 
-__all__ = ["AUGMENT_SETS", "SETS", "AugmentSet", "Draw", "apply", "augment", "check_set", "draw", "picture", "plain"]
+__all__ = [
+    "AUGMENT_SETS",
+    "SETS",
+    "TTA_SETS",
+    "AugmentSet",
+    "Draw",
+    "apply",
+    "augment",
+    "check_set",
+    "draw",
+    "equalise",
+    "picture",
+    "plain",
+    "views",
+]

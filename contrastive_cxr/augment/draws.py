@@ -15,6 +15,8 @@ PURPOSES = (
     "area", "ratio", "across", "down", "zoom", "right", "below", "turn", "flip_horizontal", "flip_vertical",
     "brightness", "contrast", "blur", "sigma", "erase", "erase_area", "erase_ratio", "erase_across", "erase_down",
 )  # fmt: skip
+# Drawn after all the others, so that older recipes draw as they always did.
+LATER = ("equalise",)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Draw:
     (above 1: black comes in), `x` and `y` its centre, the image spanning -1..1. It is turned by `angle` degrees: the
     content appears turned counter-clockwise, and mirrored where `mirror_x` or `mirror_y` is -1. `brightness` is
     added, `contrast` multiplies the difference from the mean, `sigma` is a share of the output side (0: no blur); the
-    erased box is in shares of the output side (width 0: none).
+    erased box is in shares of the output side (width 0: none). `equalise` is 1 where the histogram is equalised.
     """
 
     width: Tensor
@@ -42,6 +44,7 @@ class Draw:
     erase_top: Tensor
     erase_width: Tensor
     erase_height: Tensor
+    equalise: Tensor
 
     def __len__(self) -> int:
         return len(self.width)
@@ -73,8 +76,11 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
     Draw
         Of `total` images.
     """
-    uniform = torch.rand(total, len(PURPOSES), generator=torch.Generator().manual_seed(seed))
-    dice = dict(zip(PURPOSES, uniform.unbind(dim=1), strict=True))
+    generator = torch.Generator().manual_seed(seed)
+    dice: dict[str, Tensor] = {}
+    for purposes in (PURPOSES, LATER):
+        uniform = torch.rand(total, len(purposes), generator=generator)
+        dice |= zip(purposes, uniform.unbind(dim=1), strict=True)
     return Draw(
         **_window(set, dice),
         **_erased(set, dice),
@@ -84,6 +90,7 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         brightness=_symmetric(dice["brightness"], set.brightness),
         contrast=1.0 + _symmetric(dice["contrast"], set.contrast),
         sigma=_between(dice["sigma"], *set.sigma) * (dice["blur"] < set.blur),
+        equalise=(dice["equalise"] < set.equalise).float(),
     )
 
 

@@ -73,7 +73,7 @@ def plain(images: Tensor, size: int) -> Tensor:
 
 @torch.no_grad()
 def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
-    """Apply a draw: warp, blur, contrast, brightness, erase.
+    """Apply a draw: equalise, warp, blur, contrast, brightness, erase.
 
     Parameters
     ----------
@@ -92,6 +92,10 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
     assert len(draw) == len(images), f"{len(draw)} draws for {len(images)} images; take the rows of this process"
     # Which steps are needed is read from the draw on the CPU, so a GPU is never waited for.
     with torch.autocast(images.device.type, enabled=False):
+        equalised = draw.equalise.nonzero().flatten()
+        if len(equalised):
+            there = equalised.to(images.device)
+            images = images.index_copy(0, there, equalise(images[there]))
         picture = _geometry(images, size, draw)
         blurred = draw.sigma.nonzero().flatten()
         if len(blurred):
@@ -104,6 +108,33 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
         if bool((draw.erase_width > 0).any()):
             picture = picture.masked_fill(_erased_pixels(draw, size).to(images.device), 0.0)
         return picture.clamp(0.0, 1.0)
+
+
+@torch.no_grad()
+def equalise(images: Tensor) -> Tensor:
+    """Spread each image's grey values so that they are about equally frequent; its darkest becomes 0, its lightest 255.
+
+    The darkest value's own count is left out, so a black border does not press the rest together.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [B, 1, H, W].
+
+    Returns
+    -------
+    Tensor
+        uint8 [B, 1, H, W]; an image of one value stays as it is.
+    """
+    values = images.flatten(1).long()
+    counts = torch.zeros(len(images), 256, dtype=torch.long, device=images.device)
+    counts.scatter_add_(1, values, torch.ones_like(values))
+    below = counts.cumsum(dim=1)
+    darkest = below.gather(1, values.amin(dim=1, keepdim=True))
+    span = values.shape[1] - darkest
+    curve = ((below - darkest).clamp(min=0) * 255 / span.clamp(min=1)).round()
+    curve = torch.where(span > 0, curve, torch.arange(256, device=images.device))
+    return curve.gather(1, values).to(torch.uint8).reshape(images.shape)
 
 
 def _geometry(images: Tensor, size: int, draw: Draw) -> Tensor:

@@ -40,6 +40,8 @@ class AugmentSet:
         Probability that a rectangle is set to black.
     erase_area : tuple of float
         Area of that rectangle, share of the picture.
+    equalise : float
+        Probability that the whole image's histogram is equalised.
     """
 
     crop: tuple[float, float] = (1.0, 1.0)
@@ -55,6 +57,7 @@ class AugmentSet:
     sigma: tuple[float, float] = (0.002, 0.008)
     erase: float = 0.0
     erase_area: tuple[float, float] = (0.02, 0.15)
+    equalise: float = 0.0
 
     def __post_init__(self) -> None:
         assert 0 < self.crop[0] <= self.crop[1] <= 1, f"crop {self.crop} must be rising shares of the image, in (0, 1]"
@@ -79,6 +82,9 @@ SETS: dict[str, AugmentSet] = {
     # The ranges together keep 85 % of the picture in view even where every draw is at its end.
     "xray": AugmentSet(zoom=(0.92, 1.04), shift=0.05, rotate=10.0, brightness=0.15, contrast=0.2),
     "xray-intensity": AugmentSet(brightness=0.15, contrast=0.2),
+    # A heart on the right side is rare, so mirror images are for those who ask for them. `data.equalise` equalises
+    # every image; here one of two is, so that the network sees both.
+    "xray-flip": AugmentSet(shift=0.1, rotate=10.0, flip_horizontal=0.5, equalise=0.5),
     "strong": AugmentSet(
         crop=(0.3, 1.0),
         rotate=20.0,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from contrastive_cxr.cli.data import app as data
+from contrastive_cxr.cli.explain import explain
 from contrastive_cxr.cli.info import doctor, recipes
+from contrastive_cxr.cli.study import compare, sweep
 from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
 from contrastive_cxr.cli.use import encode, evaluate, predict
 
@@ -16,5 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich alone would double the time of --help
 )
-for command in (quickstart, run, pretrain, embed, finetune, evaluate, predict, encode, recipes, doctor):
+for command in (
+    quickstart, run, pretrain, embed, finetune, evaluate, predict, encode, explain, compare, sweep, recipes, doctor,
+):  # fmt: skip
     app.command()(command)
+app.add_typer(data, name="data")

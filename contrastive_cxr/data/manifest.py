@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.tasks import Task, unknown_labels
+from contrastive_cxr.tasks import Task, joined, unknown_labels
 
 COLUMNS = ("path", "root", "label", "patient", "split", "source")
 LISTED = 20  # faults of one kind that are printed; the rest is counted
@@ -118,7 +118,7 @@ def encode(manifest: Manifest, task: Task, all_classes: bool = True) -> NDArray[
         for column in task.columns
         if column not in known
     )
-    values = ["/".join(row) for row in zip(*(manifest.column(column) for column in task.columns), strict=True)]
+    values = [joined(row) for row in zip(*(manifest.column(column) for column in task.columns), strict=True)]
     counts = Counter(values)
     raise_faults(_unknown(task, counts))
     numbers = {value: task.encode(value) for value in counts}

@@ -85,6 +85,8 @@ def factor(schedule: schema.Schedule, update: int, updates_per_epoch: int, epoch
         return (update + 1) / (math.floor(warm) + 1)
     if schedule.name == "step":
         return float(schedule.gamma ** (update // updates_per_epoch // schedule.step_epochs))
+    if schedule.name == "inverse-time":
+        return 1.0 / (1.0 + (update - warm) / updates_per_epoch / schedule.half_epochs)
     if schedule.name == "cosine":
         return _between(1.0, 0.0, (update - warm) / max(total - warm, 1.0))
     return 1.0

@@ -17,9 +17,20 @@ _HOMES = {
     "summary": "external",
     "predict": "predict",
     "encode": "predict",
+    "explain": "explain",
     "overfit": "overfit",
     "plan": "plan",
     "quickstart": "quickstart",
+    "compare": "compare",
+    "tables": "compare",
+    "read_words": "points",
+    "points_of": "points",
+    "sweep_door": "sweep_folder",
+    "plan_points": "sweep",
+    "run_points": "sweep",
+    "write_definition": "sweep_wandb",
+    "look": "look",
+    "look_tables": "look",
 }
 
 

@@ -13,8 +13,10 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import cascade as joining
+from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.experiment.door import same_recipe
-from contrastive_cxr.experiment.evaluate import Floats, outputs
+from contrastive_cxr.experiment.evaluate import tta_of
+from contrastive_cxr.experiment.outputs import Floats, outputs, write_thumbnails
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults
 from contrastive_cxr.experiment.single import run_single, same_images
 from contrastive_cxr.recipe.schema import Recipe
@@ -27,8 +29,12 @@ def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
     """The three experiments of a cascade: the same settings, each with its own task."""
     assert recipe.cascade is not None, "asked of a cascade only"
     tasks = {"flat": recipe.task, "stage1": recipe.cascade.stage1, "stage2": recipe.cascade.stage2}
+    free = recipe.evaluation.model_copy(update={"costs": {}})  # costs are between the flat task's classes
+    judged = {"flat": recipe.evaluation, "stage1": free, "stage2": free}
     return {
-        name: recipe.model_copy(update={"name": f"{recipe.name}/{name}", "task": task, "cascade": None})
+        name: recipe.model_copy(
+            update={"name": f"{recipe.name}/{name}", "task": task, "cascade": None, "evaluation": judged[name]}
+        )
         for name, task in tasks.items()
     }
 
@@ -87,10 +93,13 @@ def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
     rows = data.rows(split)
     final = present(recipe)[-1]
     said: dict[str, Floats] = {}
+    untouched: dict[str, Floats] = {}
     for name in STAGES:
-        probabilities = outputs(recipe, data, fabric, out / name / final, rows).probabilities
-        assert probabilities is not None, "run_cascade refuses stages without a classifier"
-        said[name] = probabilities
+        found = outputs(recipe, data, fabric, out / name / final, rows, recipe.evaluation.tta)
+        assert found.probabilities is not None, "run_cascade refuses stages without a classifier"
+        said[name] = found.probabilities
+        if found.untouched is not None:
+            untouched[name] = found.untouched
     if not fabric.is_global_zero:
         return {}
     parts = stage_recipes(recipe)
@@ -108,8 +117,15 @@ def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
         verdicts=verdicts,
         stages={name: folders.read_json(out / name / "report.json") for name in STAGES},
         resamples=recipe.evaluation.resamples,
+        costs=decisions.matrix(recipe.task.names, recipe.evaluation.costs) if recipe.evaluation.costs else None,
+        tta=tta_of(
+            recipe.evaluation.tta,
+            joining.join(untouched["stage1"], untouched["stage2"], order) if untouched else None,
+        ),
     )
-    save(out, data, rows, {"flat": said["flat"], "joined": joined, "verdicts": verdicts})
+    labels = data.labels[rows]
+    save(out, data, rows, {"flat": said["flat"], "joined": joined, "verdicts": verdicts, "labels": labels})
+    write_thumbnails(out / "arrays", data, rows)
     folders.write_json(out / "report.json", facts)
     report.write(out)
     return facts

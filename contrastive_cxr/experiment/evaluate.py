@@ -1,46 +1,24 @@
-"""Evaluation of a run: every phase's model into arrays, arrays into scores, scores into the report."""
+"""Evaluation of a run: every phase's arrays into scores, scores into the report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import engine, report
-from contrastive_cxr.data.batches import Images
+from contrastive_cxr import report
+from contrastive_cxr.augment import TTA_SETS
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
-from contrastive_cxr.evaluate import baselines, neighbours
+from contrastive_cxr.evaluate import baselines, decisions, neighbours
+from contrastive_cxr.experiment.outputs import Outputs, outputs, write_arrays, write_thumbnails
 from contrastive_cxr.experiment.prepare import PHASES
-from contrastive_cxr.models import weights
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
-from contrastive_cxr.retrieval.embedding import answer
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracking import Tracker
-
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a phase's model says of some rows.
-
-    Attributes
-    ----------
-    vectors : float32 [n, D], unit length
-        Embeddings; of a model without projection its features.
-    probabilities : float32 [n, C] or None
-        Of the classifier, where the model has one.
-    """
-
-    rows: Rows
-    vectors: Floats
-    probabilities: Floats | None
 
 
 def score_run(
@@ -73,7 +51,7 @@ def score_split(
     asked: dict[PhaseName, Outputs] = {}
     known: dict[PhaseName, Outputs] = {}
     for name in finished:
-        asked[name] = outputs(recipe, data, fabric, run / name, data.rows(split))
+        asked[name] = outputs(recipe, data, fabric, run / name, data.rows(split), recipe.evaluation.tta)
         if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.trainable == ("classifier",):
             known[name] = known["embed"]  # its encoder is embed's to the bit: encoded once
             continue
@@ -82,6 +60,7 @@ def score_split(
         return {}
     for name in finished:
         write_arrays(out / name / "arrays", data, asked[name], reference, known[name])
+    write_thumbnails(out / finished[-1] / "arrays", data, data.rows(split))
     if len(data.classes) < 2:
         return {}  # without labels there is nothing to score
     found = {name: neighbour_scores(recipe, data, reference, asked[name], known[name]) for name in finished}
@@ -94,29 +73,6 @@ def score_split(
     if tracker is not None:
         tracker.log("evaluation", 0, flat_scores(facts))
     return facts
-
-
-def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Rows) -> Outputs:
-    """Vectors and probabilities of `rows` by the model in `phase`, float32 whatever precision it was trained in."""
-    network, card = weights.load(phase)
-    network.to(fabric.device)
-    images, batch = Images(data.images, fabric.device), recipe.runtime.encode_batch
-    found = engine.encode(fabric, lambda pixels: answer(network, pixels), rows, batch, images.take, network=network)
-    vectors, probabilities = np.split(found, [network.embedding_size], axis=1)
-    return Outputs(rows, vectors, probabilities if card["classes"] else None)
-
-
-def write_arrays(folder: Path, data: Dataset, asked: Outputs, reference: Dataset, known: Outputs) -> None:
-    """`vectors.npy`, `probabilities.npy`, `labels.npy`, `patients.npy`, `rows.csv`; of the training rows `train_*`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folders.write_array(folder / "vectors.npy", asked.vectors)
-    folders.write_array(folder / "labels.npy", data.labels[asked.rows])
-    folders.write_array(folder / "patients.npy", data.patients[asked.rows])
-    folders.write_table(folder / "rows.csv", data.manifest_table().iloc[asked.rows])
-    if asked.probabilities is not None:
-        folders.write_array(folder / "probabilities.npy", asked.probabilities)
-    folders.write_array(folder / "train_vectors.npy", known.vectors)
-    folders.write_table(folder / "train_rows.csv", reference.manifest_table().iloc[known.rows])
 
 
 def judge(
@@ -132,6 +88,8 @@ def judge(
     probabilities: NDArray[np.floating[Any]] = found[final].votes if said is None else said
     if said is None:
         notes.append("No classifier was trained: decisions are the vote of the nearest training images.")
+    if options.costs and asked[final].card["link"] == "margin":
+        notes.append("A hinge loss gives scores, not probabilities: the decision by cost follows their squashed form.")
     if split == "val":
         notes.append("These validation images may also have chosen the checkpoint; no test part was given.")
     lines = []
@@ -151,10 +109,18 @@ def judge(
         patients=patients,
         neighbours=found,
         baselines=lines,
+        costs=decisions.matrix(data.classes, options.costs) if options.costs else None,
+        tta=tta_of(options.tta, asked[final].untouched),
+        last_layers={name: each.last_layer for name, each in asked.items() if each.last_layer is not None},
         resamples=options.resamples,
         skipped=data.skipped,
         notes=notes,
     )
+
+
+def tta_of(name: str, untouched: NDArray[np.floating[Any]] | None) -> report.Tta | None:
+    """The test-time augmentation of a report; None without one."""
+    return None if untouched is None else report.Tta(name, tuple(TTA_SETS[name]), untouched)
 
 
 def neighbour_scores(
@@ -190,6 +156,7 @@ def budget(run: Path, finished: list[PhaseName], fabric: Fabric) -> dict[str, An
                 "steps": done["steps"],
                 "images": done["images_seen"],
                 "minutes": round(done["seconds"] / 60, 2),
+                "peak_memory_mib": done.get("peak_memory_mib"),  # a phase of an earlier version does not record it
             }
             for name, done in spent.items()
         },

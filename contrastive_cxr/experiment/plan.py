@@ -67,7 +67,7 @@ def phase_plan(recipe: Recipe, data: Dataset, name: PhaseName) -> PhasePlan:
     phase = getattr(recipe, name)
     projection = () if name == "pretrain" else (recipe.embed or Embed()).projection
     classes = 0 if name == "embed" else len(data.classes)
-    hidden = phase.hidden if name == "finetune" else ()
+    hidden = () if name == "embed" else phase.hidden
     with torch.device("meta"):
         network = models.build(
             recipe.model, projection=projection, classes=classes, hidden=hidden, mean=data.mean, std=data.std, seed=0

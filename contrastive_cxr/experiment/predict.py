@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
 
@@ -34,7 +35,10 @@ def images_of(source: Path) -> list[Path]:
 
 
 def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64) -> pd.DataFrame:
-    """Write a row an image: file, a probability a class, the decision (the most probable class).
+    """Write a row an image: file, a probability a class, the decision.
+
+    Test-time augmentation and decision costs are those that the run was trained with. With costs the decision is the
+    class of least expected cost, and the most probable class stands beside it as `most_probable`.
 
     Parameters
     ----------
@@ -54,11 +58,16 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     check_device(device)
     paths = images_of(source)
     model = EmbeddingModel.load(classifier_of(run), device=device)
-    probabilities = model.predict(paths, batch_size=batch_size)
+    probabilities = model.predict(paths, batch_size=batch_size, tta=model.card["tta"])
     table = pd.DataFrame({"file": [str(path) for path in paths]})
     for number, name in enumerate(model.classes):
         table[f"p_{name}"] = probabilities[:, number]
-    table["decision"] = [model.classes[number] for number in probabilities.argmax(1)]
+    said = np.array(model.classes, dtype=object)
+    table["decision"] = said[probabilities.argmax(1)]
+    if model.card["costs"]:
+        table["most_probable"] = table["decision"]
+        costs = decisions.matrix(model.classes, model.card["costs"])
+        table["decision"] = said[decisions.decide(probabilities, costs)]
     folders.write_table(out, table)
     return table
 

@@ -14,7 +14,7 @@ from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Batch, FitSpec, encode, fit, parameter_groups
 from contrastive_cxr.models import Network, weights
 from contrastive_cxr.phases.setting import Setting, Views
-from contrastive_cxr.phases.supervised import CrossEntropy, epochs_of, point_scores
+from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
 from contrastive_cxr.recipe.schema import Finetune
 
 HEAD = "classifier"
@@ -66,12 +66,12 @@ def projection(setting: Setting) -> tuple[int, ...]:
 def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
     """Orders for training head and thawed blocks together on augmented images."""
     views = Views(setting, "finetune", phase, images)
-    val = setting.data.rows("val")
+    train, val = setting.data.rows("train"), setting.data.rows("val")
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
 
-    step = CrossEntropy(phase, setting.data, setting.fabric.device, logits)
+    step = ClassStep(phase, setting.data, setting.fabric.device, logits)
     blocks = network.blocks()
     thawed = [module for name, modules in blocks.items() if name != HEAD for module in modules]
     return setting.spec(
@@ -82,7 +82,7 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
             *parameter_groups(blocks[HEAD], phase.optimiser),
             *parameter_groups(thawed, phase.optimiser, phase.thawed_lr),
         ],
-        batches=epochs_of(setting.data.rows("train"), phase.batch_size, setting.recipe.seed, "finetune"),
+        batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,
         validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),
@@ -106,7 +106,7 @@ def head_spec(setting: Setting, phase: Finetune, network: Network, images: Image
     def load(part: NDArray[np.int64]) -> Tensor:
         return table[torch.from_numpy(place[part]).to(device)]
 
-    step = CrossEntropy(phase, data, device, logits)
+    step = ClassStep(phase, data, device, logits)
     head = network.classifier
     assert head is not None, "phase 3 builds a classifier"
     return setting.spec(
@@ -114,7 +114,7 @@ def head_spec(setting: Setting, phase: Finetune, network: Network, images: Image
         phase,
         head,
         parameter_groups=parameter_groups([head], phase.optimiser),
-        batches=epochs_of(train, phase.batch_size, setting.recipe.seed, "finetune"),
+        batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,
         validate=lambda model, epoch: step.metrics(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from contrastive_cxr.engine import Batch, fit, parameter_groups
 from contrastive_cxr.phases.setting import Setting, Views
-from contrastive_cxr.phases.supervised import CrossEntropy, epochs_of, point_scores
+from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
 
 
 def pretrain(setting: Setting) -> Path:
@@ -34,14 +34,14 @@ def pretrain(setting: Setting) -> Path:
     train, val = data.rows("train"), data.rows("val")
 
     # prepare
-    network = setting.build("pretrain", classes=data.classes)
+    network = setting.build("pretrain", classes=data.classes, hidden=phase.hidden)
     network.train_only(phase.trainable)
     views = Views(setting, "pretrain", phase, images)
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
 
-    step = CrossEntropy(phase, data, setting.fabric.device, logits)
+    step = ClassStep(phase, data, setting.fabric.device, logits)
 
     # fit and evaluate
     spec = setting.spec(
@@ -49,7 +49,7 @@ def pretrain(setting: Setting) -> Path:
         phase,
         network,
         parameter_groups=parameter_groups([network], phase.optimiser),
-        batches=epochs_of(train, phase.batch_size, setting.recipe.seed, "pretrain"),
+        batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "pretrain"),
         step=step,
         summarise=point_scores,
         validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),

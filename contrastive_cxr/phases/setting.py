@@ -16,7 +16,8 @@ from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
 from contrastive_cxr.models import weights
-from contrastive_cxr.recipe.schema import Phase, Recipe
+from contrastive_cxr.objectives.classes import LOSSES
+from contrastive_cxr.recipe.schema import Phase, Recipe, Supervised
 from contrastive_cxr.run import seeds
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run.tracking import Tracker
@@ -79,7 +80,7 @@ class Setting:
             seed=seeds.key(self.recipe.seed, name, "weights"),
         )
         if self.start is None:
-            weights.start(network, self.recipe.model.weights)
+            weights.start(network, self.recipe.model.weights, self.recipe.model.stem)
         else:
             weights.carry_over(network, weights.load(self.start)[0].state_dict())
         return network
@@ -125,15 +126,24 @@ class Setting:
             self.tracker.model(self.folder)
         return True
 
+    def answers(self, name: PhaseName) -> dict[str, Any]:
+        """What a classifier's card says of its answers: its loss's link, decision costs, test-time augmentation."""
+        phase, evaluation = getattr(self.recipe, name), self.recipe.evaluation
+        if not isinstance(phase, Supervised):
+            return {}
+        return {"link": LOSSES[phase.loss].link, "costs": evaluation.costs, "tta": evaluation.tta}
+
     def finish(self, name: PhaseName, network: models.Network, result: FitResult, classes: Sequence[str] = ()) -> Path:
         """Write what the world imports, then the mark that this phase is done."""
         if self.fabric.is_global_zero:
+            counts = network.trainable_counts().values()
             card = {
                 "phase": name,
                 "experiment": self.recipe.name,
                 "task": self.recipe.task.model_dump(mode="json"),
                 "channels_last": self.recipe.runtime.channels_last,
                 "classes": list(classes),
+                **self.answers(name),
                 "decode": decode_settings(self.recipe),
                 "training": {
                     "best_epoch": result.best_epoch,
@@ -141,6 +151,8 @@ class Setting:
                     "epochs": result.epochs,
                     "steps": result.steps,
                     "images_seen": result.images_seen,
+                    "trainable": sum(trained for trained, _ in counts),
+                    "parameters": sum(every for _, every in counts),
                 },
             }
             weights.save(network, self.folder, card)

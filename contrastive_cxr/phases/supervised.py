@@ -1,4 +1,4 @@
-"""Cross-entropy training, as phases 1 and 3 do it."""
+"""Training on classes, as phases 1 and 3 do it: the step, its scores, and which rows make an epoch."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from contrastive_cxr.data.batches import shuffled
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, StepOutput
 from contrastive_cxr.evaluate import scores
+from contrastive_cxr.models import links
+from contrastive_cxr.objectives.classes import LOSSES
 from contrastive_cxr.recipe.schema import Supervised
 from contrastive_cxr.run import seeds
 
 Array = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
 
-def class_weights(labels: NDArray[np.int64], classes: int, word: str) -> Tensor:
-    """Loss weight of each class, float32 [C], with mean 1 over the images; `balanced`: by inverse frequency."""
-    if word == "none":
+def class_weights(labels: Rows, classes: int, imbalance: str) -> Tensor:
+    """Loss weight of each class, float32 [C], with mean 1 over the images; `class-weights`: by inverse frequency."""
+    if imbalance != "class-weights":
         return torch.ones(classes)
     counts = np.bincount(labels, minlength=classes)
     return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)
 
 
-class CrossEntropy:
-    """Step of a supervised phase: views -> logits -> weighted cross-entropy.
+class ClassStep:
+    """Step of a supervised phase: views -> class scores -> the recipe's loss, weighted.
 
     The mean is over images, not over weights, so that the mean over processes is the loss of the whole batch.
 
@@ -49,30 +51,29 @@ class CrossEntropy:
         logits: Callable[[nn.Module, Batch], Tensor],
     ) -> None:
         self.logits = logits
+        self.kind = LOSSES[phase.loss]
         self.smoothing = phase.label_smoothing
         self.labels = torch.from_numpy(data.labels).to(device)
         train = data.labels[data.rows("train")]
-        self.weights = class_weights(train, len(data.classes), phase.class_weights).to(device)
+        self.weights = class_weights(train, len(data.classes), phase.imbalance).to(device)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Weighted cross-entropy of float [B, C] against int64 [B], a mean over the images."""
-        each = functional.cross_entropy(
-            logits.float(), labels, self.weights, reduction="none", label_smoothing=self.smoothing
-        )
-        return each.mean()
+        """Weighted loss of float [B, C] against int64 [B], a mean over the images."""
+        return self.kind.each(logits.float(), labels, self.weights, self.smoothing).mean()
 
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
         """One batch; the probabilities are kept for the epoch's training metrics."""
         labels = self.labels[torch.from_numpy(batch.rows).to(self.labels.device)]
         logits = self.logits(network, batch)
-        keep = {"probabilities": logits.detach().float().softmax(1), "labels": labels}
+        keep = {"probabilities": links.probabilities(logits.detach(), self.kind.link), "labels": labels}
         return StepOutput(self.loss(logits, labels), keep=keep)
 
-    def metrics(self, logits: Array, rows: NDArray[np.int64]) -> dict[str, float]:
+    def metrics(self, logits: Array, rows: Rows) -> dict[str, float]:
         """Loss and point scores of float32 [n, C] logits of the images `rows`."""
         tensor = torch.from_numpy(logits).to(self.labels.device)
         labels = self.labels[torch.from_numpy(rows).to(self.labels.device)]
-        values = point_scores({"probabilities": tensor.softmax(1).cpu().numpy(), "labels": labels.cpu().numpy()})
+        probabilities = links.probabilities(tensor, self.kind.link)
+        values = point_scores({"probabilities": probabilities.cpu().numpy(), "labels": labels.cpu().numpy()})
         return {"loss": self.loss(tensor, labels).item(), **values}
 
 
@@ -81,13 +82,69 @@ def point_scores(kept: dict[str, NDArray[np.generic]]) -> dict[str, float]:
     return scores.point(kept["probabilities"], kept["labels"])
 
 
-def epochs_of(
-    rows: NDArray[np.int64], batch_size: int, seed: int, name: str
-) -> Callable[[int], list[NDArray[np.int64]]]:
-    """`batches(epoch)`: shuffled passes over `rows`; a last short batch is left out, unless it is the only one."""
-    size = min(batch_size, len(rows))
+def epoch_size(labels: Rows, imbalance: str) -> int:
+    """Images of an epoch over training rows of these `labels` int64 [n]."""
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    if imbalance == "oversample":
+        return int(counts.max() * len(counts))
+    return int(counts.min() * len(counts)) if imbalance == "undersample" else len(labels)
 
-    def batches(epoch: int) -> list[NDArray[np.int64]]:
-        return shuffled(rows, size, seeds.numpy_generator(seed, name, epoch, "batches"), drop_last=True)
+
+def epoch_rows(rows: Rows, labels: Rows, imbalance: str, rng: np.random.Generator) -> Rows:
+    """The rows of one epoch, a draw of its own.
+
+    `oversample`: as many of each class as the largest has; a class's images come equally often, some once more.
+    `undersample`: as many of each class as the smallest has, no image twice.
+
+    Parameters
+    ----------
+    rows : int64 [n]
+        The training rows.
+    labels : int64 [N]
+        Class numbers of the whole data set, read at `rows`.
+    imbalance : str
+        The recipe's word; the two others leave the rows as they are.
+    rng : numpy Generator
+        Only source of the draw.
+
+    Returns
+    -------
+    int64 [`epoch_size`]
+    """
+    if imbalance not in ("oversample", "undersample"):
+        return rows
+    own = labels[rows]
+    wanted = epoch_size(own, imbalance) // len(np.unique(own))
+    parts = [drawn(rows[own == label], wanted, rng) for label in np.unique(own)]
+    return np.concatenate(parts)
+
+
+def drawn(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """`count` of `rows`: all of them as often as they go in, then a draw without repetition, int64 [count]."""
+    whole, rest = divmod(count, len(rows))
+    return np.concatenate([np.tile(rows, whole), rng.permutation(rows)[:rest]])
+
+
+def epochs_of(rows: Rows, labels: Rows, phase: Supervised, seed: int, name: str) -> Callable[[int], list[Rows]]:
+    """`batches(epoch)`: shuffled passes; a last short batch is left out, unless it is the only one.
+
+    Parameters
+    ----------
+    rows : int64 [n]
+        The training rows.
+    labels : int64 [N]
+        Class numbers of the whole data set.
+    phase : schema.Supervised
+        Its `batch_size` and `imbalance`.
+    seed, name
+        Of the recipe and of the phase: with the epoch they are the key of the draws.
+    """
+    size = min(phase.batch_size, epoch_size(labels[rows], phase.imbalance))
+
+    def batches(epoch: int) -> list[Rows]:
+        dice = seeds.numpy_generator(seed, name, epoch, "imbalance")
+        chosen = epoch_rows(rows, labels, phase.imbalance, dice)
+        return shuffled(chosen, size, seeds.numpy_generator(seed, name, epoch, "batches"), drop_last=True)
 
     return batches

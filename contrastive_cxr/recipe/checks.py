@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contrastive_cxr.recipe.schema import Cascade, Data, Embed, Intensity, Phase, Recipe, Source, Split
+from contrastive_cxr.errors import nearest
+from contrastive_cxr.recipe.schema import (
+    Cascade,
+    Data,
+    Embed,
+    Evaluation,
+    Intensity,
+    Model,
+    Phase,
+    Recipe,
+    Source,
+    Split,
+    Supervised,
+)
 from contrastive_cxr.tasks import Task
 
 # Their miners choose among the images of one batch; the embeddings of past batches never reach them.
@@ -15,10 +28,13 @@ def faults(recipe: Recipe) -> list[str]:
     """All contradictions within a recipe, one sentence each; empty where there are none."""
     return [
         *_phases(recipe),
+        *_model(recipe.model),
         *_data(recipe.data),
         *_split(recipe),
         *(_embed(recipe.embed, recipe.task) if recipe.embed else ()),
         *_classes(recipe),
+        *_losses(recipe),
+        *_costs(recipe.evaluation, recipe.task),
         *(_cascade(recipe.cascade, recipe.task) if recipe.cascade else ()),
         *_machine(recipe),
     ]
@@ -52,6 +68,19 @@ def _phases(recipe: Recipe) -> Iterator[str]:
             )
         if phase.trainable is not None and not phase.trainable:
             yield f"`{name}.trainable`: the list is empty, so nothing would be trained; name blocks, or null for all"
+
+
+def _model(model: Model) -> Iterator[str]:
+    if model.init != "default" and model.weights != "none":
+        yield (
+            f"`model.init`: {model.init} draws the weights that model.weights={model.weights} would replace; set "
+            "model.init=default or model.weights=none"
+        )
+    if model.drop_rates is not None and model.dropout > 0:
+        yield (
+            f"`model.drop_rates`: {list(model.drop_rates)} stand in the place of model.dropout ({model.dropout:g}); "
+            "set one of them, the other to null or 0"
+        )
 
 
 def _data(data: Data) -> Iterator[str]:
@@ -151,6 +180,36 @@ def _classes(recipe: Recipe) -> Iterator[str]:
             f"{only}, so `embed.positives`: {recipe.embed.positives} gives no negatives; set embed.positives=augmented "
             "or give the task more classes"
         )
+
+
+def _losses(recipe: Recipe) -> Iterator[str]:
+    for name, phase in _named_phases(recipe):
+        if isinstance(phase, Supervised) and phase.loss.endswith("hinge") and phase.label_smoothing > 0:
+            yield (
+                f"`{name}.label_smoothing`: {phase.label_smoothing:g} makes soft labels and loss {phase.loss} takes "
+                f"hard ones, -1 or +1; set it to 0, or {name}.loss to cross-entropy or bce"
+            )
+
+
+def _costs(evaluation: Evaluation, task: Task) -> Iterator[str]:
+    for true, row in evaluation.costs.items():
+        if true not in task.names:
+            yield _no_class("evaluation.costs", true, task)
+        for decided, cost in row.items():
+            place = f"evaluation.costs.{true}"
+            if decided not in task.names:
+                yield _no_class(place, decided, task)
+            if cost < 0:
+                yield f"`{place}.{decided}`: {cost:g} is below 0; a cost is 0 or more"
+            elif decided == true and cost != 0:
+                yield f"`{place}.{decided}`: {cost:g} is the cost of a right decision, which is 0; take it out"
+
+
+def _no_class(place: str, name: str, task: Task) -> str:
+    return (
+        f"`{place}`: '{name}' is not a class of task '{task.name}'{nearest(name, task.names)}; "
+        f"its classes are {', '.join(task.names)}"
+    )
 
 
 def _cascade(cascade: Cascade, flat: Task) -> Iterator[str]:

@@ -12,9 +12,14 @@ from contrastive_cxr.tasks import Task
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+DropRate = Annotated[float, Field(ge=0.0, lt=1.0)]
+# A backbone has one name, so that a model and a recipe can be compared.
+BackboneName = Annotated[str, AfterValidator(lambda name: name.removeprefix("torchvision/"))]
 # A shell leaves the ~ of data.root=~/images alone.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "strong"]
+AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong"]
+LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
+TtaName = Literal["none", "mirror-turn", "equalise-shift"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
 
 
@@ -80,13 +85,24 @@ class Data(Source):
 class Model(Section):
     """The backbone and its input."""
 
-    backbone: str = Field("densenet169", description="torchvision's name, or timm/NAME")
+    backbone: BackboneName = Field(
+        "densenet169", description="torchvision's name (also torchvision/NAME), timm/NAME, or our own cnn2, cnn3, cnn4"
+    )
     weights: str = Field("none", description="none, imagenet, or a run folder, phase folder or weights file")
     image_size: Annotated[int, Field(ge=32, le=2048)] = Field(224, description="side of the network's input, pixels")
     normalise: Literal["dataset", "imagenet", "half"] = Field(
         "dataset", description="input statistics: of the training part, ImageNet's grey mean, or 0.5 and 0.5"
     )
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="drop rate inside the backbone")
+    stem: Literal["fold", "random"] = Field(
+        "fold", description="what becomes of a colour stem: its kernels summed to one, or one channel drawn anew"
+    )
+    init: Literal["default", "zero", "normal", "he", "xavier"] = Field(
+        "default", description="weights of convolutions and linear layers without model.weights; default: the library's"
+    )
+    dropout: DropRate = Field(0.0, description="drop rate inside the backbone")
+    drop_rates: Annotated[tuple[DropRate, ...], Field(min_length=3, max_length=3)] | None = Field(
+        None, description="drop rates before the three fully connected layers (cnn2, cnn3, cnn4); none: model.dropout"
+    )
 
 
 class Optimiser(Section):
@@ -108,10 +124,15 @@ class EmbedOptimiser(Optimiser):
 class Schedule(Section):
     """The learning rate over a phase."""
 
-    name: Literal["constant", "step", "cosine", "one-cycle"] = Field("constant", description="shape of the schedule")
+    name: Literal["constant", "step", "inverse-time", "cosine", "one-cycle"] = Field(
+        "constant", description="shape of the schedule"
+    )
     warmup_epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="linear warm-up, epochs (not one-cycle)")
     step_epochs: Count = Field(400, description="epochs between two drops (step)")
     gamma: Fraction = Field(0.5, description="factor of a drop (step)")
+    half_epochs: Positive = Field(
+        10.0, description="T of lr / (1 + t / T): epochs until the rate is half its peak (inverse-time)"
+    )
 
 
 class Phase(Section):
@@ -136,8 +157,18 @@ class Supervised(Phase):
 
     batch_size: Count = Field(32, description="images a step, over all processes")
     accumulate: Count = Field(1, description="steps whose gradients are added up before an update")
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="mass moved to all classes")
-    class_weights: Literal["none", "balanced"] = Field("none", description="loss weights by inverse class frequency")
+    loss: LossName = Field(
+        "cross-entropy", description="softmax and cross-entropy; or one-vs-rest: sigmoid and BCE, hinge, squared hinge"
+    )
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="mass moved to all classes (cross-entropy), to both outcomes of each class (bce)"
+    )
+    imbalance: Literal["none", "oversample", "undersample", "class-weights"] = Field(
+        "none",
+        description="as it is; each epoch every class drawn up to the largest one's count, or down to the smallest "
+        "one's; loss weights by inverse class frequency",
+    )
+    hidden: tuple[Count, ...] = Field((), description="widths of hidden layers of the head; none: one linear layer")
     choose_by: Literal["auc", "balanced_accuracy", "accuracy", "f1", "loss", "last"] = Field(
         "auc", description="validation metric that chooses the checkpoint"
     )
@@ -176,7 +207,6 @@ class Finetune(Supervised):
     """Phase 3: a classifier head on the embedding."""
 
     trainable: tuple[str, ...] | None = Field(("classifier",), description="names of the trained blocks; none: all")
-    hidden: tuple[Count, ...] = Field((), description="widths of hidden layers of the head; none: one linear layer")
     thawed_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
     augment: AugmentName = Field("none", description="augmentation set of the training images")
 
@@ -195,6 +225,12 @@ class Evaluation(Section):
     vote: Count = Field(20, description="neighbours in the k-NN vote")
     resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples of an interval")
     baselines: bool = Field(True, description="score the blind baseline (32x32 thumbnail forest) beside the model")
+    costs: dict[str, dict[str, float]] = Field(
+        {},
+        description="{true class: {decided class: cost}}; pairs left out cost 1 where wrong and 0 where right; empty: "
+        "the most probable class is decided",
+    )
+    tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's three views")
 
 
 class Tracking(Section):

@@ -46,6 +46,10 @@ _ABSENT: dict[tuple[int | str, ...], str] = {
     ("embed", word): _NO_ACCUMULATION
     for word in ("accumulate", "accumulation", "accumulate_batches", "grad_accumulation")
 }
+_ABSENT |= {
+    (phase, "class_weights"): f"it is {phase}.imbalance now; class_weights balanced is imbalance: class-weights"
+    for phase in ("pretrain", "finetune")
+}
 
 
 def from_validation(error: ValidationError) -> list[str]:

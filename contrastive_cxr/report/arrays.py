@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.report.sheet import shown
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -20,6 +23,7 @@ class Arrays:
     labels : int64 [N]
     probabilities : float [N, C], or None
     vectors, train_vectors : float32 [N, D], [M, D]
+    hidden : float32 [N, H], the classifier's last hidden layer, or None where that is not known or is `vectors`
     """
 
     rows: pd.DataFrame
@@ -28,6 +32,7 @@ class Arrays:
     vectors: NDArray[np.float32]
     train_rows: pd.DataFrame
     train_vectors: NDArray[np.float32]
+    hidden: NDArray[np.float32] | None = None
 
 
 def read(folder: Path) -> Arrays | None:
@@ -46,7 +51,45 @@ def read(folder: Path) -> Arrays | None:
         vectors=vectors,
         train_rows=_table(train[0]) if known else rows,
         train_vectors=np.load(train[1]) if known else vectors,
+        hidden=np.load(folder / "hidden.npy") if (folder / "hidden.npy").is_file() else None,
     )
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The scored images that are shown small: uint8 [n, S, S], classes and decisions int64 [n], and of how many."""
+
+    thumbnails: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    decided: NDArray[np.int64]
+    of: int
+
+
+def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided | None:
+    """What was decided about the images with a thumbnail; None where `folder` has no thumbnails.
+
+    The decision is a cascade's verdict by stages, else the most probable class (without a classifier: the vote's), or
+    the one of least expected cost.
+
+    Parameters
+    ----------
+    folder : Path
+        `<phase>/arrays`, or a cascade's `arrays`.
+    costs : float64 [C, C], optional
+        As from `evaluate.decisions.matrix`.
+    """
+    if not all((folder / f"{name}.npy").is_file() for name in ("thumbnails", "labels")):
+        return None
+    thumbnails, labels = np.load(folder / "thumbnails.npy"), np.load(folder / "labels.npy")
+    rows = shown(len(labels))
+    said = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
+                 if (folder / f"{name}.npy").is_file()), None)  # fmt: skip
+    if said is None or len(thumbnails) != len(rows):
+        return None
+    found = np.load(said)
+    if found.ndim == 2:
+        found = found.argmax(axis=1) if costs is None else decisions.decide(found, costs)
+    return Decided(thumbnails, labels[rows], found[rows], len(labels))
 
 
 def _table(path: Path) -> pd.DataFrame:

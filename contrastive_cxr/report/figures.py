@@ -35,7 +35,7 @@ _STYLE: Any = {
     "legend.frameon": False,
     "grid.color": "#eef1f4",
 }
-_CURVES = ("loss", "auc", "precision", "recall", "map_at_r", "knn_accuracy", "active", "spread")
+_CURVES = ("loss", "precision", "recall", "auc", "map_at_r", "knn_accuracy", "active", "spread")
 
 
 def address(content: bytes, kind: str) -> str:
@@ -142,7 +142,8 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         if points:
             marker = "o" if len(points) < 30 else ""
             axes.plot(*np.transpose(points), color=colour, lw=1.6, label=split, marker=marker, ms=3.5)
-    axes.set_title(words.title(name), loc="left")
+    # an epoch's precision and recall are means over the classes, whatever their number
+    axes.set_title(words.title(f"macro_{name}" if name in ("precision", "recall") else name), loc="left")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True)
@@ -150,7 +151,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
 
 
 def scatter(points: NDArray[np.float32], labels: NDArray[np.int64], wrong: NDArray[np.bool_], classes: Any) -> str:
-    """A map of the embedding: a colour a class, a ring around each wrongly decided image."""
+    """A map of the vectors: a colour a class, a ring around each wrongly decided image."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(10.4, 5.2))
         axes = figure.subplots()

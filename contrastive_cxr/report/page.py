@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,19 +10,26 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 from sklearn.manifold import TSNE
 
 import contrastive_cxr.report.arrays as arrays
 import contrastive_cxr.report.cases as cases
 import contrastive_cxr.report.figures as figures
+import contrastive_cxr.report.sheet as sheet
 import contrastive_cxr.report.words as words
 from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.files import write_bytes
 from contrastive_cxr.report.schema import VERSION
 from contrastive_cxr.run.folder import write_text
 from contrastive_cxr.run.log import MetricsLog
 
 _PHASES = ("pretrain", "embed", "finetune")
+_STAGES = ("flat", "stage1", "stage2")
 _MAP_POINTS = 1500
+# Facts that reports of an earlier day do not have.
+_LATER: dict[str, Any] = {"costs": None, "tta": None, "last_layer": {}}
 
 
 def write(folder: Path) -> Path:
@@ -43,7 +51,7 @@ def write(folder: Path) -> Path:
         Where `report.json` is missing, is no JSON, or is of another version.
     """
     folder = Path(folder)
-    facts = _facts(folder / "report.json")
+    facts = _LATER | _facts(folder / "report.json")
     found = arrays.read(folder / facts["phase"] / "arrays")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -63,6 +71,7 @@ def write(folder: Path) -> Path:
         figures=_figures(folder, facts),
         curves=_curves(folder),
         embedding=_embedding(found, facts),
+        sheets=_sheets(folder, facts),
         cases=None if found is None else cases.choose(found, facts["task"]["classes"]),
     )
     write_text(folder / "report.html", page)
@@ -98,31 +107,74 @@ def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, str | None]:
+def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     classes, grouped, cascade = facts["task"]["classes"], bool(facts["patients"]), facts["cascade"]
     areas = {name: f"{name}: AUC {words.number(row['auc']['value'])}" for name, row in facts["per_class"].items()}
     beside = {each["name"]: each["roc"] for each in facts["baselines"]}
     model = "joined probabilities" if cascade else "model"
     rows = [(model, facts["scores"]), *((each["name"], each["scores"]) for each in facts["baselines"])]
     names = [name for name in facts["scores"] if name != "macro_recall"]  # that is the balanced accuracy
-    picture = folder / "augmentation.png"
+    stages = cascade["stages"] if cascade else {}
+    costs = facts["costs"]
     return {
         "confusion": figures.confusion(facts["confusion"], classes),
         "roc": figures.roc(facts["roc"], areas, beside),
         "comparison": figures.comparison(rows, names, grouped),
-        "augmentation": figures.address(picture.read_bytes(), "png") if picture.is_file() else None,
+        "augmentation": {
+            path.stem.removeprefix("augmentation").lstrip("-"): figures.address(path.read_bytes(), "png")
+            for path in sorted(folder.glob("augmentation*.png"))
+        },
+        "by_cost": figures.confusion(costs["by_cost"]["confusion"], classes) if costs else None,
+        "stages": {
+            name: figures.confusion(stage["confusion"], stage["task"]["classes"])
+            for name, stage in stages.items()
+            if name != "flat" and "confusion" in stage
+        },
         "verdicts": figures.confusion(cascade["verdicts"]["confusion"], classes) if cascade else None,
         "flat": figures.confusion(cascade["flat"]["confusion"], classes) if cascade else None,
     }
 
 
 def _curves(folder: Path) -> dict[str, str]:
-    drawn = {name: figures.learning_curves(MetricsLog(folder / name / "metrics.jsonl").rows()) for name in _PHASES}
-    return {name: curve for name, curve in drawn.items() if curve is not None}
+    """{title: figure} of each phase that has a log, of a cascade's runs too."""
+    drawn = {}
+    for part in ("", *_STAGES):
+        for name in _PHASES:
+            title = " \N{MIDDLE DOT} ".join(words.title(word) for word in (part, name) if word)
+            drawn[title] = figures.learning_curves(MetricsLog(folder / part / name / "metrics.jsonl").rows())
+    return {title: curve for title, curve in drawn.items() if curve is not None}
+
+
+def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The sheets of scored images, {pages, n, of}; written as `predictions-1.png`, ... too. None without thumbnails."""
+    classes = facts["task"]["classes"]
+    place = folder / "arrays" if facts["cascade"] else folder / facts["phase"] / "arrays"
+    costs = decisions.matrix(classes, facts["costs"]["matrix"]) if facts["costs"] else None
+    found = arrays.decided(place, costs)
+    for path in folder.glob("predictions-*.png"):
+        path.unlink()
+    if found is None:
+        return None
+    truth, said = ([classes[number] for number in numbers] for numbers in (found.labels, found.decided))
+    drawn = sheet.pages(found.thumbnails, truth, said)
+    for number, page in enumerate(drawn, start=1):
+        write_bytes(folder / f"predictions-{number}.png", _encoded(page, "PNG"))
+    pictures = [figures.address(_encoded(page, "JPEG"), "jpeg") for page in drawn]
+    return {"pages": pictures, "n": len(truth), "of": found.of}
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, quality=85)
+    return buffer.getvalue()
 
 
 def _embedding(found: arrays.Arrays | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A t-SNE of the scored vectors, {figure, n, of}; None where there are too few or they are all the same."""
+    """A t-SNE of the last hidden layer, {figure, n, of, hidden}; None with too few points, or where all are the same.
+
+    `hidden` says whether it is a layer of its own: with one linear layer on the embedding, or without a classifier, the
+    last hidden layer is the embedding.
+    """
     if found is None:
         return None
     if len(found.vectors) != facts["n"]:
@@ -132,11 +184,12 @@ def _embedding(found: arrays.Arrays | None, facts: Mapping[str, Any]) -> dict[st
         )
     of = len(found.vectors)
     rows = np.sort(np.random.default_rng(0).permutation(of)[:_MAP_POINTS])
-    vectors, labels = found.vectors[rows], found.labels[rows]
+    vectors, labels = (found.vectors if found.hidden is None else found.hidden)[rows], found.labels[rows]
     if len(rows) < 5 or float(vectors.std(axis=0).max()) < 1e-6:
         return None
     wrong = np.zeros(len(rows), dtype=bool)
     if found.probabilities is not None:
         wrong = found.probabilities[rows].argmax(1) != labels
     points = TSNE(perplexity=min(30.0, (len(rows) - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
-    return {"figure": figures.scatter(points, labels, wrong, facts["task"]["classes"]), "n": len(rows), "of": of}
+    figure = figures.scatter(points, labels, wrong, facts["task"]["classes"])
+    return {"figure": figure, "n": len(rows), "of": of, "hidden": found.hidden is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from contrastive_cxr.evaluate import intervals, scores
+from contrastive_cxr.evaluate import decisions, intervals, scores
 from contrastive_cxr.evaluate.neighbours import NeighbourScores
 from contrastive_cxr.run.folder import plain
 from contrastive_cxr.tasks import Task
@@ -20,6 +21,15 @@ _ROC_POINTS = 200
 _COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 Probabilities = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tta:
+    """Test-time augmentation: the set, its views in words, and float [N, C] without it."""
+
+    name: str
+    views: tuple[str, ...]
+    untouched: Probabilities
 
 
 def build(
@@ -33,6 +43,9 @@ def build(
     patients: Ints,
     neighbours: Mapping[Any, NeighbourScores] | None = None,
     baselines: Sequence[tuple[str, Probabilities]] = (),
+    costs: NDArray[np.float64] | None = None,
+    tta: Tta | None = None,
+    last_layers: Mapping[Any, Mapping[str, float]] | None = None,
     budget: Mapping[str, Any] | None = None,
     resamples: int = 2000,
     seed: int = 0,
@@ -48,6 +61,9 @@ def build(
     labels, patients : int64 [N]; patient -1 is unknown
     neighbours : {phase: scores of its embedding on the same N queries}
     baselines : (name, probabilities float [N, C]) of what cannot see disease
+    costs : float64 [C, C], of each decision (column) about a true class (row); None: no decision by cost
+    tta : the set of test-time augmentation that `probabilities` are of, and those without it
+    last_layers : {phase: statistics of its last layer's weights}
     budget : what training took, shown as it is
     resamples : bootstrap resamples of every interval
     skipped : images that could not be read, columns `path`, `error`
@@ -75,6 +91,9 @@ def build(
         "neighbour_gain": _neighbour_gain(found, patients, options),
         "baselines": [_baseline(task, *each, probabilities, labels, patients, options) for each in baselines],
         "cascade": None,
+        "costs": _costs(task, costs, probabilities, labels, patients, options),
+        "tta": _tta(task, tta, probabilities, labels, patients, options),
+        "last_layer": {name: dict(each) for name, each in (last_layers or {}).items()},
         "budget": dict(budget or {}),
         "skipped": [] if skipped is None else skipped.to_dict("records"),
         "notes": list(notes),
@@ -95,6 +114,8 @@ def build_cascade(
     stages: Mapping[str, Mapping[str, Any]],
     resamples: int = 2000,
     seed: int = 0,
+    costs: NDArray[np.float64] | None = None,
+    tta: Tta | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score the joined stages of a cascade beside the flat model on the same rows.
@@ -105,6 +126,7 @@ def build_cascade(
     flat, joined : float [N, C]
     verdicts : int64 [N], the decisions by stages
     stages : {name: the `report.json` of that run}
+    costs, tta : as in `build`, of the joined probabilities
 
     Returns
     -------
@@ -114,7 +136,7 @@ def build_cascade(
     options: dict[str, Any] = {"resamples": resamples, "seed": seed}
     facts = build(
         experiment=experiment, task=task, phase="cascade", split=split, probabilities=joined, labels=labels,
-        patients=patients, notes=notes, **options,
+        patients=patients, costs=costs, tta=tta, notes=notes, **options,
     )  # fmt: skip
     hard = np.eye(len(task.names))[verdicts]
     beside = {
@@ -126,7 +148,8 @@ def build_cascade(
         {
             **{name: {key: each[key] for key in ("scores", "confusion")} for name, each in beside.items()},
             "stages": {
-                name: {key: stage[key] for key in ("task", "n", "counts", "scores")} for name, stage in stages.items()
+                name: {key: stage[key] for key in ("task", "n", "counts", "scores", "per_class", "confusion")}
+                for name, stage in stages.items()
             },
             "paired": {
                 "joined": scores.paired(joined, flat, labels, patients, _COMPARED, **options),
@@ -135,6 +158,28 @@ def build_cascade(
         }
     )
     return facts
+
+
+def _costs(
+    task: Task, costs: NDArray[np.float64] | None, probabilities: Probabilities, labels: Ints, patients: Ints,
+    options: dict[str, Any],
+) -> dict[str, Any] | None:  # fmt: skip
+    """{matrix, by_cost, most_probable, paired, changed}; None without costs."""
+    if costs is None:
+        return None
+    rows = {true: dict(zip(task.names, row, strict=True)) for true, row in zip(task.names, costs.tolist(), strict=True)}
+    return {"matrix": rows, **decisions.judged(probabilities, labels, costs, patients, **options)}
+
+
+def _tta(
+    task: Task, tta: Tta | None, probabilities: Probabilities, labels: Ints, patients: Ints, options: dict[str, Any]
+) -> dict[str, Any] | None:
+    """{name, views, scores (without it), gain (with minus without)}; None without test-time augmentation."""
+    if tta is None:
+        return None
+    judged = scores.classification(tta.untouched, labels, task.names, task.positive_index, patients, **options)
+    gain = scores.paired(probabilities, tta.untouched, labels, patients, _COMPARED, **options)
+    return {"name": tta.name, "views": list(tta.views), "scores": judged["scores"], "gain": gain}
 
 
 def _by_patient(

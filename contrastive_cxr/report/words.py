@@ -30,6 +30,9 @@ NAMES = {
     "stage2": "Stage 2",
     "joined": "Joined probabilities",
     "verdicts": "Verdict by stages",
+    "by_cost": "Least expected cost",
+    "most_probable": "Most probable class",
+    "weights": "Number of weights",
 }
 _DASH = "\N{EN DASH}"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from contrastive_cxr import augment
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.models import Network, weights
+from contrastive_cxr.models import Network, links, weights
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval.inputs import Inputs, items, squares
 
@@ -36,11 +37,32 @@ def embed_cached(network: Network, images: Tensor) -> Tensor:
     Tensor
         float32 [B, D], unit length, computed in float32 whatever the surrounding precision.
     """
-    return _run(network, images, network.embed)
+    return _run(network, _plain(network, images), network.embed)
 
 
-def answer(network: Network, images: Tensor) -> Tensor:
-    """Embedding and, behind it, the class probabilities of decoded images, in one pass.
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of B images, float32.
+
+    Attributes
+    ----------
+    embedding : [B, D], unit length
+    hidden : [B, H] or None
+        What the classifier's last layer is given; None without a classifier.
+    probabilities : [B, classes] or None
+        Of the plain image.
+    averaged : [B, classes] or None
+        The mean over the views of a test-time augmentation set; None without one.
+    """
+
+    embedding: Tensor
+    hidden: Tensor | None = None
+    probabilities: Tensor | None = None
+    averaged: Tensor | None = None
+
+
+def answer(network: Network, images: Tensor, link: str = "softmax", tta: str = "none") -> Answer:
+    """Everything a network says of decoded images, the plain ones passed through it once.
 
     Parameters
     ----------
@@ -48,22 +70,46 @@ def answer(network: Network, images: Tensor) -> Tensor:
         In evaluation mode.
     images : Tensor
         uint8 [B, 1, S, S], as for `embed_cached`.
-
-    Returns
-    -------
-    Tensor
-        float32 [B, D], without a classifier; else [B, D + classes].
+    link : str
+        How its logits become probabilities, a word of `models.links`.
+    tta : str
+        Test-time augmentation set, a word of `augment.TTA_SETS`; each further view is another pass.
     """
 
-    def both(inputs: Tensor) -> Tensor:
+    def all_parts(inputs: Tensor) -> Tensor:
         features = network.features(inputs)
         embedding = network.project(features)
         if network.classifier is None:
             return embedding
-        logits = network.head(features if network.projection is None else embedding)
-        return torch.cat([embedding, logits.softmax(dim=1)], dim=1)
+        hidden = network.classifier[:-1](features if network.projection is None else embedding)
+        logits = network.classifier[-1](hidden)
+        return torch.cat([embedding, hidden, links.probabilities(logits, link)], dim=1)
 
-    return _run(network, images, both)
+    plain, *others = augment.views(images, network.spec.image_size, tta)
+    found = _run(network, [plain], all_parts)
+    if network.classifier is None:
+        return Answer(found)
+    embedding, hidden, probabilities = torch.split(found, list(widths(network)), dim=1)
+    if not others:
+        return Answer(embedding, hidden, probabilities)
+    rest = _run(network, others, lambda inputs: links.probabilities(network.logits(inputs), link))
+    return Answer(embedding, hidden, probabilities, (probabilities + len(others) * rest) / (1 + len(others)))
+
+
+def everything(network: Network, images: Tensor, link: str, tta: str = "none") -> Tensor:
+    """The parts of an `answer` that there are, side by side: float32 [B, sum of `widths`]."""
+    found = answer(network, images, link, tta)
+    parts = (found.embedding, found.hidden, found.probabilities, found.averaged)
+    return torch.cat([part for part in parts if part is not None], dim=1)
+
+
+def widths(network: Network, tta: str = "none") -> tuple[int, ...]:
+    """Columns of each part of `everything`: the embedding alone, or with the others three, or four with a set."""
+    if network.classifier is None:
+        return (network.embedding_size,)
+    last, classes = network.classifier[-1], network.spec.classes
+    assert isinstance(last, nn.Linear), "a classifier ends in a linear layer"
+    return (network.embedding_size, last.in_features, classes, *([] if tta == "none" else [classes]))
 
 
 class EmbeddingModel:
@@ -153,13 +199,22 @@ class EmbeddingModel:
         """The backbone's features float32 [N, C], before the projection; inputs and errors as in `embed`."""
         return self._batches(inputs, batch_size, self.network.width, self.network.features)
 
-    def predict(self, inputs: Inputs, batch_size: int = 64) -> Vectors:
-        """Class probabilities float32 [N, classes]; inputs and errors as in `embed`, and a head is needed."""
+    def predict(self, inputs: Inputs, batch_size: int = 64, tta: str = "none") -> Vectors:
+        """Class probabilities float32 [N, classes]; inputs and errors as in `embed`, and a head is needed.
+
+        Logits become probabilities as the loss of the training says (`card["link"]`, `models.links`); with a set of
+        test-time augmentation (`augment.TTA_SETS`; the run's own is `card["tta"]`) they are the mean over its views.
+        """
         if not self.classes:
             raise RequestError("this model has no classifier; load a finetune or pretrain folder to predict")
-        return self._batches(inputs, batch_size, len(self.classes), lambda x: self.network.logits(x).softmax(dim=1))
+        link = self.card.get("link", "softmax")
+        return self._batches(
+            inputs, batch_size, len(self.classes), lambda x: links.probabilities(self.network.logits(x), link), tta
+        )
 
-    def _batches(self, inputs: Inputs, batch_size: int, width: int, function: Callable[[Tensor], Tensor]) -> Vectors:
+    def _batches(
+        self, inputs: Inputs, batch_size: int, width: int, function: Callable[[Tensor], Tensor], tta: str = "none"
+    ) -> Vectors:
         """Decode and run batch by batch, so that memory does not grow with the number of pictures."""
         if batch_size < 1:
             raise RequestError(f"batch_size={batch_size}; give at least 1")
@@ -167,12 +222,18 @@ class EmbeddingModel:
         result = np.empty((len(found), width), np.float32)
         for first in range(0, len(found), batch_size):
             images = squares(found[first : first + batch_size], self.settings, first).to(self.device)
-            result[first : first + batch_size] = _run(self.network, images, function).cpu().numpy()
+            views = augment.views(images, self.network.spec.image_size, tta)
+            result[first : first + batch_size] = _run(self.network, views, function).cpu().numpy()
         return result
 
 
+def _plain(network: Network, images: Tensor) -> list[Tensor]:
+    return augment.views(images, network.spec.image_size, "none")
+
+
 @torch.no_grad()
-def _run(network: Network, images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+def _run(network: Network, views: Sequence[Tensor], function: Callable[[Tensor], Tensor]) -> Tensor:
+    """The mean of what `function` says of the views, in float32 whatever the surrounding precision."""
     assert not network.training, "the network is in training mode; call .eval() before encoding"
-    with torch.autocast(images.device.type, enabled=False):
-        return function(augment.plain(images, network.spec.image_size)).float()
+    with torch.autocast(views[0].device.type, enabled=False):
+        return torch.stack([function(view).float() for view in views]).mean(dim=0)

@@ -10,7 +10,7 @@ from contrastive_cxr import augment
 
 EVERYTHING = augment.AugmentSet(
     crop=(0.4, 0.9), zoom=(0.9, 1.1), shift=0.1, rotate=30, flip_horizontal=0.5, flip_vertical=0.5, brightness=0.2,
-    contrast=0.3, blur=0.5, erase=0.5,
+    contrast=0.3, blur=0.5, erase=0.5, equalise=0.5,
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_parameters_stay_in_their_ranges_and_fill_them() -> None:
     assert 1.25 < ratio.max() <= 4 / 3 + 1e-5
 
 
-@pytest.mark.parametrize("field", ["flip_horizontal", "flip_vertical", "blur", "erase"])
+@pytest.mark.parametrize("field", ["flip_horizontal", "flip_vertical", "blur", "erase", "equalise"])
 def test_a_probability_is_a_share(field: str) -> None:
     chosen = dataclasses.replace(augment.AugmentSet(), **{field: 0.7})  # type: ignore[arg-type]
     draw = augment.draw(chosen, 4000, 5)
@@ -73,6 +73,7 @@ def test_a_probability_is_a_share(field: str) -> None:
         "flip_vertical": draw.mirror_y == -1,
         "blur": draw.sigma > 0,
         "erase": draw.erase_width > 0,
+        "equalise": draw.equalise == 1,
     }
     for name, where in hit.items():
         expected = 0.7 if name == field else 0.0
@@ -88,6 +89,27 @@ def test_the_xray_set_never_flips_blurs_or_erases() -> None:
         assert (draw.erase_width == 0).all()
         assert draw.angle.abs().max() <= 10
     assert not draw.moves().any(), "intensity alone leaves the geometry"
+
+
+def test_what_came_later_does_not_move_the_older_draws() -> None:
+    """Recorded runs are repeated only as long as these 19 columns stay as they are."""
+    uniform = torch.rand(5, 19, generator=torch.Generator().manual_seed(3))
+    draw = augment.draw(EVERYTHING, 5, 3)
+    torch.testing.assert_close(draw.angle, 30 * (2 * uniform[:, 7] - 1))
+    torch.testing.assert_close(draw.brightness, 0.2 * (2 * uniform[:, 10] - 1))
+
+
+def test_the_set_of_system_5_is_the_published_one() -> None:
+    draw = augment.draw(augment.SETS["xray-flip"], 2000, 0)
+    assert 9.9 < draw.angle.abs().max() <= 10
+    assert 0.19 < draw.x.abs().max() <= 0.2  # 10 % of the side, the image spanning -1..1
+    assert 0.19 < draw.y.abs().max() <= 0.2
+    assert 0.45 < (draw.mirror_x == -1).float().mean() < 0.55
+    assert 0.45 < draw.equalise.mean() < 0.55
+    assert (draw.mirror_y == 1).all()
+    assert (draw.width == 1).all()
+    assert (draw.brightness == 0).all()
+    assert (draw.contrast == 1).all()
 
 
 def test_the_ct_set_flips_as_often_as_published() -> None:

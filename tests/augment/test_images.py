@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from contrastive_cxr import augment
@@ -55,7 +56,7 @@ def test_shape_type_and_range(name: str, side: int, size: int) -> None:
     assert images.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("name", ["ct", "ct-upright", "xray", "xray-intensity", "strong"])
+@pytest.mark.parametrize("name", ["ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong"])
 def test_two_processes_make_what_one_makes(name: str) -> None:
     images = noise(9, 40)
     whole = augment.augment(images, 32, name, seed=11)
@@ -165,6 +166,40 @@ def test_brightness_and_contrast_by_hand() -> None:
     np.testing.assert_allclose(applied(image, still(contrast=1.5))[0], [[0.0, 0.1], [0.4, 1.0]], atol=1e-6)
     both = applied(image, still(contrast=0.5, brightness=-0.25))[0]
     np.testing.assert_allclose(both, [[0.0, 0.05], [0.15, 0.45]], atol=1e-6)
+
+
+def test_equalising_is_the_slow_loop_and_nearly_pillows() -> None:
+    rng = np.random.default_rng(0)
+    grey = (rng.beta(2, 6, (2, 40, 40)) * 200 + 20).astype(np.uint8)
+    found = augment.equalise(torch.from_numpy(grey)[:, None])[:, 0].numpy()
+    for image, got in zip(grey, found, strict=True):
+        darkest, pixels = image.min(), image.size
+        first = (image == darkest).sum()
+        for value in np.unique(image):
+            expected = round(((image <= value).sum() - first) * 255 / (pixels - first))
+            assert set(got[image == value]) == {expected}
+        assert (got.min(), got.max()) == (0, 255)
+        pillow = np.asarray(ImageOps.equalize(Image.fromarray(image))).astype(int)
+        assert np.abs(pillow - got).mean() < 4
+
+
+def test_equalising_leaves_an_even_image_and_a_black_border() -> None:
+    even = torch.full((1, 1, 8, 8), 77, dtype=torch.uint8)
+    assert torch.equal(augment.equalise(even), even)
+    inner = noise(1, 16)
+    bordered = torch.zeros(1, 1, 24, 24, dtype=torch.uint8)
+    bordered[..., 4:20, 4:20] = inner.clamp(min=1)
+    border = augment.equalise(bordered)
+    assert border[..., :4, :].max() == 0
+    assert border[..., 4:20, 4:20].float().mean() == pytest.approx(128, abs=4)
+
+
+def test_only_the_drawn_images_are_equalised() -> None:
+    images = noise(3, 16) // 2
+    found = augment.apply(images, 16, dataclasses.replace(still(3), equalise=torch.tensor([0.0, 1.0, 0.0])))
+    expected = images.clone()
+    expected[1] = augment.equalise(images[1:2])[0]
+    torch.testing.assert_close(found, augment.plain(expected, 16))
 
 
 def test_blur_is_the_gaussian_of_a_point() -> None:

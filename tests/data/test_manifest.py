@@ -55,6 +55,14 @@ def test_select_joins_columns() -> None:
     assert m.select(make(["x", "x", "y"], view=["pa", "ap", "pa"]), task)[1].tolist() == [0, 1, 1], "values joined by /"
 
 
+def test_three_columns_are_a_hierarchy() -> None:
+    task = Task(columns=("label", "agent", "virus"), classes={"well": ("normal",), "ill": ("pneumonia/viral/*",)})
+    table = make(["normal", "pneumonia", "pneumonia"], agent=["", "viral", "viral "], virus=["", "COVID-19", ""])
+    assert m.encode(table, task).tolist() == [0, 1, 1]
+    with pytest.raises(RequestError, match=r"label 'pneumonia/bacterial' \(1 images\)"):
+        m.encode(make(["normal", "pneumonia", "pneumonia"], agent=["", "viral", "bacterial"], virus=[""] * 3), task)
+
+
 def test_unknown_labels_are_all_named_with_counts_and_the_nearest() -> None:
     task = Task(classes={"well": ("normal",), "ill": ("covid",)})
     with pytest.raises(RequestError) as caught:

@@ -30,6 +30,14 @@ def test_step_halves_every_two_epochs() -> None:
     assert found == [1.0] * 6 + [0.5] * 6 + [0.25] * 3
 
 
+def test_inverse_time_is_one_over_one_plus_t() -> None:
+    found = rates(schema.Schedule(name="inverse-time", half_epochs=2.5), 4, 5)
+    assert found == pytest.approx([1 / (1 + (update / 4) / 2.5) for update in range(20)])
+    assert found[10] == pytest.approx(0.5)
+    warm = rates(schema.Schedule(name="inverse-time", half_epochs=1, warmup_epochs=1), 2, 3)
+    assert warm == pytest.approx([1 / 3, 2 / 3, 1, 1 / 1.5, 1 / 2, 1 / 2.5])
+
+
 def test_cosine_is_torchs() -> None:
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=12)
@@ -63,7 +71,7 @@ def test_one_cycle_is_torchs(per_epoch: int, epochs: int) -> None:
     assert rates(schema.Schedule(name="one-cycle"), per_epoch, epochs) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["constant", "step", "cosine", "one-cycle"])
+@pytest.mark.parametrize("name", ["constant", "step", "inverse-time", "cosine", "one-cycle"])
 @pytest.mark.parametrize("warmup", [0.0, 0.5, 3.0])
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_no_schedule_leaves_zero_to_one(name: str, warmup: float, epochs: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.cascade import STAGES, stage_recipes
@@ -20,6 +21,7 @@ QUICK = (
     "embed=null",
     "finetune=null",
     "pretrain.epochs=1",
+    "evaluation.tta=mirror-turn",
     "cascade={stage1: phantom/lesion, stage2: phantom/opacity}",
 )
 
@@ -73,7 +75,25 @@ def test_the_report_sets_it_beside_the_flat_task(cascade: Path) -> None:
     difference = facts["cascade"]["paired"]["joined"]["accuracy"]["difference"]
     assert difference == pytest.approx(facts["scores"]["accuracy"]["value"] - flat["scores"]["accuracy"]["value"])
     assert set(facts["cascade"]["stages"]) == set(STAGES)
-    assert (cascade / "report.html").is_file()
+    assert facts["tta"]["name"] == "mirror-turn"
+    plain = [np.load(cascade / name / "pretrain" / "arrays" / "untouched.npy") for name in STAGES]
+    assert not np.allclose(np.load(cascade / "arrays" / "flat.npy"), plain[0], atol=1e-6)
+    text = (cascade / "report.html").read_text()
+    for stage in ("Flat", "Stage 1", "Stage 2"):
+        assert f"{stage} · Phase 1 · pretrain" in text, "learning curves of every part"
+
+
+def test_the_sheet_shows_the_verdicts(cascade: Path) -> None:
+    verdicts, labels = (np.load(cascade / "arrays" / f"{name}.npy") for name in ("verdicts", "labels"))
+    pixels = np.asarray(Image.open(cascade / "predictions-1.png"))
+    frames = [pixels[8 + number // 10 * 102, 8 + number % 10 * 94] for number in range(len(labels))]
+    assert [tuple(frame) == (0, 100, 74) for frame in frames] == (verdicts == labels).tolist()
+
+
+def test_costs_are_between_the_classes_of_the_flat_task(recipe: Recipe) -> None:
+    costs = {"opacity": {"normal": 10.0}}
+    dear = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"costs": costs})})
+    assert [part.evaluation.costs for part in stage_recipes(dear).values()] == [costs, {}, {}]
 
 
 def test_a_finished_cascade_trains_nothing_again(cascade: Path, recipe: Recipe) -> None:

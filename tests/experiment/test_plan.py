@@ -12,6 +12,7 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.experiment.plan import PhasePlan, plan
 from contrastive_cxr.phases.embed import epoch_batches
+from contrastive_cxr.phases.supervised import epochs_of
 from tests.small import small_recipe
 
 TRAIN, VAL = 70, 4
@@ -70,8 +71,8 @@ def test_the_published_settings_cell_by_cell(covid_ct: Path, tmp_path: Path) -> 
     assert "classifier" not in {name for name, _, _ in second.blocks}
     # loss
     assert (embed.loss, embed.margin, embed.distance) == ("triplet", 0.5, "euclidean")
-    assert (pretrain.label_smoothing, pretrain.class_weights) == (0, "none")
-    assert (finetune.label_smoothing, finetune.class_weights) == (0, "none")
+    assert (pretrain.label_smoothing, pretrain.imbalance) == (0, "none")
+    assert (finetune.label_smoothing, finetune.imbalance) == (0, "none")
     # positives, mining
     assert (embed.positives, embed.mining) == ("label", "random")
     # optimiser
@@ -106,6 +107,16 @@ def test_the_published_variants_of_phase_2(covid_ct: Path, tmp_path: Path) -> No
     assert plan(free, ("embed",)).phases[0].batch == 64
     data = open_dataset(free.data, free.task)
     assert [len(rows) for rows in epoch_batches(free.embed, data, 0, 0)] == [64, 64]
+
+
+@pytest.mark.parametrize("imbalance", ["oversample", "undersample"])
+def test_the_plan_counts_the_draws_of_imbalance(cache: Path, imbalance: str) -> None:
+    recipe = small_recipe(cache, f"pretrain.imbalance={imbalance}", "embed=null", "finetune=null")
+    data = open_dataset(recipe.data, recipe.task)
+    assert recipe.pretrain is not None
+    batches = epochs_of(data.rows("train"), data.labels, recipe.pretrain, 0, "pretrain")(0)
+    phase = plan(recipe).phases[0]
+    assert (phase.steps_per_epoch, phase.batch) == (len(batches), len(batches[0]))
 
 
 def test_the_plan_counts_what_a_run_does(finished: Path, cache: Path) -> None:

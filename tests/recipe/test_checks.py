@@ -28,6 +28,14 @@ WRONG: dict[str, tuple[dict[str, object], list[str]]] = {
         ["embed.schedule.warmup_epochs", "one-cycle"],
     ),
     "all warm-up": ({"pretrain": {"epochs": 2, "schedule": {"warmup_epochs": 3}}}, ["warmup_epochs", "3", "2"]),
+    "drawn and loaded": (
+        {"model": {"init": "he", "weights": "imagenet"}},
+        ["model.init", "he", "model.weights=imagenet", "model.weights=none"],
+    ),
+    "dropout twice": (
+        {"model": {"backbone": "cnn3", "dropout": 0.1, "drop_rates": (0.25, 0.35, 0.4)}},
+        ["model.drop_rates", "0.1"],
+    ),
     "nothing trained": ({"pretrain": {"trainable": ()}}, ["pretrain.trainable", "empty"]),
     "folders without root": ({"data": {"source": "folders"}}, ["data.root", "data.root=DIR"]),
     "lists without root": ({"data": {"source": "covid-ct"}}, ["data.root"]),
@@ -68,6 +76,23 @@ WRONG: dict[str, tuple[dict[str, object], list[str]]] = {
         {"cascade": {**TWO_STAGES, "stage2": SHIPPED["xray/covid"]}},
         ["cascade.stage2", "nodule, opacity"],
     ),
+    "hinge with soft labels": (
+        {"pretrain": {"loss": "squared-hinge", "label_smoothing": 0.1}},
+        ["pretrain.label_smoothing", "0.1", "squared-hinge", "cross-entropy or bce"],
+    ),
+    "cost of no class": (
+        {"evaluation": {"costs": {"nodul": {"normal": 2}}}},
+        ["evaluation.costs", "'nodul'", "did you mean 'nodule'", "normal, nodule, opacity"],
+    ),
+    "cost of deciding no class": (
+        {"evaluation": {"costs": {"nodule": {"norml": 2}}}},
+        ["evaluation.costs.nodule", "'norml'", "did you mean 'normal'"],
+    ),
+    "negative cost": ({"evaluation": {"costs": {"nodule": {"normal": -1}}}}, ["costs.nodule.normal", "-1"]),
+    "a right decision that costs": (
+        {"evaluation": {"costs": {"nodule": {"nodule": 0.5, "normal": 2}}}},
+        ["costs.nodule.nodule", "0.5", "right decision"],
+    ),
     "stage 1 of three": ({"cascade": {**TWO_STAGES, "stage1": SHIPPED["phantom"]}}, ["cascade.stage1", "3 classes"]),
     "stages disagree": (
         {
@@ -95,6 +120,9 @@ SOUND: dict[str, dict[str, object]] = {
         "pretrain": {"choose_by": "last"},
     },
     "cascade": {"cascade": TWO_STAGES},
+    "smoothed bce": {"pretrain": {"loss": "bce", "label_smoothing": 0.1}},
+    "hinge with hard labels": {"pretrain": {"loss": "hinge", "imbalance": "class-weights"}},
+    "costs": {"evaluation": {"costs": {"nodule": {"normal": 5, "nodule": 0}}}},
     "half precision on what there is": {"runtime": {"precision": "16-mixed"}},
 }
 

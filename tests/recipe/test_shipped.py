@@ -84,7 +84,7 @@ def test_published_settings() -> None:
     assert (p.epochs, p.batch_size, p.accumulate) == (3000, 128, 1)
     assert (p.optimiser.name, p.optimiser.momentum, p.optimiser.lr) == ("sgd", 0.9, 0.007)
     assert (p.schedule.name, p.schedule.gamma, p.schedule.step_epochs) == ("step", 0.5, 400)
-    assert (p.augment, p.choose_by, p.label_smoothing, p.class_weights) == ("ct", "auc", 0, "none")
+    assert (p.augment, p.choose_by, p.label_smoothing, p.imbalance) == ("ct", "auc", 0, "none")
 
     assert e.trainable == ("denseblock4", "norm5", "projection")
     assert e.projection == (1024, 512, 512)

@@ -27,6 +27,7 @@ def run_folder(tmp_path: Path) -> Path:
     for name in ("vectors", "labels", "patients", "probabilities"):
         np.save(arrays / f"{name}.npy", parts["test"][name])
     np.save(arrays / "train_vectors.npy", parts["train"]["vectors"])
+    np.save(arrays / "thumbnails.npy", rng.integers(0, 256, (40, 64, 64), dtype=np.uint8))
     table(parts["test"], images, "test").to_csv(arrays / "rows.csv", index=False)
     table(parts["train"], images, "train").to_csv(arrays / "train_rows.csv", index=False)
     with (tmp_path / "run" / "finetune" / "metrics.jsonl").open("w") as file:

@@ -8,10 +8,15 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from contrastive_cxr import report
 from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.run.folder import write_json
+from tests.report.small import CLASSES, drawn, facts_of
 
 VOID = {"meta", "img", "br"}
 
@@ -43,8 +48,10 @@ def test_the_page_is_whole_and_needs_nothing_else(run_folder: Path) -> None:
     assert path == run_folder / "report.html"
     text = path.read_text(encoding="utf-8")
     page = Page(text)
-    for section in ("scores", "classes", "patients", "neighbours", "embedding", "cases", "training", "reading"):
+    sections = ("scores", "classes", "patients", "neighbours", "embedding", "sheets", "cases", "training", "reading")
+    for section in sections:
         assert section in page.ids
+    assert not {"costs", "tta"} & set(page.ids)
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert all(address[1:] in page.ids for address in page.addresses if address.startswith("#"))
     assert not re.search(r"(https?:)?//[a-z]", re.sub(r"data:[^\"]*", "", text))
@@ -69,14 +76,81 @@ def test_missing_images_are_said_in_their_place(run_folder: Path) -> None:
     shutil.rmtree(run_folder.parent / "images")
     text = report.write(run_folder).read_text(encoding="utf-8")
     assert "image not readable here" in text
-    assert "data:image/jpeg" not in text
+    assert text.count("data:image/jpeg") == 1, "the sheet alone, which has its own thumbnails"
 
 
 def test_report_json_alone_makes_a_page(run_folder: Path) -> None:
     shutil.rmtree(run_folder / "finetune")
     page = Page(report.write(run_folder).read_text(encoding="utf-8"))
     assert "scores" in page.ids
-    assert not {"embedding", "cases", "training"} & set(page.ids)
+    assert not {"embedding", "sheets", "cases", "training"} & set(page.ids)
+
+
+def test_costs_augmented_views_and_the_last_layer_have_their_places(run_folder: Path) -> None:
+    asked, known = drawn(40, 0, True), drawn(60, 1, False)
+    facts = facts_of(
+        asked,
+        known,
+        costs=decisions.matrix(CLASSES, {"covid": {"normal": 8}}),
+        tta=report.Tta("mirror-turn", ("plain", "<mirrored>"), drawn(40, 3, True)["probabilities"]),
+        last_layers={"pretrain": {"mean": 0.001, "variance": 0.04, "standard_deviation": 0.2, "weights": 24.0}},
+    )
+    write_json(run_folder / "report.json", facts)
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    page = Page(text)
+    assert {"costs", "tta"} <= set(page.ids)
+    assert "&lt;mirrored&gt;" in text
+    assert "<td>0.001</td><td>0.04</td><td>0.2</td><td>24</td>" in text
+    assert f"differ on {facts['costs']['changed']} of 40 images" in text
+
+
+def test_the_sheet_shows_every_image_and_is_a_file_too(run_folder: Path) -> None:
+    (run_folder / "predictions-9.png").write_bytes(b"of an earlier evaluation")
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    assert "All scored images" in text
+    assert [path.name for path in run_folder.glob("predictions-*")] == ["predictions-1.png"]
+    sheet = np.asarray(Image.open(run_folder / "predictions-1.png"))
+    arrays = run_folder / "finetune" / "arrays"
+    labels, said = np.load(arrays / "labels.npy"), np.load(arrays / "probabilities.npy").argmax(1)
+    frames = [sheet[8 + number // 10 * 102, 8 + number % 10 * 94] for number in range(40)]
+    assert [tuple(frame) == (0, 100, 74) for frame in frames] == (labels == said).tolist()
+
+
+def test_the_sheet_shows_the_decision_by_cost(run_folder: Path) -> None:
+    table = decisions.matrix(CLASSES, {"covid": {"normal": 50, "other": 50}})
+    write_json(run_folder / "report.json", facts_of(drawn(40, 0, True), drawn(60, 1, False), costs=table))
+    report.write(run_folder)
+    sheet = np.asarray(Image.open(run_folder / "predictions-1.png"))
+    arrays = run_folder / "finetune" / "arrays"
+    labels, said = np.load(arrays / "labels.npy"), (np.load(arrays / "probabilities.npy") @ table).argmin(1)
+    frames = [sheet[8 + number // 10 * 102, 8 + number % 10 * 94] for number in range(40)]
+    assert [tuple(frame) == (0, 100, 74) for frame in frames] == (labels == said).tolist()
+
+
+def test_a_hidden_layer_of_its_own_is_the_one_that_is_mapped(run_folder: Path) -> None:
+    before = report.write(run_folder).read_text(encoding="utf-8")
+    assert "The embedding</h2>" in before
+    vectors = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
+    np.save(run_folder / "finetune" / "arrays" / "hidden.npy", vectors)
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    assert "The last hidden layer</h2>" in text
+    assert text.count("t-SNE of the last hidden layer") == 1
+
+
+def test_curves_of_every_stage_of_a_cascade_and_every_augmentation(run_folder: Path) -> None:
+    log = (run_folder / "finetune" / "metrics.jsonl").read_bytes()
+    for stage in ("stage1", "stage2"):
+        (run_folder / stage / "pretrain").mkdir(parents=True)
+        (run_folder / stage / "pretrain" / "metrics.jsonl").write_bytes(log)
+    Image.new("L", (8, 8)).save(run_folder / "augmentation-xray-flip.png")
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    for words in (
+        "Stage 1 · Phase 1 · pretrain",
+        "Stage 2 · Phase 1 · pretrain",
+        "<h3>Phase 3 · finetune",
+        "xray-flip",
+    ):
+        assert words in text
 
 
 def test_the_same_run_gives_the_same_page(run_folder: Path) -> None:

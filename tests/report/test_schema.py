@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics
 
 from contrastive_cxr import report
-from contrastive_cxr.evaluate import cascade
+from contrastive_cxr.evaluate import cascade, decisions
 from contrastive_cxr.tasks import Task
 from tests.report.small import TASK, drawn, facts_of
 
@@ -19,8 +19,8 @@ from tests.report.small import TASK, drawn, facts_of
 def documented() -> set[str]:
     return {
         "version", "experiment", "task", "phase", "split", "n", "patients", "counts", "scores", "by_patient",
-        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "cascade", "budget", "skipped",
-        "notes",
+        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "cascade", "costs", "tta",
+        "last_layer", "budget", "skipped", "notes",
     }  # fmt: skip
 
 
@@ -56,6 +56,26 @@ def test_neighbour_gain_is_embed_minus_pretrain() -> None:
     gain = facts["neighbour_gain"]["scores"]["map_at_r"]
     assert gain["difference"] == pytest.approx(of["embed"] - of["pretrain"])
     assert gain["low"] <= gain["difference"] <= gain["high"]
+
+
+def test_costs_stand_beside_the_most_probable_class() -> None:
+    asked = drawn(40, 0, True)
+    table = decisions.matrix(TASK.names, {"covid": {"normal": 8}})
+    costs = facts_of(asked, drawn(60, 1, False), costs=table)["costs"]
+    spent = table[asked["labels"], (asked["probabilities"] @ table).argmin(1)]
+    assert costs["by_cost"]["mean_cost"]["value"] == pytest.approx(spent.mean())
+    assert costs["matrix"]["covid"] == {"normal": 8, "covid": 0, "other": 1}
+    assert costs["most_probable"]["confusion"] == facts_of(asked, drawn(60, 1, False))["confusion"]
+    assert facts_of(asked, drawn(60, 1, False))["costs"] is None
+
+
+def test_scores_without_test_time_augmentation_stand_beside_those_with_it() -> None:
+    asked, before = drawn(40, 0, True), drawn(40, 5, True)["probabilities"]
+    found = facts_of(asked, drawn(60, 1, False), tta=report.Tta("mirror-turn", ("plain", "a", "b"), before))["tta"]
+    assert (found["name"], found["views"]) == ("mirror-turn", ["plain", "a", "b"])
+    right = [(given.argmax(1) == asked["labels"]).mean() for given in (asked["probabilities"], before)]
+    assert found["scores"]["accuracy"]["value"] == pytest.approx(right[1])
+    assert found["gain"]["accuracy"]["difference"] == pytest.approx(right[0] - right[1])
 
 
 def test_no_known_patient_means_no_scores_by_patient() -> None:
@@ -97,4 +117,5 @@ def test_cascade_stands_beside_flat_on_the_same_rows() -> None:
     assert found["verdicts"]["scores"]["accuracy"]["value"] == pytest.approx((verdicts == asked["labels"]).mean())
     assert "auc" not in found["verdicts"]["scores"]
     assert found["stages"]["stage1"]["n"] == 30
+    assert found["stages"]["stage1"]["confusion"] == stage["confusion"]
     json.dumps(facts, allow_nan=False)

@@ -169,14 +169,85 @@ def test_a_record_that_does_not_say_how_to_decode(tmp_path: Path) -> None:
         EmbeddingModel.load(tmp_path)
 
 
-def test_answer_is_embedding_and_probabilities_in_one_pass(
-    run: Path, model: EmbeddingModel, pictures: list[Path]
-) -> None:
+CACHED = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 1, 40, 40), dtype=np.uint8))
+
+
+def test_answer_is_embedding_and_probabilities_in_one_pass(run: Path, model: EmbeddingModel) -> None:
     head = EmbeddingModel.load(run / "finetune")
-    cached = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 1, 40, 40), dtype=np.uint8))
-    both = answer(head.network, cached)
-    images = augment.plain(cached, 32)
+    found = answer(head.network, CACHED)
+    images = augment.plain(CACHED, 32)
     with torch.no_grad():
-        assert torch.equal(both[:, :6], head.network.embed(images))
-        assert torch.equal(both[:, 6:], head.network.logits(images).softmax(dim=1))
-    assert torch.equal(answer(model.network, cached), embed_cached(model.network, cached))
+        assert torch.equal(found.embedding, head.network.embed(images))
+        assert found.probabilities is not None
+        assert torch.equal(found.probabilities, head.network.logits(images).softmax(dim=1))
+    assert found.hidden is not None
+    assert torch.equal(found.hidden, found.embedding), "one linear layer on the embedding"
+    assert found.averaged is None
+    bare = answer(model.network, CACHED)
+    assert torch.equal(bare.embedding, embed_cached(model.network, CACHED))
+    assert (bare.hidden, bare.probabilities) == (None, None)
+
+
+def test_the_last_hidden_layer_is_what_the_last_linear_is_given() -> None:
+    model = schema.Model(backbone="shufflenet_v2_x0_5", image_size=32)
+    network = models.build(model, classes=3, hidden=(5,), mean=0.5, std=0.25, seed=1).eval()
+    found = answer(network, CACHED, "sigmoid")
+    assert network.classifier is not None
+    assert found.hidden is not None
+    assert found.probabilities is not None
+    with torch.no_grad():
+        features = network.features(augment.plain(CACHED, 32)).numpy()
+    state = {name: tensor.numpy() for name, tensor in network.classifier.state_dict().items()}
+    first, last = sorted({name.split(".")[0] for name in state})
+    hidden = np.maximum(features @ state[f"{first}.weight"].T + state[f"{first}.bias"], 0)
+    np.testing.assert_allclose(found.hidden.numpy(), hidden, atol=1e-5)
+    shares = 1 / (1 + np.exp(-(hidden @ state[f"{last}.weight"].T + state[f"{last}.bias"])))
+    np.testing.assert_allclose(found.probabilities.numpy(), shares / shares.sum(1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mirror-turn", "equalise-shift"])
+def test_test_time_augmentation_is_the_mean_over_three_views(name: str) -> None:
+    network = models.build(
+        schema.Model(backbone="resnet18", image_size=32), classes=2, mean=0.5, std=0.25, seed=0
+    ).eval()
+    assert network.classifier is not None
+    head = EmbeddingModel(network, {"classes": ["no", "yes"], "decode": DECODE})
+    with torch.no_grad():
+        network.classifier[-1].weight.mul_(20)  # an untrained network hardly tells the views apart
+        each = [network.logits(view).softmax(dim=1) for view in augment.views(CACHED, 32, name)]
+    assert len(each) == 3
+    assert not torch.allclose(each[0], sum(each) / 3, atol=0.02)
+    found = answer(head.network, CACHED, tta=name)
+    assert found.averaged is not None
+    torch.testing.assert_close(found.averaged, sum(each) / 3, rtol=0, atol=1e-3)
+    assert found.probabilities is not None
+    torch.testing.assert_close(found.probabilities, each[0], rtol=0, atol=1e-3)
+    squares = CACHED[:, 0].numpy()
+    plain, averaged = head.predict(squares), head.predict(squares, tta=name)
+    assert plain.shape == averaged.shape == (3, 2)
+    assert not np.allclose(plain, averaged, atol=0.02)
+
+
+def test_the_link_of_the_card_makes_the_probabilities(tmp_path: Path, pictures: list[Path]) -> None:
+    found = {}
+    for link in ("softmax", "sigmoid", "margin"):
+        write(tmp_path / link, ("no", "yes"), link=link)
+        model = EmbeddingModel.load(tmp_path / link)
+        found[link] = model.predict(pictures)
+        with torch.no_grad():
+            logits = model.network.head(torch.from_numpy(model.embed(pictures))).numpy()
+        if link != "softmax":
+            shares = 1 / (1 + np.exp(-logits * (2 if link == "margin" else 1)))
+            np.testing.assert_allclose(found[link], shares / shares.sum(1, keepdims=True), atol=1e-6)
+    assert not np.allclose(found["softmax"], found["sigmoid"], atol=1e-4)
+
+
+def test_a_card_from_before_the_links_is_a_softmax(run: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    write(tmp_path, ("no", "yes"))
+    card = json.loads((tmp_path / "model.json").read_text())
+    for name in ("link", "costs", "tta"):
+        del card[name]
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    old = EmbeddingModel.load(tmp_path)
+    np.testing.assert_array_equal(old.predict(pictures), EmbeddingModel.load(run / "finetune").predict(pictures))
+    assert (old.card["link"], old.card["costs"], old.card["tta"]) == ("softmax", {}, "none")

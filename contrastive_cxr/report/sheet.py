@@ -1,0 +1,78 @@
+"""Contact sheets: the scored images small, each with its truth and what was decided."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+THUMBNAIL = 64
+LIMIT = 400
+PER_PAGE = 100
+COLUMNS = 10
+_FRAME, _GAP, _LINE = 3, 8, 12
+_TILE = THUMBNAIL + 2 * _FRAME
+_STEP_X, _STEP_Y = _TILE + 3 * _GAP, _TILE + 2 * _LINE + _GAP
+_COLOURS = {True: "#00644a", False: "#d55e00"}
+_INK = "#1f2933"
+
+
+def shown(count: int) -> NDArray[np.int64]:
+    """Which of `count` scored rows are on the sheets: all, or 400 evenly spaced ones."""
+    return np.unique(np.linspace(0, count - 1, min(count, LIMIT)).round().astype(np.int64))
+
+
+def pages(thumbnails: NDArray[np.uint8], truth: Sequence[str], decided: Sequence[str]) -> list[Image.Image]:
+    """Sheets of at most 100 images, ten in a line.
+
+    Parameters
+    ----------
+    thumbnails : uint8 [n, 64, 64]
+    truth, decided : n class names; a solid green frame and a tick where they agree, an orange one and a cross where not
+
+    Returns
+    -------
+    list of PIL images, RGB; empty where n is 0.
+    """
+    starts = range(0, len(thumbnails), PER_PAGE)
+    return [
+        _page(thumbnails[start : start + PER_PAGE], truth[start : start + PER_PAGE], decided[start : start + PER_PAGE])
+        for start in starts
+    ]
+
+
+def _page(thumbnails: NDArray[np.uint8], truth: Sequence[str], decided: Sequence[str]) -> Image.Image:
+    columns = min(len(thumbnails), COLUMNS)
+    lines = -(-len(thumbnails) // columns)
+    canvas = Image.new("RGB", (columns * _STEP_X + _GAP, lines * _STEP_Y + _GAP), "white")
+    pen = ImageDraw.Draw(canvas)
+    for number, (tile, true, said) in enumerate(zip(thumbnails, truth, decided, strict=True)):
+        left, top = _GAP + number % columns * _STEP_X, _GAP + number // columns * _STEP_Y
+        right = true == said
+        pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), fill=_COLOURS[right])
+        canvas.paste(Image.fromarray(tile), (left + _FRAME, top + _FRAME))
+        pen.text((left, top + _TILE), _fitted(true), fill=_INK, font=_font())
+        mark = "\N{CHECK MARK}" if right else "\N{BALLOT X}"
+        pen.text((left, top + _TILE + _LINE), _fitted(f"{mark} {said}"), fill=_COLOURS[right], font=_font())
+    return canvas
+
+
+def _fitted(text: str) -> str:
+    """The text, or as much of it as is no wider than a place of the sheet."""
+    room = _STEP_X - _GAP // 2
+    if _font().getlength(text) <= room:
+        return text
+    while text and _font().getlength(f"{text}\N{HORIZONTAL ELLIPSIS}") > room:
+        text = text[:-1]
+    return f"{text}\N{HORIZONTAL ELLIPSIS}"
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib and has the marks."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)
