@@ -9,8 +9,10 @@ from typing import Literal, Protocol
 import torch
 from torch import nn
 
+import contrastive_cxr.models.small as small
+import contrastive_cxr.models.timm_nets as timm_nets
+import contrastive_cxr.models.torchvision_nets as torchvision_nets
 from contrastive_cxr.errors import RequestError, nearest
-from contrastive_cxr.models import small, timm_nets, torchvision_nets
 from contrastive_cxr.models.blocks import divide
 from contrastive_cxr.models.grey import fold_grey
 

@@ -27,7 +27,7 @@ def fold_grey(body: nn.Module) -> None:
     """
     for path in stems(body):
         conv = body.get_submodule(path)
-        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(conv, nn.Conv2d), f"a stem is a convolution, this one is {type(conv).__name__}"
         with torch.no_grad():
             _put(body, path, _effective_kernel(conv).sum(dim=1, keepdim=True))
 
@@ -40,7 +40,7 @@ def one_colour(body: nn.Module, gain: float) -> None:
     """
     for path in stems(body):
         conv = body.get_submodule(path)
-        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(conv, nn.Conv2d), f"a stem is a convolution, this one is {type(conv).__name__}"
         with torch.no_grad():
             if conv.bias is not None:
                 conv.bias *= gain
@@ -61,7 +61,7 @@ def plain_stem(body: nn.Module) -> None:
 def _put(body: nn.Module, path: str, kernel: Tensor) -> None:
     """Give the convolution at `path` a kernel [O, 1, H, W]; it is plain from now on."""
     conv = body.get_submodule(path)
-    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(conv, nn.Conv2d), f"a stem is a convolution, this one is {type(conv).__name__}"
     if type(conv).__name__ in _STANDARDISED:
         conv = _plain(conv)
         parent, _, leaf = path.rpartition(".")

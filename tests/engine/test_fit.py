@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,7 +62,7 @@ def kill() -> None:
 
 
 def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # handled before the next line, where os.kill only promises it for later
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
