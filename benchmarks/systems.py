@@ -4,7 +4,8 @@
 
 Each row is a run of a shipped recipe (`recipes/systems`, `ct/three-phase`), changed in one word; rows of one system
 look at equally many images, from scratch where --weights none. Without --own-size the large networks get smaller
-images, so that two CPU cores can do it. A finished row is kept, an interrupted one goes on. Writes
+images, so that two CPU cores can do it. A finished row is kept, an interrupted one goes on, and one that failed (a loss
+that became infinite, say) stands in the table with its reason; remove its `.stopped` file to try it again. Writes
 `benchmarks/results/systems.json` and `systems.md` beside it; a row whose validation was still rising when it ended
 says "runs, not comparable".
 """
@@ -78,16 +79,16 @@ def rows() -> Iterator[Row]:
         yield Row(flat, name, "systems/xray-resnet", "xray", (f"model.backbone={name}",), 64)
     yield Row(flat, "resnet50-bce", "systems/xray-resnet", "xray", ("pretrain.loss=bce",), 64)
     small = "3 small-cnn"
-    yield Row(small, "as-shipped", "systems/xray-small-cnn", "xray")
+    yield Row(small, "as-shipped", "systems/xray-small-cnn", "xray", (), 96)
     for word, values in {
         "pretrain.loss": ("cross-entropy", "hinge", "squared-hinge"),
         "pretrain.optimiser.name": ("rmsprop", "adam"),
         "pretrain.optimiser.lr": ("0.2", "0.3", "0.4", "0.5"),
-        "model.init": ("zero", "normal", "xavier"),
+        "model.init": ("zero", "normal", "he"),
     }.items():
         for value in values:
             name = f"{word.removeprefix('pretrain.').removeprefix('model.')}-{value}"
-            yield Row(small, name, "systems/xray-small-cnn", "xray", (f"{word}={value}",))
+            yield Row(small, name, "systems/xray-small-cnn", "xray", (f"{word}={value}",), 96)
     for name, side in (("xray-bit", 96), ("xray-vit", 96), ("xray-hybrid-vit", 96)):
         yield Row("4 imagenet-21k", name, f"systems/{name}", "xray4", (), side)
     shifted = "5 imbalance"
@@ -118,11 +119,13 @@ def main() -> None:
         for row in chosen:
             run(row, options)
     done = [row for row in chosen if (place(row, options.out) / "report.json").is_file()]
+    failed = [row for row in chosen if stopped(row, options.out).is_file()]
     result = {
         "passes": options.passes,
         "own_size": options.own_size,
         "weights": options.weights,
         **table(done, options.out),
+        "failed": [failure(row, options.out) for row in failed],
     }
     path = record.write(options.result, "systems", result)
     folder.write_text(path.with_suffix(".md"), markdown(result))
@@ -133,17 +136,33 @@ def place(row: Row, out: Path) -> Path:
     return out / row.system.replace(" ", "-") / row.name
 
 
+def stopped(row: Row, out: Path) -> Path:
+    """File that says why a row failed."""
+    where = place(row, out)
+    return where.with_name(f"{where.name}.stopped")
+
+
+def failure(row: Row, out: Path) -> dict[str, Any]:
+    """A failed row's settings and the last line that it printed."""
+    reason = stopped(row, out).read_text(encoding="utf-8").strip()
+    return {"system": row.system, "row": row.name, "recipe": row.recipe, "changes": list(row.changes), "reason": reason}
+
+
 def run(row: Row, options: argparse.Namespace) -> None:
-    """Run a row in a process of its own, so that its memory is its own; a finished one is left alone."""
+    """Run a row in a process of its own, so that its memory is its own; a finished or failed one is left alone."""
     where = place(row, options.out)
-    if (where / "report.json").is_file():
+    if (where / "report.json").is_file() or stopped(row, options.out).is_file():
         return
     words = overrides(row, options)
     command = [sys.executable, "-m", "contrastive_cxr", "run", row.recipe, *words, "--out", str(where)]
     record.say(f"{row.system}: {row.name}")
-    code = subprocess.run([*command, *["--resume"] * (where / "recipe.yaml").is_file()], check=False).returncode
-    if code:
-        record.say(f"{row.system}: {row.name} ended with exit code {code}")
+    command += ["--resume"] * (where / "recipe.yaml").is_file()
+    ended = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(ended.stderr)
+    if ended.returncode == 1:  # failed while running; 2: refused, 130: interrupted
+        folder.write_text(stopped(row, options.out), ended.stderr.strip().rpartition("\n")[2] + "\n")
+    elif ended.returncode:
+        raise SystemExit(f"{row.system}: {row.name} ended with exit code {ended.returncode}")
 
 
 def overrides(row: Row, options: argparse.Namespace) -> list[str]:
@@ -257,6 +276,9 @@ def markdown(result: dict[str, Any]) -> str:
             *(line.get(name, "") for name in ("image_passes", "minutes", "peak_memory_mib", "verdict")),
         ]
         text.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    if result["failed"]:
+        text += ["", "Rows that did not come to an end:", ""]
+        text += [f"- {each['system']}, {each['row']}: {each['reason']}" for each in result["failed"]]
     return "\n".join(text) + "\n"
 
 

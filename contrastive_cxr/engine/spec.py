@@ -19,7 +19,9 @@ Rows = NDArray[np.int64]
 
 
 class Interrupted(CcxrError):
-    """Ctrl-C (or SIGTERM): the state is saved, the message says how to go on."""
+    """Ctrl-C (or SIGTERM): the state is saved, the message says how to go on; exit code 130, as of a shell."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def run_points(
             states[name] = "started"
             note()
             done = sum(state == "finished" for state in states.values())
-            raise CcxrError(
+            raise Interrupted(
                 f"interrupted in point {name}; {done} of {len(planned)} points are finished and everything is saved: "
                 "the same command goes on from there"
             ) from error

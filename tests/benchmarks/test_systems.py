@@ -80,3 +80,26 @@ def test_overrides_keep_the_command_lines_words(cache: Path, tmp_path: Path) -> 
     words = systems.overrides(systems.Row("9 painted", "x", "phantom", ".", ("seed=3",), 48), options)
     loaded = recipe.load("phantom", words)
     assert (loaded.seed, loaded.model.image_size, loaded.model.weights) == (3, 48, "none")
+
+
+def test_a_row_that_fails_stands_in_the_table_with_its_reason(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = systems.Row("9 painted", "wild", "phantom", ".", ("pretrain.optimiser={name: sgd, lr: 1.0e+30}",), 32)
+    words = [word for word in overrides(cache) if not word.startswith(("embed.", "finetune.", "pretrain.opt"))]
+    options = argparse.Namespace(
+        data=tmp_path,
+        out=tmp_path / "runs",
+        overrides=[*words, "data.root=null", "embed=null", "finetune=null"],
+        weights="none",
+        own_size=False,
+        passes=60,
+    )
+    systems.run(row, options)
+    found = systems.failure(row, tmp_path / "runs")
+    assert (found["row"], found["changes"]) == ("wild", list(row.changes))
+    assert "the loss is" in found["reason"]
+    text = systems.markdown({"passes": 60, "own_size": False, "weights": "none", "rows": [], "failed": [found]})
+    assert f"9 painted, wild: {found['reason']}" in text
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a failed row is left alone"))
+    systems.run(row, options)

@@ -140,7 +140,7 @@ def test_an_interrupted_sweep_goes_on(
         CcxrError, match=r"interrupted in point seed-1; 1 of 3 points are finished.*same command"
     ) as caught:
         sweep("phantom", asked, out)
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 130
     assert states(out) == {"seed-0": "finished", "seed-1": "started", "seed-2": "new"}
     assert trained == ["seed-0"]
 
