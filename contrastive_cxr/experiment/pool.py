@@ -12,9 +12,12 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.evaluate.repeats import mean_scores
+from contrastive_cxr.evaluate.scores import by_patient
+from contrastive_cxr.experiment import subgroups
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
-from contrastive_cxr.experiment.scored import joined, patient_numbers
+from contrastive_cxr.experiment.scored import joined, patient_numbers, said, table
 from contrastive_cxr.experiment.single import run_single
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -65,7 +68,7 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
     if fabric.is_global_zero:
         same_recipe(recipe, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
-        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
+        folders.write_text(out / "recipe.yaml", recipes.record(recipe))
         folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
     fabric.barrier()
     for name, part in parts.items():
@@ -96,10 +99,30 @@ def pool(recipe: Recipe, out: Path, parts: list[str]) -> dict[str, Any]:
             *([f"With test-time augmentation: {recipe.evaluation.tta}."] if recipe.evaluation.tta != "none" else []),
         ],
     )
+    facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patient_numbers(rows))
     folders.write_json(out / "report.json", facts)
-    folders.write_json(out / "pooled.json", {"parts": parts, "scores": over_parts(reports)})
+    scores = over_parts(reports)
+    add_intervals(scores, [out / name / final / "arrays" for name in parts], recipe.evaluation.resamples)
+    folders.write_json(out / "pooled.json", {"parts": parts, "scores": scores})
     report.write(out)
     return facts
+
+
+def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resamples: int) -> None:
+    """Give each mean over seeds its interval `low`, `high`; folds score different images and get none."""
+    tables = [table(each / "rows.csv") for each in arrays]
+    if any(not each[["root", "path"]].equals(tables[0][["root", "path"]]) for each in tables):
+        return
+    labels, patients = np.load(arrays[0] / "labels.npy"), patient_numbers(tables[0])
+    probabilities = [said(each).astype(np.float64) for each in arrays]
+    found = {"image": mean_scores(probabilities, labels, patients, resamples)}
+    if "patient" in scores:
+        merged = [by_patient(each, labels, patients) for each in probabilities]
+        found["patient"] = mean_scores([each for each, _ in merged], merged[0][1], None, resamples)
+    for unit, entries in found.items():
+        for name, entry in entries.items():
+            if name in scores[unit]:
+                scores[unit][name] |= {"low": entry["low"], "high": entry["high"]}
 
 
 def over_parts(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -42,6 +42,7 @@ def test_folds_score_every_image_once(cache: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(pooled["values"], each)
     assert pooled["mean"] == pytest.approx(np.mean(each))
     assert pooled["sd"] == pytest.approx(np.std(each, ddof=1))
+    assert "low" not in pooled, "folds score different images"
 
     before = {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
     with pytest.raises(RequestError, match="already holds a run"):
@@ -62,6 +63,9 @@ def test_seeds_score_the_mean_of_their_probabilities(cache: Path, tmp_path: Path
     facts = json.loads((out / "report.json").read_text())
     assert facts["n"] == len(first[0])
     assert facts["scores"]["accuracy"]["value"] == pytest.approx((mean.argmax(1) == first[2]).mean())
+    pooled = json.loads((out / "pooled.json").read_text())["scores"]["image"]["accuracy"]
+    assert pooled["mean"] == pytest.approx(np.mean(pooled["values"]))
+    assert pooled["low"] <= pooled["mean"] <= pooled["high"], "both seeds scored the same images"
 
 
 @pytest.mark.slow
