@@ -21,7 +21,7 @@ Found = tuple[pd.DataFrame, list[str]]  # rows (path, label, patient?, split?, e
 
 def folders(root: Path) -> Found:
     """Images below class folders; the label is the nested folders' names joined by `/`."""
-    files = _image_files(root)
+    files, loops = _image_files(root)
     first = {path.split("/")[0] for path in files if "/" in path}
     splits = {name for name in first if name.lower() in SPLIT_WORDS and name.lower() != "unused"}
     depth = 1 if splits else 0
@@ -30,7 +30,7 @@ def folders(root: Path) -> Found:
     kept = [path.split("/") for path in files if path not in set(stray)]
     rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": ["/".join(p[depth:-1]) for p in kept]})
     rows["split"] = [SPLIT_WORDS.get(parts[0].lower(), "") if depth else "" for parts in kept]
-    return rows, faults
+    return rows, [*loops, *faults]
 
 
 def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
@@ -53,18 +53,29 @@ def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[s
     return faults
 
 
-def _image_files(root: Path) -> list[str]:
-    """Files with an image's ending, relative to `root` with `/`, sorted; not hidden; links to folders are followed."""
-    found = []
+def _image_files(root: Path) -> tuple[list[str], list[str]]:
+    """Files with an image's ending, relative to `root` with `/`, sorted, not hidden; and a fault a loop of links.
+
+    Links to files and folders are followed, also to those outside the root.
+    """
+    found, loops = [], []
     for folder, names, files in os.walk(root, followlinks=True):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        inside = Path(folder).relative_to(root)
+        here, inside = Path(folder), Path(folder).relative_to(root)
+        real = here.resolve()
+        around = {real, *real.parents}
+        circular = [name for name in names if (here / name).is_symlink() and (here / name).resolve() in around]
+        loops += [
+            f"{here / name} is a link to {(here / name).resolve()}, which it lies in, so there would be no end to it; "
+            "remove the link"
+            for name in circular
+        ]
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in circular)
         found += [
             (inside / name).as_posix()
             for name in files
             if not name.startswith(".") and name.lower().endswith(IMAGE_ENDINGS)
         ]
-    return sorted(found)
+    return sorted(found), at_most(loops)
 
 
 def _seen(root: Path) -> str:

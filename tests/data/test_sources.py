@@ -48,6 +48,17 @@ def test_folders_read_the_split_from_the_first_level(tmp_path: Path) -> None:
     assert rows["label"].tolist() == ["well", "sick/covid", "well", "well"], "the label starts below the part"
 
 
+def test_links_are_followed_and_a_loop_of_links_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    put(tmp_path, "elsewhere/a.png", "root/normal/b.png")
+    (root / "covid").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert read(Source(root=root)).rows["path"].tolist() == ["covid/a.png", "normal/b.png"]
+    (root / "normal" / "again").symlink_to(root, target_is_directory=True)
+    (fault,) = faults(Source(root=root))
+    assert "normal/again is a link to" in fault
+    assert "remove the link" in fault
+
+
 def test_roots_that_are_wrong_say_what_they_are(tmp_path: Path) -> None:
     assert "does not exist" in faults(Source(root=tmp_path / "none"))[0], "missing"
     assert "is empty" in faults(Source(root=tmp_path))[0], "empty"
