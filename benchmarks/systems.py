@@ -231,7 +231,7 @@ def lines_of(row: Row, out: Path) -> Iterator[dict[str, Any]]:
             "split": facts["split"],
             "n": facts["n"],
             "scores": facts["scores"],
-            "thumbnail_forest": [line["scores"] for line in facts["baselines"]],
+            "thumbnail_forest": [line["scores"] for line in facts["baselines"] if "thumbnail" in line["name"]],
             "image_passes": sum(phase["images"] for phase in phases.values()),
             "minutes": round(sum(phase["minutes"] for phase in phases.values()), 1),
             "peak_memory_mib": round(max(phase["peak_memory_mib"] or 0 for phase in phases.values())),
@@ -287,7 +287,8 @@ def value(line: dict[str, Any], name: str) -> str:
     entry = line["scores"].get(name)
     if entry is None or entry["value"] is None:
         return ""
-    return f"{entry['value']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})"
+    ends = "" if entry["low"] is None else f" ({entry['low']:.3f}-{entry['high']:.3f})"
+    return f"{entry['value']:.3f}{ends}"
 
 
 if __name__ == "__main__":

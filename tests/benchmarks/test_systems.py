@@ -103,3 +103,9 @@ def test_a_row_that_fails_stands_in_the_table_with_its_reason(
     assert f"9 painted, wild: {found['reason']}" in text
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a failed row is left alone"))
     systems.run(row, options)
+
+
+def test_a_score_without_an_interval_stands_alone() -> None:
+    scores = {"auc": {"value": 0.5, "low": None, "high": None}, "accuracy": {"value": None, "low": None, "high": None}}
+    assert systems.value({"scores": scores}, "auc") == "0.500"
+    assert systems.value({"scores": scores}, "accuracy") == ""
