@@ -121,7 +121,6 @@ def main() -> None:
     done = [row for row in chosen if (place(row, options.out) / "report.json").is_file()]
     failed = [row for row in chosen if stopped(row, options.out).is_file()]
     result = {
-        "passes": options.passes,
         "own_size": options.own_size,
         "weights": options.weights,
         **table(done, options.out),
@@ -260,8 +259,9 @@ def markdown(result: dict[str, Any]) -> str:
     text = [
         "# The published systems, measured",
         "",
-        f"{result['passes']:,} image passes a network, {start}, {size}. Forest: a random forest on 32x32 thumbnails of "
-        "the same images. Intervals are 95 %. No row chose anything on the part that it is scored on.",
+        f"Networks of one system look at about equally many images (the column passes), {start}, {size}. Forest: a "
+        "random forest on 32x32 thumbnails of the same images. Intervals are 95 %. No row chose anything on the part "
+        "that it is scored on.",
         "",
         "| system | row | task | n | accuracy | balanced accuracy | AUC | forest, balanced accuracy | passes | minutes "
         "| MiB | |",

@@ -51,3 +51,53 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+class Together:
+    """Files of one folder that change together: each is written beside its place, and all are renamed at the end.
+
+    Used as a context; where anything fails inside it, nothing has changed. For files too large to be held in memory.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+
+    Raises
+    ------
+    CcxrError
+        The disk is full or the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+        self._beside: dict[str, Path] = {}
+
+    def __enter__(self) -> Together:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CcxrError(f"cannot make the folder '{self._folder}': {error.strerror}") from error
+        return self
+
+    def place(self, name: str) -> Path:
+        """Where to write the file `name` for now; files take their places in the order they were asked for."""
+        return self._beside.setdefault(name, self._folder / f".{name}.{os.getpid()}{PARTIAL}")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            if kind is None:
+                for beside in self._beside.values():
+                    with beside.open("rb") as file:
+                        os.fsync(file.fileno())
+                for name, beside in self._beside.items():
+                    os.replace(beside, self._folder / name)
+                _sync_folder(self._folder)
+        except OSError as fault:
+            raise CcxrError(f"cannot write '{self._folder}': {fault.strerror}") from fault
+        finally:
+            for beside in self._beside.values():
+                with suppress(OSError):
+                    beside.unlink()
+        if isinstance(error, OSError):
+            raise CcxrError(f"cannot write '{self._folder}': {error.strerror}; nothing was changed there") from error

@@ -35,6 +35,7 @@ def overrides(cache: Path, *more: str) -> list[str]:
         "finetune.batch_size=8",
         "evaluation.resamples=100",
         "evaluation.baselines=false",
+        "evaluation.audit=false",
         "tracking.wandb=off",
         "runtime.device=cpu",
         *more,

@@ -43,7 +43,7 @@ GROUND = {"recipe": {"tasks", "errors"}, "tasks": {"errors"}, "files": {"errors"
 HEAVY = {
     "kornia": ("augment/",),
     "pytorch_metric_learning": ("objectives/",),
-    "faiss": ("evaluate/neighbours.py", "retrieval/gallery.py"),
+    "faiss": ("evaluate/neighbours.py", "retrieval/index.py", "audit/candidates.py"),
     "wandb": ("run/tracking.py",),
     "torchvision": ("models/torchvision_nets.py",),
     "timm": ("models/timm_nets.py",),

@@ -9,7 +9,7 @@ from contrastive_cxr.errors import CcxrError, RequestError
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 failed while running, 2 the request itself is wrong, 130 stopped by Ctrl-C."""
+    """Run the command line; exit 0 done, 1 failed while running, 2 the request is wrong, 130 stopped by Ctrl-C."""
     from contrastive_cxr.cli.app import app
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from contrastive_cxr.cli.audit import audit
+from contrastive_cxr.cli.card import card
 from contrastive_cxr.cli.data import app as data
 from contrastive_cxr.cli.explain import explain
+from contrastive_cxr.cli.gallery import index, search
 from contrastive_cxr.cli.info import doctor, recipes
 from contrastive_cxr.cli.study import compare, sweep
 from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
@@ -20,7 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich alone would double the time of --help
 )
 for command in (
-    quickstart, run, pretrain, embed, finetune, evaluate, predict, encode, explain, compare, sweep, recipes, doctor,
+    quickstart, run, pretrain, embed, finetune, evaluate, card, predict, encode, index, search, explain,
+    audit, compare, sweep, recipes, doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(data, name="data")

@@ -18,7 +18,11 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 def evaluate(
     run: Run,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[data.KEY=VALUE]...", help="New images, such as data.root=DIR.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="New images, such as data.root=DIR; other scores: evaluation.subgroups=[sex].",
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test where there is one.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
@@ -27,6 +31,7 @@ def evaluate(
     folder = experiment.call("evaluate")(run, overrides or [], split=split, out=out)
     print_scores(folder)
     say(f"Report: {(folder / 'report.html').resolve()}")
+    say(f"Model card: {(folder / 'model-card.md').resolve()}")
 
 
 def predict(

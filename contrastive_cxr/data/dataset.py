@@ -132,6 +132,7 @@ def open_dataset(
     *,
     need: Sequence[str] = ("train", "val"),
     unsplit: str | None = None,
+    manifest: Manifest | None = None,
     progress: cache.Progress | None = None,
 ) -> Dataset:
     """Read, check, decode and divide the images of a task.
@@ -148,6 +149,8 @@ def open_dataset(
         Parts that must hold images. Without `train` the data is only scored, and may lack classes.
     unsplit : str, optional
         Part of all rows, where their source has no split of its own.
+    manifest : Manifest, optional
+        The rows, where the caller has read, chosen or divided them; none: those of `data`.
     progress : callable, optional
         Called with (done, to do) while images are decoded.
 
@@ -156,7 +159,7 @@ def open_dataset(
     RequestError
         Anything wrong with the data: layout, labels, files, leaks between parts, a class without images.
     """
-    manifest = sources.read_data(data)
+    manifest = sources.read_data(data) if manifest is None else manifest
     if unsplit is not None and not any(manifest.column("split")):
         manifest = Manifest(manifest.rows.assign(split=unsplit))
     training = "train" in need

@@ -61,3 +61,25 @@ def verdicts(stage1: NDArray[np.floating[Any]], stage2: NDArray[np.floating[Any]
     numbers = np.asarray(order, dtype=np.int64)
     decided: Ints = np.where(stage1[:, 0] >= stage1[:, 1], numbers[0], numbers[1:][stage2.argmax(1)])
     return decided
+
+
+def errors(verdicts: Ints, labels: Ints, first: int) -> dict[str, int]:
+    """Whose errors the wrong verdicts are.
+
+    Parameters
+    ----------
+    verdicts, labels : int64 [N], numbers of the flat task
+    first : the class that stage 1 decides for good
+
+    Returns
+    -------
+    {passed_on, held_back, stage2, right}: of the first class but passed on, of another but held back (both stage 1's),
+    rightly passed on and then given the wrong class (stage 2's), and right.
+    """
+    wrong, of_first, held = verdicts != labels, labels == first, verdicts == first
+    return {
+        "passed_on": int((of_first & ~held).sum()),
+        "held_back": int((~of_first & held).sum()),
+        "stage2": int((wrong & ~of_first & ~held).sum()),
+        "right": int((~wrong).sum()),
+    }

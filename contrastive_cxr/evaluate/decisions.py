@@ -89,5 +89,5 @@ def _mean(values: Floats, groups: Ints | None, options: dict[str, Any]) -> dict[
     def mean(weights: Floats) -> Floats:
         return weighted.ratio(weights @ values, weights.sum(1))
 
-    low, high = intervals.bootstrap(mean, n, groups, **options)
-    return {"value": float(values.mean()), "n": n, **intervals.known(float(low), float(high))}
+    value, half = intervals.spread(mean, n, groups, **options)
+    return {"value": float(value), "n": n, **intervals.known(max(0.0, float(value - half)), float(value + half))}

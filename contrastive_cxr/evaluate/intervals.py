@@ -1,4 +1,11 @@
-"""95 % intervals: percentile bootstrap over groups (patients), paired differences, Wilson's interval of a rate."""
+"""95 % intervals over groups (patients): bootstrap, paired differences, Wilson's interval of a rate.
+
+A bootstrap's percentiles cover too little where the groups are few (Efron and Tibshirani 1993, chapter 14). So the
+bootstrap gives the standard error alone, widened for few groups, and the interval is built from it with Student's t: on
+the logit scale for a score between 0 and 1 (Pepe 2003, for the AUC), as it is for a difference. A rate has Wilson's
+interval, its count divided by the design effect of the groups. How often such intervals hold the truth is measured in
+`benchmarks/results/interval_coverage.json`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit, stdtrit
 
 from contrastive_cxr.evaluate.weighted import Floats, Ints, ratio
 
@@ -16,11 +24,18 @@ Statistic: TypeAlias = Callable[[Floats], Floats]
 """Row weights [B, N] -> values [B] or [B, K]; nan where a resample leaves it undefined."""
 
 LEVEL = 0.95
+SMALL = 50
+"""Groups below which an interval is rough (`benchmarks/results/interval_coverage.json`)."""
 _BLOCK = 1_000_000  # weights held at once: 8 MB, about a core's cache
 
 
-def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+def wilson(successes: float, n: float, level: float = LEVEL, quantile: float | None = None) -> tuple[float, float]:
     """Wilson's score interval of a rate (Wilson 1927); (0, 1), nothing known, where `n` is 0.
+
+    Parameters
+    ----------
+    quantile : float, optional
+        In the place of the normal one of `level`, such as Student's t.
 
     Examples
     --------
@@ -29,11 +44,77 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, flo
     """
     if n <= 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = NormalDist().inv_cdf(0.5 + level / 2) if quantile is None else quantile
     rate = successes / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    half = z / (1 + z * z / n) * math.sqrt(max(0.0, rate * (1 - rate)) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def design_effect(right: NDArray[np.bool_], groups: Ints) -> float:
+    """How much wider the groups make the variance of a rate than rows on their own would (Kish 1965).
+
+    The variance is the ratio estimator's by the jackknife over groups (Cochran 1977, chapter 6): groups are drawn, and
+    their sizes with them. A rate of 0 or 1 shows no variance: the effect is then the mean size of a group, about the
+    most that groups which agree can do.
+
+    Parameters
+    ----------
+    right : bool [n]
+    groups : int64 [n]
+
+    Returns
+    -------
+    float, at least 1; 1 where every row is a group of its own.
+    """
+    n, names = len(right), np.unique(groups, return_inverse=True)[1]
+    count = int(names.max()) + 1
+    if count == n:
+        return 1.0
+    rate = right.mean()
+    if rate in (0.0, 1.0) or count < 2:
+        return n / count
+    left_out = np.bincount(names, right - rate, count) / (n - np.bincount(names, minlength=count))
+    variance = (count - 1) / count * float(((left_out - left_out.mean()) ** 2).sum())
+    return float(max(1.0, variance * n / (rate * (1 - rate))))
+
+
+def rate(right: NDArray[np.bool_], groups: Ints) -> tuple[float, float]:
+    """Wilson's interval of a rate over groups: the count is divided by the design effect, and Student's t of as many
+    degrees of freedom as there are groups, less one, stands for the normal quantile (Korn and Graubard 1998; Dean and
+    Pavlou 2015 compare such intervals). A rate of 0 or 1 estimates no variance and keeps the normal quantile.
+
+    Parameters
+    ----------
+    right : bool [n]
+    groups : int64 [n]
+    """
+    n = len(right)
+    if not n:
+        return 0.0, 1.0
+    count = len(np.unique(groups))
+    if count == n:
+        return wilson(float(right.sum()), n)
+    told = n / design_effect(right, groups)
+    quantile = t_quantile(count) if 0 < right.mean() < 1 and count > 1 else None
+    return wilson(float(right.mean()) * told, told, quantile=quantile)
+
+
+def t_quantile(groups: float) -> float:
+    """Student's t of 95 % with `groups` - 1 degrees of freedom."""
+    return float(stdtrit(max(groups - 1, 1), 0.5 + LEVEL / 2))
+
+
+def effective(groups: Ints) -> float:
+    """How many groups of one size would tell as much (Kish 1965): N^2 / sum of squared sizes; at least 1.5.
+
+    Examples
+    --------
+    >>> effective(np.array([0, 0, 1, 1])), effective(np.array([0, 0, 0, 1]))
+    (2.0, 1.6)
+    """
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    return max(1.5, float(sizes.sum() ** 2 / (sizes @ sizes)))
 
 
 def group_numbers(groups: Ints | None, n: int) -> Ints:
@@ -64,10 +145,13 @@ def resampled(groups: Ints, resamples: int, seed: int) -> Iterator[Floats]:
         yield times.astype(np.float64)[:, groups]
 
 
-def bootstrap(
+def spread(
     statistic: Statistic, n: int, groups: Ints | None = None, resamples: int = 2000, seed: int = 0
 ) -> tuple[Floats, Floats]:
-    """Percentile interval of a statistic over resampled groups.
+    """Value of a statistic and half of its plain interval: the bootstrap's standard error times Student's t.
+
+    The standard error is that of drawing G groups from G, widened by E / (E - 1) as the jackknife that leaves out a
+    group widens it, and t has E - 1 degrees of freedom: E, from `effective`, is G where the groups are of one size.
 
     Parameters
     ----------
@@ -78,34 +162,49 @@ def bootstrap(
 
     Returns
     -------
-    (low, high), float64 [] or [K]; nan with fewer than two groups or where no resample defines the statistic.
+    (value, half), float64 [] or [K]; half is nan with fewer than two groups or where fewer than two resamples define
+    the statistic.
     """
     numbers = group_numbers(groups, n)
-    if len(np.unique(numbers)) < 2:
-        undefined = np.full(statistic(np.ones((1, n))).shape[1:], np.nan)
-        return undefined, undefined.copy()
+    count = len(np.unique(numbers))
+    value = statistic(np.ones((1, n)))[0]
+    if count < 2:
+        return value, np.full(np.shape(value), np.nan)
     values = np.concatenate([statistic(weights) for weights in resampled(numbers, resamples, seed)])
-    ends = [_percentiles(column) for column in values.reshape(len(values), -1).T]
-    low, high = np.array(ends).T.reshape(2, *values.shape[1:])
-    return low, high
+    columns = values.reshape(len(values), -1)
+    defined = np.isfinite(columns)
+    times = defined.sum(0)
+    mean = ratio(np.where(defined, columns, 0.0).sum(0), times)
+    squares = np.where(defined, (columns - mean) ** 2, 0.0).sum(0)
+    error = np.sqrt(ratio(squares, np.maximum(times - 1, 0))).reshape(np.shape(value))
+    alike = effective(numbers)
+    return value, t_quantile(alike) * alike / (alike - 1) * error
 
 
-def _percentiles(values: Floats) -> tuple[float, float]:
-    defined = values[np.isfinite(values)]
-    if not len(defined):
-        return math.nan, math.nan
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def bootstrap(
+    statistic: Statistic, n: int, groups: Ints | None = None, resamples: int = 2000, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """Interval of a score between 0 and 1 over resampled groups, on the logit scale; parameters as in `spread`.
+
+    Returns
+    -------
+    (low, high), float64 [] or [K]; nan where there is no spread, or the score is 0 or 1.
+    """
+    value, half = spread(statistic, n, groups, resamples, seed)
+    inside = np.isfinite(value) & (value > 0) & (value < 1) & (half > 1e-12)
+    centre = np.where(inside, value, 0.5)
+    width = np.where(inside, half, np.nan) / (centre * (1 - centre))
+    return expit(logit(centre) - width), expit(logit(centre) + width)
 
 
 def known(low: float, high: float) -> dict[str, float | None]:
     """{low, high} of a bootstrap; None where undefined or without spread, which says nothing of the uncertainty."""
-    spread = bool(np.isfinite(low) and low < high)
-    return {"low": float(low) if spread else None, "high": float(high) if spread else None}
+    there = bool(np.isfinite(low) and low < high)
+    return {"low": float(low) if there else None, "high": float(high) if there else None}
 
 
 def add_rate(entry: dict[str, Any], right: NDArray[np.bool_], owners: Ints) -> None:
-    """Give a rate its `n`, `successes` and `wilson`; where the bootstrap had no spread, Wilson's interval over groups.
+    """Give a rate its `n`, `successes`, `wilson` (rows taken as independent), `low`, `high` and `design_effect`.
 
     Parameters
     ----------
@@ -117,9 +216,15 @@ def add_rate(entry: dict[str, Any], right: NDArray[np.bool_], owners: Ints) -> N
     entry |= {"n": n, "successes": successes}
     if n:
         entry["wilson"] = list(wilson(successes, n))
-        if entry["low"] is None:
-            groups = len(np.unique(owners))
-            entry["low"], entry["high"] = wilson(successes / n * groups, groups)
+        entry["low"], entry["high"] = rate(right, owners)
+        entry["design_effect"] = design_effect(right, owners)
+
+
+def difference(value: float | Floats, half: float | Floats, n: int) -> dict[str, Any]:
+    """{difference, low, high, n} of a value and half its interval; the ends are None where there is no spread: two
+    classifiers that never differ show nothing of how much they could."""
+    low, high = (float(value - half), float(value + half)) if half > 1e-12 else (None, None)
+    return {"difference": float(value), "low": low, "high": high, "n": n}
 
 
 def paired(
@@ -130,22 +235,21 @@ def paired(
     Parameters
     ----------
     first, second : float [N], a value a row (a query), nan undefined
-    groups : int64 [N] or None, as in `bootstrap`
+    groups : int64 [N] or None, as in `spread`
 
     Returns
     -------
     {difference, low, high, n}: n rows counted; nan where undefined.
     """
-    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    rows = np.flatnonzero(np.isfinite(difference))
-    counted = difference[rows]
+    gaps = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    rows = np.flatnonzero(np.isfinite(gaps))
+    counted = gaps[rows]
 
     def mean(weights: Floats) -> Floats:
         return ratio(weights @ counted, weights.sum(1))
 
-    low, high = bootstrap(mean, len(rows), None if groups is None else groups[rows], resamples, seed)
-    value = float(mean(np.ones((1, len(rows))))[0])
-    return {"difference": value, "low": float(low), "high": float(high), "n": len(rows)}
+    value, half = spread(mean, len(rows), None if groups is None else groups[rows], resamples, seed)
+    return difference(value, half, len(rows))
 
 
 def paired_statistic(
@@ -158,9 +262,7 @@ def paired_statistic(
     {difference, low, high, n}, as `paired`.
     """
 
-    def difference(weights: Floats) -> Floats:
+    def gain(weights: Floats) -> Floats:
         return first(weights) - second(weights)
 
-    low, high = bootstrap(difference, n, groups, resamples, seed)
-    value = float(difference(np.ones((1, n)))[0])
-    return {"difference": value, "low": float(low), "high": float(high), "n": n}
+    return difference(*spread(gain, n, groups, resamples, seed), n)

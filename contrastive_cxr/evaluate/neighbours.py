@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contrastive_cxr.errors import CcxrError
-from contrastive_cxr.evaluate import intervals, ranking
+from contrastive_cxr.evaluate import intervals, nearest, ranking
 from contrastive_cxr.evaluate.weighted import Floats, Ints, ratio
 
 Vectors = NDArray[np.float32]
@@ -113,8 +113,11 @@ def search(gallery: Vectors, queries: Vectors, k: int, **identity: Unpack[Identi
     CcxrError
         Where widths or lengths disagree or a vector is not finite.
     """
-    pool, queries, ids, patients = _prepared(gallery, queries, identity)
-    rows = len(pool.ids)
+    vectors, queries, who = _prepared(gallery, queries, identity)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    pool = _Pool(index, who["gallery_ids"], who["gallery_patients"])
+    ids, patients, rows = who["query_ids"], who["query_patients"], len(vectors)
     best = np.full((len(queries), k), -1, dtype=np.int64)
     similarity = np.full((len(queries), k), np.nan, dtype=np.float32)
     pending, depth = np.arange(len(queries)), min(rows, 2 * k + 8)
@@ -144,11 +147,14 @@ def scores(
     classes: int | None = None,
     **identity: Unpack[Identity],
 ) -> NeighbourScores:
-    """Neighbour scores of an embedding, by a full exact ranking: Q M log M, a second for 800 x 4000.
+    """Neighbour scores of an embedding, exact at any size: blocks of queries on all cores, no matrix of all pairs.
 
     `recall_at_k`: one of the k nearest has the query's class; `precision_at_k`: their share; `r_precision`: the share
     among the R nearest, R the gallery rows of its class that are allowed; `map_at_r`: Musgrave et al. 2020 (A Metric
     Learning Reality Check); `knn_accuracy`, `knn_auc`: of the similarity-weighted vote of the `vote` nearest.
+
+    Costs 2 Q M D operations and a partial sort of each query's M similarities; beside the unit vectors some 64 MiB
+    (`nearest.BLOCK_BYTES`). Measured in benchmarks/results/neighbour_metrics.json.
 
     Parameters
     ----------
@@ -157,27 +163,46 @@ def scores(
     classes : number of classes; None: the largest label plus 1
     **identity : see `Identity`
     """
-    pool, queries, ids, patients = _prepared(gallery, queries, identity)
+    vectors, queries, who = _prepared(gallery, queries, identity)
     if classes is None:
         classes = int(max(gallery_labels.max(initial=0), query_labels.max(initial=0))) + 1
-    names = [
-        *(f"recall_at_{c}" for c in k),
-        *(f"precision_at_{c}" for c in k),
-        "r_precision",
-        "map_at_r",
-        "knn_accuracy",
-    ]
-    per_query = {name: np.full(len(queries), np.nan) for name in names}
-    votes = np.zeros((len(queries), classes))
-    for block in _blocks(np.arange(len(queries)), len(pool.ids)) if len(pool.ids) else ():
-        found, near = pool.nearest(queries[block], ids[block], patients[block], len(pool.ids))
-        hits = (gallery_labels[found] == query_labels[block][:, None]) & (found >= 0)
-        votes[block] = ranking.votes(gallery_labels[found[:, :vote]], near[:, :vote], classes)
-        for name, values in ranking.scores(hits, (found >= 0).sum(1), k).items():
-            per_query[name][block] = values
-        right = (votes[block].argmax(1) == query_labels[block]).astype(float)
-        per_query["knn_accuracy"][block] = np.where(hits.any(1), right, np.nan)
+    barred = _Barred(who)
+    sizes = np.bincount(gallery_labels[gallery_labels >= 0], minlength=int(query_labels.max(initial=0)) + 1)
+    wanted = sizes[query_labels]
+    table = np.full((len(queries), 2 * len(k) + 2), np.nan)
+    labels, near = np.full((len(queries), vote), -1, np.int64), np.full((len(queries), vote), np.nan, np.float32)
+
+    def depth(query: int, excluded: Ints) -> int:
+        wanted[query] -= np.count_nonzero(gallery_labels[excluded] == query_labels[query])
+        return max(int(wanted[query]), vote, *k)
+
+    def take(query: int, found: nearest.Ranked) -> None:
+        theirs = gallery_labels[found.rows]
+        table[query] = ranking.scores(theirs == query_labels[query], int(wanted[query]), found.available, k)
+        first = min(vote, len(theirs))
+        labels[query, :first], near[query, :first] = theirs[:first], found.similarity[found.rows[:first]]
+
+    nearest.ranked(vectors, queries, barred.rows, depth, take)
+    votes = ranking.votes(labels, near, classes)
+    per_query: dict[str, Floats] = dict(zip(ranking.names(k), table.T.copy(), strict=True))
+    correct = (votes.argmax(1) == query_labels).astype(float)
+    per_query["knn_accuracy"] = np.where(np.isfinite(per_query["map_at_r"]), correct, np.nan)
     return NeighbourScores(_values(per_query, votes, query_labels), per_query, votes, query_labels)
+
+
+class _Barred:
+    """The gallery rows that do not count for a query: itself, and those of its patient."""
+
+    def __init__(self, who: dict[str, Ints]) -> None:
+        self._ids = nearest.Members(who["gallery_ids"], who["query_ids"])
+        self._patients = nearest.Members(who["gallery_patients"], who["query_patients"])
+
+    def rows(self, query: int) -> Ints:
+        """Positions int64 [n], each once."""
+        own, same = self._patients.rows(query), self._ids.rows(query)
+        if not len(own) or not len(same):
+            return own if len(own) else same
+        return np.union1d(own, same)
 
 
 def _values(per_query: dict[str, Floats], votes: Floats, labels: Ints) -> dict[str, dict[str, Any]]:
@@ -204,21 +229,24 @@ def _blocks(rows: Ints, width: int) -> Iterator[Ints]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _prepared(gallery: Vectors, queries: Vectors, identity: Identity) -> tuple[_Pool, Vectors, Ints, Ints]:
-    gallery, queries = _unit(gallery, "gallery"), _unit(queries, "queries")
+def _prepared(gallery: Vectors, queries: Vectors, identity: Identity) -> tuple[Vectors, Vectors, dict[str, Ints]]:
+    """Both sides at unit length, and who they are."""
+    same = gallery is queries
+    gallery = _unit(gallery, "gallery")
+    queries = gallery if same else _unit(queries, "queries")
     if gallery.shape[1] != queries.shape[1]:
         raise CcxrError(
             f"gallery vectors are {gallery.shape[1]} wide and query vectors {queries.shape[1]}; "
             "take both from one model"
         )
-    index = faiss.IndexFlatIP(gallery.shape[1])
-    index.add(gallery)
-    who = {
-        name: _identity(identity.get(name), name, len(gallery if name.startswith("gallery") else queries))
-        for name in Identity.__annotations__
-    }
-    pool = _Pool(index, who["gallery_ids"], who["gallery_patients"])
-    return pool, queries, who["query_ids"], who["query_patients"]
+    return (
+        gallery,
+        queries,
+        {
+            name: _identity(identity.get(name), name, len(gallery if name.startswith("gallery") else queries))
+            for name in Identity.__annotations__
+        },
+    )
 
 
 def _identity(values: object, name: str, n: int) -> Ints:

@@ -1,4 +1,4 @@
-"""What a ranking of neighbours is worth, query by query."""
+"""What the ranked neighbours of a query are worth."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from contrastive_cxr.evaluate.weighted import Floats, Ints, class_auc, ratio
 _TEMPERATURE = 0.07  # of the vote's weights, as in Wu et al. 2018 (instance discrimination)
 
 
-def scores(hits: NDArray[np.bool_], available: Ints, k: Sequence[int]) -> dict[str, Floats]:
-    """`recall_at_k`, `precision_at_k`, `r_precision` and `map_at_r` of ranked neighbours.
+def names(k: Sequence[int]) -> list[str]:
+    """What `scores` gives, in its order."""
+    return [*(f"recall_at_{c}" for c in k), *(f"precision_at_{c}" for c in k), "r_precision", "map_at_r"]
+
+
+def scores(hits: NDArray[np.bool_], wanted: int, available: int, k: Sequence[int]) -> list[float]:
+    """One query's `recall_at_k`, `precision_at_k`, `r_precision` and `map_at_r`.
 
     Parameters
     ----------
-    hits : bool [B, M], of the query's class, nearest first; False where there is no neighbour
-    available : int64 [B], the neighbours that there are, all before the others
+    hits : bool [K], of the query's class, nearest first; at least `wanted` and max(k) deep, or all there are
+    wanted : neighbours of the query's class that there are (R), at any depth
+    available : neighbours that there are
     k : depths; with fewer neighbours than k, those there are count
 
     Returns
     -------
-    {name: float64 [B]}, nan for a query without any hit.
+    A value for each of `names`, all nan where nothing is wanted.
     """
-    found = np.cumsum(hits, axis=1)
-    wanted, width = found[:, -1], hits.shape[1]
-    defined, last = wanted > 0, np.maximum(wanted, 1) - 1
-    result = {}
-    for count in k:
-        inside = found[:, min(count, width) - 1].astype(float)
-        result[f"recall_at_{count}"] = np.where(defined, (inside > 0).astype(float), np.nan)
-        result[f"precision_at_{count}"] = np.where(defined, ratio(inside, np.minimum(count, available)), np.nan)
-    rows = np.arange(len(hits))
-    precision = np.cumsum(hits * found / np.arange(1, width + 1), axis=1)
-    result["r_precision"] = ratio(found[rows, last], wanted)
-    result["map_at_r"] = ratio(precision[rows, last], wanted)
-    return result
+    if not wanted:
+        return [float("nan")] * (2 * len(k) + 2)
+    inside = [int(np.count_nonzero(hits[:count])) for count in k]
+    places = np.flatnonzero(hits[:wanted])
+    precision = np.arange(1, len(places) + 1) / (places + 1)
+    return [
+        *(float(found > 0) for found in inside),
+        *(found / min(count, available) for found, count in zip(inside, k, strict=True)),
+        len(places) / wanted,
+        float(precision.sum()) / wanted,
+    ]
 
 
 def votes(labels: Ints, similarity: NDArray[np.float32], classes: int) -> Floats:
@@ -52,7 +56,8 @@ def votes(labels: Ints, similarity: NDArray[np.float32], classes: int) -> Floats
     -------
     float64 [B, classes]; zeros for a row without neighbours.
     """
-    above = np.where(np.isfinite(similarity), similarity - similarity[:, :1], -np.inf)
+    known = np.where(np.isfinite(similarity), similarity, -np.inf)
+    above = known - np.maximum(known.max(axis=1, keepdims=True, initial=-np.inf), -2)  # nothing known: 0 in all
     weights = np.exp(above.astype(np.float64) / _TEMPERATURE)
     shares = np.stack([(weights * (labels == c)).sum(1) for c in range(classes)], axis=1)
     return np.nan_to_num(ratio(shares, shares.sum(1, keepdims=True)))

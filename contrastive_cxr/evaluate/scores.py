@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contrastive_cxr.errors import CcxrError
-from contrastive_cxr.evaluate import intervals, weighted
+from contrastive_cxr.evaluate import intervals, perfect, weighted
 from contrastive_cxr.evaluate.weighted import Floats, Ints
 
-_OVERALL = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "auc")
-_PER_CLASS = {"precision": "precision", "recall": "recall", "f1": "f1", "class_auc": "auc"}
+_POINT = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "auc")
+_OVERALL = (*_POINT, "average_precision", "brier")
+_PER_CLASS = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "f1",
+    "class_auc": "auc",
+    "class_average_precision": "average_precision",
+}
 
 
 def classification(
@@ -38,14 +45,15 @@ def classification(
 
     Returns
     -------
-    {n, groups, counts {class: n}, scores, per_class {class: {precision, recall, f1, auc, n}}, confusion [C][C]}, the
-    confusion matrix with a row a true class. `scores`: accuracy, balanced_accuracy, macro_precision, macro_recall,
-    macro_f1, auc (three or more classes: macro one-vs-rest); two classes also precision, recall, specificity, f1 of
-    the positive one. A rate also has `successes` and `wilson`; an undefined value is None with a `reason`.
+    {n, groups, counts {class: n}, scores, per_class {class: {precision, recall, f1, auc, average_precision, n}},
+    confusion [C][C]}, the confusion matrix with a row a true class. `scores`: accuracy, balanced_accuracy,
+    macro_precision, macro_recall, macro_f1, auc and average_precision (three or more classes: macro one-vs-rest; two:
+    of the positive one), brier; two classes also precision, recall, specificity, f1 of the positive one. A rate also
+    has `successes`, `wilson` and `design_effect`; an undefined value is None with a `reason`.
 
     Macro means are over the classes that have rows; one that was never predicted counts there with precision 0. A
-    bootstrap without any spread says nothing about the uncertainty: a rate's interval is then Wilson's over the
-    groups, another score's is None.
+    rate's interval is Wilson's with the design effect of the groups, another score's a bootstrap over them. Where that
+    has no spread (everything right), an AUC, an F1 and a mean over classes have a `bound` (`perfect`), the others None.
 
     Raises
     ------
@@ -66,10 +74,12 @@ def classification(
     low, high = intervals.bootstrap(columns, n, owners, resamples, seed)
     entries = {name: _entry(*ends) for name, *ends in zip(names, values, low, high, strict=True)}
     _add_counts(entries, labels, probabilities.argmax(1), owners, classes)
+    _add_bounds(entries, labels, owners, count)
     scores = {name: entries[name] for name in _OVERALL}
     if count == 2:
         own = {name: entries[f"{name}/{positive}"] for name in ("precision", "recall", "f1")}
         scores |= {**own, "specificity": entries[f"recall/{1 - positive}"]}
+        scores["average_precision"] = entries[f"class_average_precision/{positive}"]
     table = weighted.confusions(labels, probabilities.argmax(1), np.ones((1, n)), count)[0]
     per_class = {
         name: {shown: entries[f"{kept}/{c}"] for kept, shown in _PER_CLASS.items()} | {"n": int((labels == c).sum())}
@@ -99,7 +109,7 @@ def point(probabilities: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]
     """
     probabilities, labels = _checked(probabilities, labels, np.shape(probabilities)[-1])
     found = weighted.statistics(probabilities, labels, np.ones((1, len(labels))))
-    return {name.removeprefix("macro_"): float(found[name][0]) for name in _OVERALL}
+    return {name.removeprefix("macro_"): float(found[name][0]) for name in _POINT}
 
 
 def by_patient(probabilities: NDArray[np.floating[Any]], labels: Ints, patients: Ints) -> tuple[Floats, Ints]:
@@ -149,17 +159,18 @@ def paired(
     first, labels = _checked(first, labels, np.shape(first)[-1])
     second, labels = _checked(second, labels, first.shape[1])
 
+    def columns(given: Floats, weights: Floats) -> Floats:
+        found = weighted.decisions(given, labels, weights)
+        if "auc" in names:
+            found["auc"] = weighted.class_auc(given, labels, weights).mean(1)
+        return np.stack([found[name] for name in names], axis=1)
+
     def differences(weights: Floats) -> Floats:
-        mine, theirs = (weighted.statistics(each, labels, weights) for each in (first, second))
-        return np.stack([mine[name] - theirs[name] for name in names], axis=1)
+        return columns(first, weights) - columns(second, weights)
 
     n = len(labels)
-    values = differences(np.ones((1, n)))[0]
-    low, high = intervals.bootstrap(differences, n, groups, resamples, seed)
-    return {
-        name: {"difference": float(values[i]), "low": float(low[i]), "high": float(high[i]), "n": n}
-        for i, name in enumerate(names)
-    }
+    found = zip(names, *intervals.spread(differences, n, groups, resamples, seed), strict=True)
+    return {name: intervals.difference(value, half, n) for name, value, half in found}
 
 
 def _checked(given: NDArray[np.floating[Any]], numbers: Ints, classes: int) -> tuple[Floats, Ints]:
@@ -201,9 +212,29 @@ def _add_counts(
             _explain(entries[f"{kind}/{c}"], f"no rows of class '{name}'")
         _explain(entries[f"precision/{c}"], f"no row was predicted as '{name}'")
         _explain(entries[f"class_auc/{c}"], f"class '{name}' has {'no' if name in absent else 'only its own'} rows")
+        _explain(entries[f"class_average_precision/{c}"], f"no rows of class '{name}'")
+    _explain(entries["average_precision"], f"no rows of {', '.join(repr(name) for name in absent)}")
     _explain(entries["auc"], f"no rows of {', '.join(repr(name) for name in absent)}")
     for name in _OVERALL:
         _explain(entries[name], "no rows")
+
+
+def _add_bounds(entries: dict[str, dict[str, Any]], labels: Ints, owners: Ints, classes: int) -> None:
+    """Intervals of what is without an error; an AUC counts patients, whose images may all agree."""
+    for c in range(classes):
+        mine = labels == c
+        sides = len(np.unique(owners[mine])), len(np.unique(owners[~mine]))
+        perfect.bound_auc(entries[f"class_auc/{c}"], *sides)
+        perfect.bound_f1(entries[f"f1/{c}"], entries[f"recall/{c}"], entries[f"precision/{c}"])
+    means = {
+        "balanced_accuracy": "recall",
+        "macro_recall": "recall",
+        "macro_precision": "precision",
+        "macro_f1": "f1",
+        "auc": "class_auc",
+    }
+    for name, part in means.items():
+        perfect.bound_mean(entries[name], [entries[f"{part}/{c}"] for c in range(classes)])
 
 
 def _explain(entry: dict[str, Any], reason: str) -> None:

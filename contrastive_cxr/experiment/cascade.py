@@ -14,11 +14,13 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import cascade as joining
 from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.evaluate.fitting import Validation
+from contrastive_cxr.experiment import subgroups
 from contrastive_cxr.experiment.door import same_recipe
-from contrastive_cxr.experiment.evaluate import tta_of
+from contrastive_cxr.experiment.judge import read_blind, tta_of
 from contrastive_cxr.experiment.outputs import Floats, outputs, write_thumbnails
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults
-from contrastive_cxr.experiment.single import run_single, same_images
+from contrastive_cxr.experiment.single import audit_images, run_single, same_images
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 
@@ -70,11 +72,12 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
         same_recipe(recipe, out, resume)
         same_images(data, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
-        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
+        folders.write_text(out / "recipe.yaml", recipes.record(recipe))
         folders.write_json(out / "environment.json", folders.environment())
         folders.write_table(out / "manifest.csv", data.manifest_table())
         folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
     fabric.barrier()
+    audit_images(recipe, data, fabric, out)
     for name, part in parts.items():
         started = (out / name / "recipe.yaml").is_file()
         run_single(part, out / name, resume=started, data=sets[name])
@@ -90,12 +93,12 @@ def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
     """
     fabric = engine.launch(recipe.runtime)
     split = "test" if len(data.rows("test")) else "val"
-    rows = data.rows(split)
+    rows, kept = data.rows(split), data.rows("val") if split == "test" else np.empty(0, dtype=np.int64)
     final = present(recipe)[-1]
     said: dict[str, Floats] = {}
     untouched: dict[str, Floats] = {}
     for name in STAGES:
-        found = outputs(recipe, data, fabric, out / name / final, rows, recipe.evaluation.tta)
+        found = outputs(recipe, data, fabric, out / name / final, np.concatenate([rows, kept]), recipe.evaluation.tta)
         assert found.probabilities is not None, "run_cascade refuses stages without a classifier"
         said[name] = found.probabilities
         if found.untouched is not None:
@@ -104,27 +107,34 @@ def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
         return {}
     parts = stage_recipes(recipe)
     order = joining.order(*(parts[name].task.names for name in STAGES))
-    joined = joining.join(said["stage1"], said["stage2"], order)
-    verdicts = joining.verdicts(said["stage1"], said["stage2"], order)
-    facts = report.build_cascade(
-        experiment=recipe.name,
-        task=recipe.task,
-        split=split,
-        labels=data.labels[rows],
-        patients=data.patients[rows],
-        flat=said["flat"],
-        joined=joined,
-        verdicts=verdicts,
-        stages={name: folders.read_json(out / name / "report.json") for name in STAGES},
-        resamples=recipe.evaluation.resamples,
-        costs=decisions.matrix(recipe.task.names, recipe.evaluation.costs) if recipe.evaluation.costs else None,
+    both = joining.join(said["stage1"], said["stage2"], order)
+    joined = both[: len(rows)]
+    verdicts = joining.verdicts(said["stage1"][: len(rows)], said["stage2"][: len(rows)], order)
+    reports = {name: folders.read_json(out / name / "report.json") for name in STAGES}
+    options = recipe.evaluation
+    beside = report.Beside(
+        baselines=read_blind(out / "flat", final),
+        validation=Validation(both[len(rows) :], data.labels[kept]) if len(kept) else None,
+        targets=options.target.wanted(),
+        costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
         tta=tta_of(
-            recipe.evaluation.tta,
-            joining.join(untouched["stage1"], untouched["stage2"], order) if untouched else None,
+            options.tta,
+            joining.join(untouched["stage1"], untouched["stage2"], order)[: len(rows)] if untouched else None,
         ),
     )
+    flat = said["flat"][: len(rows)]
+    facts = report.build_cascade(
+        report.Subject(recipe.name, recipe.task, "cascade", split),
+        report.Predictions(joined, data.labels[rows], data.patients[rows]),
+        report.Stages(flat, verdicts, reports, order[0]),
+        beside,
+        resamples=options.resamples,
+    )
     labels = data.labels[rows]
-    save(out, data, rows, {"flat": said["flat"], "joined": joined, "verdicts": verdicts, "labels": labels})
+    facts["subgroups"] = subgroups.of_rows(
+        recipe, data.manifest_table().iloc[rows], joined, labels, data.patients[rows]
+    )
+    save(out, data, rows, {"flat": flat, "joined": joined, "verdicts": verdicts, "labels": labels})
     write_thumbnails(out / "arrays", data, rows)
     folders.write_json(out / "report.json", facts)
     report.write(out)

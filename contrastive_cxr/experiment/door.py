@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contrastive_cxr import recipe as recipes
@@ -11,6 +11,7 @@ from contrastive_cxr.data import sources
 from contrastive_cxr.data.manifest import encode
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.experiment.subgroups import column_faults
 from contrastive_cxr.recipe.schema import Data, Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.tasks import Task
@@ -37,7 +38,7 @@ def first_door(recipe: Recipe, out: Path | None = None, *, resume: bool = False,
     if out is not None and first_process():
         faults += faults_of(lambda: check_folder(recipe, out, resume=resume, overwrite=overwrite))
     tasks = [recipe.task, *((recipe.cascade.stage1, recipe.cascade.stage2) if recipe.cascade else ())]
-    raise_faults([*faults, *faults_of(lambda: check_rows(recipe.data, tasks))])
+    raise_faults([*faults, *faults_of(lambda: check_rows(recipe.data, tasks, recipe.evaluation.subgroups))])
 
 
 def first_process() -> bool:
@@ -65,7 +66,7 @@ def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
     path = out / "recipe.yaml"
     if not (resume and path.is_file()):
         return
-    then, now = path.read_text(encoding="utf-8").splitlines(), recipes.dump(recipe).splitlines()
+    then, now = (recipes.record(free_of_card(each)).splitlines() for each in (recipes.load(path), recipe))
     changed = [f"{old.strip()} -> {new.strip()}" for old, new in zip(then, now, strict=False) if old != new]
     if then != now:
         raise RequestError(
@@ -74,9 +75,18 @@ def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
         )
 
 
-def check_rows(data: Data, tasks: list[Task]) -> None:
-    """Refuse data that is not there, has labels that the tasks do not know, or cannot be divided as asked."""
+def free_of_card(recipe: Recipe) -> Recipe:
+    """The recipe without the texts of its model card, which change no number."""
+    return recipe.model_copy(update={"card": None})
+
+
+def check_rows(data: Data, tasks: list[Task], columns: Sequence[str] = ()) -> None:
+    """Refuse data that is not there, has labels that the tasks do not know, or cannot be divided as asked.
+
+    `columns` are those of `evaluation.subgroups`.
+    """
     manifest = sources.read_data(data)
+    raise_faults(column_faults(columns, [str(name) for name in manifest.rows]))
     flat, *stages = ((task, encode(manifest, task)) for task in tasks)
     del stages  # encoded to be checked: they are divided as the flat task is
     task, labels = flat

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from contrastive_cxr import engine
-from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data import sources
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.experiment import recorded
 from contrastive_cxr.experiment.evaluate import score_split
-from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.experiment.subgroups import column_faults
+from contrastive_cxr.recipe.schema import Data, Recipe
 from contrastive_cxr.run import folder as folders
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is scored: a part of `data`, and what the reader is told of it.
+
+    Attributes
+    ----------
+    reference : Dataset or None
+        The run's own images, where `data` is new to the run; None: they are in `data`.
+    """
+
+    data: Dataset
+    split: str
+    reference: Dataset | None = None
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = None, out: Path | None = None) -> Path:
@@ -23,7 +47,8 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     run : Path
         A finished run.
     overrides : sequence of str
-        `section.key=value` of the `data` section: where the new images are. None: the run's own rows.
+        `data.key=value`: where the new images are; none: the run's own rows. `evaluation.key=value`: other scores, such
+        as `evaluation.subgroups=[sex]`; the run's recipe stays as it is.
     split : str, optional
         `test`, `val` or `train`; none: test where there is one, else val.
     out : Path, optional
@@ -32,50 +57,52 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     Returns
     -------
     Path
-        The folder with `report.json` and `report.html`.
+        The folder with `report.json`, `report.html` and `model-card.md`.
 
     Raises
     ------
     RequestError
-        No run, no such split, new images that are among the run's training images (by content), or a
-        setting that is not of data.
+        No run, no such split, a recorded split whose rows have changed, new images that are among the run's training
+        images (by content or patient), or a setting that is of neither section.
     """
-    if split not in (None, "train", "val", "test"):
+    if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
-    recipe = recorded(run)
+    places = [word for word in overrides if word.startswith("data.")]
+    recipe = checked_recipe(run, overrides)
+    wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
+    target = out or (run if wanted.reference is None else run / f"external-{wanted.split}")
+    target.mkdir(parents=True, exist_ok=True)
+    fabric = engine.launch(recipe.runtime)
+    score_split(recipe, wanted.data, fabric, run, target, wanted.split, reference=wanted.reference, notes=wanted.notes)
+    return target
+
+
+def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
+    """The run's recipe with other settings of evaluation; settings of data are checked and left out.
+
+    Raises
+    ------
+    RequestError
+        The run has no models of its own to score, or a setting is of another section or moves rows.
+    """
+    recipe = recorded.recipe_of(run)
     if (run / "parts.json").is_file():
         raise RequestError(f"{run} pools several runs; evaluate one of them, such as {run}/{first_part(run)}")
     if recipe.cascade is not None:
         raise RequestError(f"{run} is a cascade; evaluate one of its runs: {run}/flat, {run}/stage1 or {run}/stage2")
-    trained = open_dataset(recipe.data, recipe.task)
-    fabric = engine.launch(recipe.runtime)
-    if not overrides:
-        wanted = split or ("test" if len(trained.rows("test")) else "val")
-        check_split(trained, wanted)
-        target = out or run
-        score_split(recipe, trained, fabric, run, target, wanted)
-        return target
-    wanted = split or "test"
-    data = external_data(run, recipe, overrides, wanted)
-    check_overlap(trained, data, wanted)
-    target = out or run / f"external-{wanted}"
-    target.mkdir(parents=True, exist_ok=True)
-    score_split(recipe, data, fabric, run, target, wanted, reference=trained)
-    return target
-
-
-def recorded(run: Path) -> Recipe:
-    """The recipe of a run.
-
-    Raises
-    ------
-    RequestError
-        The folder is no run.
-    """
-    path = run / "recipe.yaml"
-    if not path.is_file():
-        raise RequestError(f"{run} is no run folder: it has no recipe.yaml; give the folder that --out named")
-    return recipes.load(path)
+    raise_faults(
+        f"{word}: evaluate takes settings of data and of evaluation alone, such as data.root=DIR"
+        for word in overrides
+        if not word.startswith(("data.", "evaluation."))
+    )
+    raise_faults(
+        f"{word}: new images are scored whole, or in the parts that their own source gives them; leave data.split out"
+        for word in overrides
+        if word.startswith("data.split")
+    )
+    changed = recorded.recipe_of(run, [word for word in overrides if word.startswith("evaluation.")])
+    raise_faults(column_faults(changed.evaluation.subgroups, [str(name) for name in recorded.rows_of(run)]))
+    return changed
 
 
 def first_part(run: Path) -> str:
@@ -83,43 +110,138 @@ def first_part(run: Path) -> str:
     return str(folders.read_json(run / "parts.json")["parts"][0])
 
 
-def external_data(run: Path, recipe: Recipe, overrides: Sequence[str], split: str) -> Dataset:
-    """The new images: decoded as the run's were, all of them in `split` where their source has no parts."""
-    outside = [word for word in overrides if not word.startswith("data.")]
-    if outside:
-        raise RequestError(
-            *(f"{word}: evaluate takes settings of data alone, such as data.root=DIR" for word in outside)
-        )
-    joined = [] if any(word.startswith("data.join") for word in overrides) else ["data.join=[]"]
-    section = recipes.load(run / "recipe.yaml", ["data.split.kind=official", *joined, *overrides]).data
-    return open_dataset(section, recipe.task, need=(split,), unsplit=split)
+def recorded_split(run: Path, recipe: Recipe, split: str | None) -> Wanted:
+    """A part as the run recorded it; or the part that its source has got since, which is new to the run."""
+    counts = recorded.rows_of(run)["split"].value_counts()
+    part = split or ("test" if counts.get("test", 0) else "val")
+    if counts.get(part, 0):
+        return Wanted(recorded.reopen(run, recipe, part), part)
+    rows = recorded.never_recorded(run, recipe, part)
+    if rows is None:
+        there = [name for name in PARTS if counts.get(name, 0)]
+        raise RequestError(f"--split {part}: the run has no such rows; it has {', '.join(there)}")
+    data = open_dataset(recorded.official(recipe.data), recipe.task, need=(part,), manifest=rows)
+    notes = overlap_notes(run, data)
+    return Wanted(data, part, recorded.reopen(run, recipe), notes)
 
 
-def check_split(data: Dataset, split: str) -> None:
-    """Refuse a split without rows, naming those that have some."""
-    if len(data.rows(split)) == 0:
-        there = [name for name in ("train", "val", "test") if len(data.rows(name))]
-        raise RequestError(f"--split {split}: the run has no such rows; it has {', '.join(there)}")
+def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> Wanted:
+    """The images of another source, in the part `split`: its own, or all of them where it has no parts.
 
-
-def check_overlap(trained: Dataset, data: Dataset, split: str) -> None:
-    """Refuse new images that the run was trained or chosen on: the same file content.
-
-    Patients are compared within one source alone: names of two sources may collide.
+    Where they are the recorded rows in another place, they are the recorded part.
     """
-    seen = set(trained.facts["digest"].iloc[[*trained.rows("train"), *trained.rows("val")]])
-    rows = data.rows(split)
-    check_split(data, split)
-    shared = [
-        path
-        for path, digest in zip(data.manifest.column("path")[rows], data.facts["digest"].iloc[rows], strict=True)
-        if digest in seen
-    ]
-    if shared:
+    joined = [] if any(word.startswith("data.join") for word in words) else ["data.join=[]"]
+    section = recorded.recipe_of(run, ["data.split.kind=official", *joined, *words]).data
+    manifest = part_of(sources.read_data(section), split)
+    data = open_dataset(section, recipe.task, need=(split,), manifest=manifest)
+    if moved(recorded.rows_of(run), data.manifest_table(), split):
+        return Wanted(own_images(run, recipe, section, split), split)
+    notes = overlap_notes(run, data)
+    return Wanted(data, split, own_images(run, recipe, section), notes)
+
+
+def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = None) -> Dataset:
+    """The run's own images where it read them; where that folder is gone, those of the new `section`.
+
+    Raises
+    ------
+    RequestError
+        They are in neither place, or have changed.
+    """
+    roots = [source.root for source in recipe.data.join or (recipe.data,) if source.root is not None]
+    gone = [str(root) for root in roots if not root.is_dir()]
+    if not gone:
+        return recorded.reopen(run, recipe, scored)
+    try:
+        return recorded.reopen(run, recipe.model_copy(update={"data": section}), scored)
+    except RequestError as error:
         raise RequestError(
-            f"{len(shared)} of {len(rows)} images of the external test are among the run's training or validation "
-            f"images, by content: {', '.join(shared[:3])}{' ...' if len(shared) > 3 else ''}; take them out"
+            f"the images that {run} was trained on, which its neighbours and baselines come from, are no longer in "
+            f"{', '.join(gone)}, and not in the new folder either; put them back there",
+            *error.faults,
+        ) from error
+
+
+def part_of(manifest: Manifest, split: str) -> Manifest:
+    """The rows of a part, or all of them in it where the source has no parts.
+
+    Raises
+    ------
+    RequestError
+        The source has parts and not this one.
+    """
+    own = manifest.column("split")
+    if not any(own):
+        return Manifest(manifest.rows.assign(split=split))
+    if not (own == split).any():
+        there = ", ".join(f"{name} {int((own == name).sum())}" for name in PARTS if (own == name).any())
+        raise RequestError(
+            f"--split {split}: the new images have no such part (they have {there or 'unused rows alone'}); name one "
+            "of these, or give a source without parts, which is scored whole"
         )
+    return manifest.take(own == split)
+
+
+def moved(then: pd.DataFrame, now: pd.DataFrame, split: str) -> bool:
+    """Whether the rows are those that the run recorded for the part, by content.
+
+    Raises
+    ------
+    RequestError
+        Some are and some are not: neither the recorded part nor an external test.
+    """
+    part = then[then["split"] == split]
+    same = set(part["digest"]) & set(now["digest"]) - {""}
+    if not same:
+        return False
+    lost = part[~part["digest"].isin(same)]
+    new = now[~now["digest"].isin(same)]
+    if len(lost) or len(new):
+        said = [
+            f"{len(rows)} {what} ({recorded.listed(list(rows['path']))})"
+            for what, rows in (("are not there", lost), ("were never recorded", new))
+            if len(rows)
+        ]
+        raise RequestError(
+            f"{len(same)} of these images are the {split} part that the run recorded, and of the rest "
+            f"{' and '.join(said)}: neither the recorded part nor an external test; give one or the other"
+        )
+    return True
+
+
+def overlap_notes(run: Path, data: Dataset) -> tuple[str, ...]:
+    """Refuse new images that the run was trained or chosen on, by content or by patient; what could not be compared.
+
+    Patients are compared within one source name alone: names of two sources may collide.
+    """
+    then = recorded.rows_of(run)
+    seen, now = then[then["split"].isin(["train", "val"])], data.manifest_table()
+    paths = {
+        "by content": now["path"][now["digest"].isin(set(seen["digest"]) - {""})],
+        "by patient": now["path"][[each is not None and each in set(patients(seen)) for each in patients(now)]],
+    }
+    raise_faults(
+        f"{len(shared)} of {len(now)} images of the external test are among the run's training or validation images, "
+        f"{how}: {recorded.listed(list(shared))}; take them out"
+        for how, shared in paths.items()
+        if len(shared)
+    )
+    strangers = sorted(set(now["source"]) - set(seen["source"]))
+    if (now["patient"] == "").all() or (seen["patient"] == "").all():
+        why = "they are not known"
+    elif strangers:
+        why = f"source {', '.join(strangers)} has names of its own"
+    else:
+        return ("An external test: no image has the content, and none the patient, of a training image.",)
+    return (f"An external test: no image has the content of a training image. Patients could not be compared: {why}.",)
+
+
+def patients(rows: pd.DataFrame) -> list[tuple[str, str] | None]:
+    """(source, name) of each row's patient, None where it is unknown; joined sources put their name before it."""
+    return [
+        (source, name.removeprefix(f"{source}/")) if name else None
+        for source, name in zip(rows["source"], rows["patient"], strict=True)
+    ]
 
 
 def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:

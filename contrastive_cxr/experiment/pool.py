@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from contrastive_cxr import engine, report
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.evaluate.repeats import mean_scores
 from contrastive_cxr.evaluate.scores import by_patient
 from contrastive_cxr.experiment import subgroups
 from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.judge import Blind
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
 from contrastive_cxr.experiment.scored import joined, patient_numbers, said, table
-from contrastive_cxr.experiment.single import run_single
+from contrastive_cxr.experiment.single import audit_images, run_single
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 
@@ -71,6 +74,7 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
         folders.write_text(out / "recipe.yaml", recipes.record(recipe))
         folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
     fabric.barrier()
+    audit_images(recipe, next(iter(sets.values())), fabric, out)
     for name, part in parts.items():
         run_single(part, out / name, resume=(out / name / "recipe.yaml").is_file(), data=sets[name])
     if fabric.is_global_zero:
@@ -83,29 +87,50 @@ def pool(recipe: Recipe, out: Path, parts: list[str]) -> dict[str, Any]:
     """Join the parts' predictions by image (a mean where several parts scored it) and report on them."""
     reports = {name: folders.read_json(out / name / "report.json") for name in parts}
     final = reports[parts[0]]["phase"]
-    rows, probabilities, labels = joined([out / name / final / "arrays" for name in parts])
-    facts = report.build(
-        experiment=recipe.name,
-        task=recipe.task,
-        phase=final,
-        split=reports[parts[0]]["split"],
-        probabilities=probabilities,
-        labels=labels,
-        patients=patient_numbers(rows),
-        resamples=recipe.evaluation.resamples,
-        costs=decisions.matrix(recipe.task.names, recipe.evaluation.costs) if recipe.evaluation.costs else None,
+    arrays = [out / name / final / "arrays" for name in parts]
+    rows, probabilities, labels = joined(arrays)
+    patients, options = patient_numbers(rows), recipe.evaluation
+    beside = report.Beside(
+        baselines=pooled_baselines(list(reports.values()), arrays),
+        validation=pooled_validation(arrays, rows),
+        targets=options.target.wanted(),
+        costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
         notes=[
             f"Pooled over {len(parts)} runs: {', '.join(parts)}.",
-            *([f"With test-time augmentation: {recipe.evaluation.tta}."] if recipe.evaluation.tta != "none" else []),
+            *([f"With test-time augmentation: {options.tta}."] if options.tta != "none" else []),
         ],
     )
-    facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patient_numbers(rows))
+    facts = report.build(
+        report.Subject(recipe.name, recipe.task, final, reports[parts[0]]["split"]),
+        report.Predictions(probabilities, labels, patients),
+        beside,
+        resamples=options.resamples,
+    )
+    facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patients)
     folders.write_json(out / "report.json", facts)
     scores = over_parts(reports)
-    add_intervals(scores, [out / name / final / "arrays" for name in parts], recipe.evaluation.resamples)
+    add_intervals(scores, arrays, recipe.evaluation.resamples)
     folders.write_json(out / "pooled.json", {"parts": parts, "scores": scores})
     report.write(out)
     return facts
+
+
+def pooled_baselines(reports: list[dict[str, Any]], arrays: list[Path]) -> Blind:
+    """The parts' blind baselines, their probabilities a mean where several parts scored an image."""
+    names = [[each["name"] for each in facts["baselines"]] for facts in reports]
+    if not names[0] or any(other != names[0] for other in names):
+        return []
+    stacked = joined(arrays, array="baselines")[1]
+    return [(name, stacked[:, place]) for place, name in enumerate(names[0])]
+
+
+def pooled_validation(arrays: list[Path], rows: pd.DataFrame) -> Validation | None:
+    """The validation rows of runs on one split; None where they are scored themselves, by another fold."""
+    if not all((each / "val_probabilities.npy").is_file() for each in arrays):
+        return None
+    kept, probabilities, labels = joined(arrays, part="val_", array="probabilities")
+    places = [set(zip(each["root"], each["path"], strict=True)) for each in (kept, rows)]
+    return None if places[0] & places[1] else Validation(probabilities, labels)
 
 
 def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resamples: int) -> None:

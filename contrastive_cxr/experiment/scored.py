@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr import report
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import yaml_text
 from contrastive_cxr.run import folder as folders
@@ -98,9 +99,13 @@ def _facts(run: Path, folder: Path) -> dict[str, Any]:
     if not path.is_file():
         why = "is no run folder" if not (run / "recipe.yaml").is_file() else "has no such report"
         raise RequestError(f"{run} {why}: there is no {path}; finish the run, or evaluate it, first")
-    facts = folders.read_json(path)
-    if not isinstance(facts, dict) or facts.get("version") != 1:
-        raise RequestError(f"{path} is no report of version 1; evaluate the run again")
+    facts: dict[str, Any] = folders.read_json(path)
+    version = facts.get("version") if isinstance(facts, dict) else None
+    if version != report.VERSION:
+        raise RequestError(
+            f"{path} is a report of version {version}, this program compares version {report.VERSION} (their intervals "
+            f"are made otherwise); score the run again with ccxr evaluate {run}"
+        )
     return facts
 
 
@@ -129,10 +134,21 @@ def table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def joined(folders_of: Sequence[Path]) -> tuple[pd.DataFrame, Floats, Ints]:
-    """Rows, mean probabilities [n, C] and labels [n] of the images that several runs scored, in order of path."""
+def joined(folders_of: Sequence[Path], part: str = "", array: str = "") -> tuple[pd.DataFrame, Floats, Ints]:
+    """Rows, mean probabilities [n, C] and labels [n] of the images that several runs scored, in order of path.
+
+    Parameters
+    ----------
+    part : str
+        `val_` for the validation rows that a run kept.
+    array : str
+        Name of an array in the place of the probabilities, of any further axes.
+    """
     tables = [
-        table(arrays / "rows.csv").assign(p=list(said(arrays)), y=np.load(arrays / "labels.npy"))
+        table(arrays / f"{part}rows.csv").assign(
+            p=list(np.load(arrays / f"{part}{array}.npy") if array else said(arrays)),
+            y=np.load(arrays / f"{part}labels.npy"),
+        )
         for arrays in folders_of
     ]
     every = pd.concat(tables, ignore_index=True)

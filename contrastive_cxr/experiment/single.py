@@ -15,6 +15,7 @@ from contrastive_cxr.data.manifest import read_table
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import evaluate
+from contrastive_cxr.experiment.audit import of_dataset
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults, start_of
 from contrastive_cxr.models import weights
@@ -25,6 +26,8 @@ from contrastive_cxr.run import seeds
 from contrastive_cxr.run.tracking import Tracker
 
 logger = logging.getLogger(__name__)
+AUDITED = 50_000
+"""Images up to which a run is audited by itself; `ccxr audit` does it for more."""
 TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {
     "pretrain": phases.pretrain,
     "embed": phases.embed,
@@ -62,6 +65,7 @@ def run_single(
         Something failed while running; the last checkpoint is kept.
     """
     order = tuple(only) if only else present(recipe)
+    shared = data is not None
     data = data if data is not None else open_dataset(recipe.data, recipe.task)
     second_door(recipe, data, order)
     check_origin(recipe, data, origin, order[0])
@@ -74,6 +78,8 @@ def run_single(
     raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
 
     open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
+    if not shared:  # a cascade or a pool audits the images that its parts share
+        audit_images(recipe, data, fabric, out)
     tracker = Tracker.open(
         recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
     )
@@ -135,11 +141,21 @@ def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, res
         same_recipe(recipe, out, resume)
         same_images(data, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
-        folders.write_text(out / "recipe.yaml", recipes.dump(recipe))
+        folders.write_text(out / "recipe.yaml", recipes.record(recipe))
         folders.write_json(out / "environment.json", folders.environment())
         folders.write_table(out / "manifest.csv", data.manifest_table())
         folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
         save_augmentation(recipe, data, out)
+    fabric.barrier()
+
+
+def audit_images(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
+    """Write `audit.json` where the recipe asks for it, once; the first process does, and warns of leaks."""
+    path = out / "audit.json"
+    if fabric.is_global_zero and recipe.evaluation.audit and len(data.labels) <= AUDITED and not path.is_file():
+        verdict = of_dataset(data, out)["verdict"]
+        if verdict["word"] == "leak":
+            logger.warning("audit: %s", " ".join(verdict["sentences"]))
     fabric.barrier()
 
 

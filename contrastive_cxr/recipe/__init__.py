@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contrastive_cxr.recipe import checks, schema, shipped
-from contrastive_cxr.recipe.dump import dump
+from contrastive_cxr.recipe.dump import dump, record
 from contrastive_cxr.recipe.load import load
 from contrastive_cxr.recipe.schema import Recipe
 
-__all__ = ["Recipe", "checks", "dump", "load", "schema", "shipped"]
+__all__ = ["Recipe", "checks", "dump", "load", "record", "schema", "shipped"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import contrastive_cxr.recipe.yaml_text as yaml_text
 from contrastive_cxr.recipe.schema import Recipe
 
@@ -9,3 +11,18 @@ from contrastive_cxr.recipe.schema import Recipe
 def dump(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every setting written out; `load` reads it back to an equal recipe."""
     return yaml_text.write(recipe.model_dump(mode="json"))
+
+
+def record(recipe: Recipe) -> str:
+    """As `dump`, for the run's own folder: data and cache folders absolute, so that it can be read from anywhere.
+
+    A relative folder is taken from the current one, where the run reads it.
+    """
+    data = recipe.data
+    joined = tuple(source.model_copy(update={"root": _absolute(source.root)}) for source in data.join)
+    found = {"root": _absolute(data.root), "cache_dir": _absolute(data.cache_dir), "join": joined}
+    return dump(recipe.model_copy(update={"data": data.model_copy(update=found)}))
+
+
+def _absolute(folder: Path | None) -> Path | None:
+    return None if folder is None else Path.cwd() / folder

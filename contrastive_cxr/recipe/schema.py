@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.tasks import Task
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 DropRate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -21,12 +24,6 @@ AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "xra
 LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
 TtaName = Literal["none", "mirror-turn", "equalise-shift"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
-
-
-class Section(BaseModel):
-    """A part of a recipe: no unknown key, no change after it is made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Intensity(Section):
@@ -218,19 +215,40 @@ class Cascade(Section):
     stage2: Task = Field(description="the flat task's other classes, among the infected")
 
 
+class Target(Section):
+    """Rates that a threshold on the positive class is chosen for, on the validation part."""
+
+    sensitivity: Rate | None = Field(0.95, description="wanted sensitivity; none: no such threshold")
+    specificity: Rate | None = Field(0.95, description="wanted specificity; none: no such threshold")
+
+    def wanted(self) -> dict[str, float]:
+        """The rates that are wanted, by name."""
+        rates = {"sensitivity": self.sensitivity, "specificity": self.specificity}
+        return {name: rate for name, rate in rates.items() if rate is not None}
+
+
 class Evaluation(Section):
     """What is scored, and how finely."""
 
     k: tuple[Count, ...] = Field((1, 5, 10), description="neighbours in recall@k and precision@k")
     vote: Count = Field(20, description="neighbours in the k-NN vote")
     resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples of an interval")
-    baselines: bool = Field(True, description="score the blind baseline (32x32 thumbnail forest) beside the model")
+    baselines: bool = Field(
+        True, description="score the blind baselines (forests on file metadata, border, thumbnail) beside the model"
+    )
+    audit: bool = Field(
+        True, description="look for copies, leaks and shortcuts before training (audit.json), up to 50,000 images"
+    )
+    target: Target = Field(default_factory=Target, description="rates that thresholds are chosen for")
     costs: dict[str, dict[str, float]] = Field(
         {},
         description="{true class: {decided class: cost}}; pairs left out cost 1 where wrong and 0 where right; empty: "
         "the most probable class is decided",
     )
     tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's three views")
+    subgroups: tuple[str, ...] = Field(
+        (), description="columns of the manifest whose groups are scored each by itself; numbers in quartiles"
+    )
 
 
 class Tracking(Section):
@@ -267,5 +285,6 @@ class Recipe(Section):
     finetune: Finetune | None = Field(None, description="phase 3")
     cascade: Cascade | None = Field(None, description="two stages beside the flat task")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="what is scored")
+    card: Card | None = Field(None, description="texts of the model card")
     tracking: Tracking = Field(default_factory=Tracking, description="Weights & Biases")
     runtime: Runtime = Field(default_factory=Runtime, description="the machine")

@@ -14,9 +14,11 @@ from PIL import Image
 from sklearn.manifold import TSNE
 
 import contrastive_cxr.report.arrays as arrays
+import contrastive_cxr.report.card as cards
 import contrastive_cxr.report.cases as cases
 import contrastive_cxr.report.figures as figures
 import contrastive_cxr.report.sheet as sheet
+import contrastive_cxr.report.trust_figures as trust_figures
 import contrastive_cxr.report.words as words
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.evaluate import decisions
@@ -29,17 +31,18 @@ _PHASES = ("pretrain", "embed", "finetune")
 _STAGES = ("flat", "stage1", "stage2")
 _MAP_POINTS = 1500
 # Facts that reports of an earlier day do not have.
-_LATER: dict[str, Any] = {"costs": None, "tta": None, "last_layer": {}}
+_LATER: dict[str, Any] = {"costs": None, "tta": None, "last_layer": {}, "subgroups": {}}
 
 
-def write(folder: Path) -> Path:
-    """Write `folder/report.html` from `folder/report.json`; what is not there (arrays, logs, images) is left out.
+def write(folder: Path, run: Path | None = None) -> Path:
+    """Write `report.html` and `model-card.md` from `folder/report.json`; what is not there (arrays, logs) is left out.
 
     A t-SNE of at most 1500 images takes most of the time, some 5 to 10 seconds.
 
     Parameters
     ----------
     folder : a run, with `<phase>/arrays/` and `<phase>/metrics.jsonl`
+    run : the run whose model was scored, where it is neither `folder` nor the folder around it: the card tells of it
 
     Returns
     -------
@@ -53,6 +56,7 @@ def write(folder: Path) -> Path:
     folder = Path(folder)
     facts = _LATER | _facts(folder / "report.json")
     found = arrays.read(folder / facts["phase"] / "arrays")
+    card = cards.build(facts, folder, run)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -67,13 +71,16 @@ def write(folder: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         facts=facts,
         grouped=bool(facts["patients"]),
+        few=words.few(facts["groups"], bool(facts["patients"])),
         cards=_cards(facts),
         figures=_figures(folder, facts),
         curves=_curves(folder),
         embedding=_embedding(found, facts),
         sheets=_sheets(folder, facts),
         cases=None if found is None else cases.choose(found, facts["task"]["classes"]),
+        card=card,
     )
+    write_text(folder / "model-card.md", cards.markdown(card))
     write_text(folder / "report.html", page)
     return folder / "report.html"
 
@@ -92,10 +99,11 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The four scores to see first, each with what it adds to the first baseline."""
+    """The four scores to see first, each with what it adds to the best baseline."""
     binary = len(facts["task"]["classes"]) == 2
     names = ("auc", "balanced_accuracy", *(("recall", "specificity") if binary else ("accuracy", "macro_f1")))
-    baseline = facts["baselines"][0] if facts["baselines"] else None
+    over = facts["adds"]["over"] if facts["adds"] else None
+    baseline = next((each for each in facts["baselines"] if each["name"] == over), None)
     return [
         {
             "name": name,
@@ -110,13 +118,19 @@ def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     classes, grouped, cascade = facts["task"]["classes"], bool(facts["patients"]), facts["cascade"]
     areas = {name: f"{name}: AUC {words.number(row['auc']['value'])}" for name, row in facts["per_class"].items()}
-    beside = {each["name"]: each["roc"] for each in facts["baselines"]}
+    best = facts["adds"]["over"] if facts["adds"] else None
+    beside = {each["name"]: each["roc"] for each in facts["baselines"] if each["name"] == best}
     model = "joined probabilities" if cascade else "model"
     rows = [(model, facts["scores"]), *((each["name"], each["scores"]) for each in facts["baselines"])]
-    names = [name for name in facts["scores"] if name != "macro_recall"]  # that is the balanced accuracy
+    names = [name for name in facts["scores"] if name not in ("macro_recall", "brier")]  # balanced accuracy; a loss
     stages = cascade["stages"] if cascade else {}
-    costs = facts["costs"]
+    costs, reliability = facts["costs"], facts["calibration"]["reliability"]
+    decided = {"as it is": reliability["decided"], "after scaling": reliability.get("decided_after", ())}
+    positive = facts["task"]["positive"]
     return {
+        "reliability": trust_figures.reliability({k: v for k, v in decided.items() if v}, "the decided class"),
+        "reliability_positive": trust_figures.reliability({positive: reliability["positive"]}, positive),
+        "coverage": trust_figures.coverage(facts["selective"]) if facts["selective"] else None,
         "confusion": figures.confusion(facts["confusion"], classes),
         "roc": figures.roc(facts["roc"], areas, beside),
         "comparison": figures.comparison(rows, names, grouped),

@@ -3,206 +3,208 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from contrastive_cxr.evaluate import decisions, intervals, scores
+import contrastive_cxr.report.words as words
+from contrastive_cxr.evaluate import calibration, cascade, decisions, intervals, scores, selective, thresholds
 from contrastive_cxr.evaluate.neighbours import NeighbourScores
+from contrastive_cxr.report.inputs import Beside, Ints, Predictions, Probabilities, Stages, Subject
 from contrastive_cxr.run.folder import plain
 from contrastive_cxr.tasks import Task
 
-VERSION = 1
+VERSION = 2
 _ROC_POINTS = 200
 _COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
-Probabilities = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Tta:
-    """Test-time augmentation: the set, its views in words, and float [N, C] without it."""
-
-    name: str
-    views: tuple[str, ...]
-    untouched: Probabilities
+_NOTHING = Beside()
 
 
 def build(
-    *,
-    experiment: str,
-    task: Task,
-    phase: str,
-    split: str,
-    probabilities: Probabilities,
-    labels: Ints,
-    patients: Ints,
-    neighbours: Mapping[Any, NeighbourScores] | None = None,
-    baselines: Sequence[tuple[str, Probabilities]] = (),
-    costs: NDArray[np.float64] | None = None,
-    tta: Tta | None = None,
-    last_layers: Mapping[Any, Mapping[str, float]] | None = None,
-    budget: Mapping[str, Any] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-    skipped: pd.DataFrame | None = None,
-    notes: Sequence[str] = (),
+    subject: Subject, said: Predictions, beside: Beside = _NOTHING, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Score one model on one split.
+    """Score one model on one part.
 
     Parameters
     ----------
-    phase : the phase whose folder holds the arrays of these rows
-    probabilities : float [N, C]
-    labels, patients : int64 [N]; patient -1 is unknown
-    neighbours : {phase: scores of its embedding on the same N queries}
-    baselines : (name, probabilities float [N, C]) of what cannot see disease
-    costs : float64 [C, C], of each decision (column) about a true class (row); None: no decision by cost
-    tta : the set of test-time augmentation that `probabilities` are of, and those without it
-    last_layers : {phase: statistics of its last layer's weights}
-    budget : what training took, shown as it is
     resamples : bootstrap resamples of every interval
-    skipped : images that could not be read, columns `path`, `error`
-    notes : sentences that a reader needs
 
     Returns
     -------
     dict
         The contents of `report.json`: only what JSON can hold.
     """
-    options: dict[str, Any] = {"resamples": resamples, "seed": seed}
-    judged = scores.classification(probabilities, labels, task.names, task.positive_index, patients, **options)
-    found = neighbours or {}
+    task, options = subject.task, {"resamples": resamples, "seed": seed}
+    judged = _judged(task, said.probabilities, said, options)
+    baselines = [_baseline(task, *each, said, options) for each in beside.baselines]
     facts = {
         "version": VERSION,
-        "experiment": experiment,
+        "experiment": subject.experiment,
         "task": {"name": task.name, "classes": list(task.names), "positive": task.names[task.positive_index]},
-        "phase": phase,
-        "split": split,
-        **{name: judged[name] for name in ("n", "counts", "scores", "per_class", "confusion")},
-        "patients": len(np.unique(patients[patients >= 0])) or None,
-        "by_patient": _by_patient(task, probabilities, labels, patients, options),
-        "roc": _roc(task, probabilities, labels),
-        "neighbours": {name: each.with_intervals(patients, **options) for name, each in found.items()},
-        "neighbour_gain": _neighbour_gain(found, patients, options),
-        "baselines": [_baseline(task, *each, probabilities, labels, patients, options) for each in baselines],
+        "phase": subject.phase,
+        "split": subject.split,
+        **{name: judged[name] for name in ("n", "groups", "counts", "scores", "per_class", "confusion")},
+        "patients": len(np.unique(said.patients[said.patients >= 0])) or None,
+        "by_patient": _by_patient(task, said, options),
+        "roc": _roc(task, said.probabilities, said.labels),
+        "neighbours": {name: each.with_intervals(said.patients, **options) for name, each in beside.neighbours.items()},
+        "neighbour_gain": _neighbour_gain(beside.neighbours, said.patients, options),
+        "baselines": baselines,
+        "adds": _adds(baselines),
+        "calibration": _calibration(task, said, beside, options),
+        "thresholds": _thresholds(task, said, beside),
+        "selective": _selective(said, beside, options),
         "cascade": None,
-        "costs": _costs(task, costs, probabilities, labels, patients, options),
-        "tta": _tta(task, tta, probabilities, labels, patients, options),
-        "last_layer": {name: dict(each) for name, each in (last_layers or {}).items()},
-        "budget": dict(budget or {}),
-        "skipped": [] if skipped is None else skipped.to_dict("records"),
-        "notes": list(notes),
+        "costs": _costs(task, said, beside, options),
+        "tta": _tta(task, said, beside, options),
+        "last_layer": {name: dict(each) for name, each in beside.last_layers.items()},
+        "budget": dict(beside.budget),
+        "skipped": [] if beside.skipped is None else beside.skipped.to_dict("records"),
+        "notes": list(beside.notes),
     }
     return dict(plain(facts))
 
 
 def build_cascade(
+    subject: Subject,
+    joined: Predictions,
+    stages: Stages,
+    beside: Beside = _NOTHING,
     *,
-    experiment: str,
-    task: Task,
-    split: str,
-    labels: Ints,
-    patients: Ints,
-    flat: Probabilities,
-    joined: Probabilities,
-    verdicts: Ints,
-    stages: Mapping[str, Mapping[str, Any]],
     resamples: int = 2000,
     seed: int = 0,
-    costs: NDArray[np.float64] | None = None,
-    tta: Tta | None = None,
-    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score the joined stages of a cascade beside the flat model on the same rows.
 
     Parameters
     ----------
-    labels, patients : int64 [N]
-    flat, joined : float [N, C]
-    verdicts : int64 [N], the decisions by stages
-    stages : {name: the `report.json` of that run}
-    costs, tta : as in `build`, of the joined probabilities
+    joined : Predictions
+        Of the joined probabilities, as from `evaluate.cascade.join`.
 
     Returns
     -------
     dict
-        As `build`, of the joined probabilities, with `cascade`: {flat, verdicts, stages, paired}.
+        As `build`, of the joined probabilities, with `cascade`: {flat, verdicts, errors, stages, paired}.
     """
     options: dict[str, Any] = {"resamples": resamples, "seed": seed}
-    facts = build(
-        experiment=experiment, task=task, phase="cascade", split=split, probabilities=joined, labels=labels,
-        patients=patients, costs=costs, tta=tta, notes=notes, **options,
-    )  # fmt: skip
-    hard = np.eye(len(task.names))[verdicts]
-    beside = {
-        name: scores.classification(given, labels, task.names, task.positive_index, patients, **options)
-        for name, given in {"flat": flat, "verdicts": hard}.items()
+    facts = build(subject, joined, beside, **options)
+    task, labels, patients = subject.task, joined.labels, joined.patients
+    hard = np.eye(len(task.names))[stages.verdicts]
+    beside_it = {
+        name: _judged(task, given, joined, options) for name, given in {"flat": stages.flat, "verdicts": hard}.items()
     }
-    del beside["verdicts"]["scores"]["auc"]  # a decision ranks nothing
+    for name in ("auc", "average_precision", "brier"):
+        del beside_it["verdicts"]["scores"][name]  # a decision ranks nothing and states no probability
     facts["cascade"] = plain(
         {
-            **{name: {key: each[key] for key in ("scores", "confusion")} for name, each in beside.items()},
+            **{name: {key: each[key] for key in ("scores", "confusion")} for name, each in beside_it.items()},
+            "errors": cascade.errors(stages.verdicts, labels, stages.first),
             "stages": {
                 name: {key: stage[key] for key in ("task", "n", "counts", "scores", "per_class", "confusion")}
-                for name, stage in stages.items()
+                for name, stage in stages.reports.items()
             },
             "paired": {
-                "joined": scores.paired(joined, flat, labels, patients, _COMPARED, **options),
-                "verdicts": scores.paired(hard, flat, labels, patients, _COMPARED[:-1], **options),
+                "joined": scores.paired(joined.probabilities, stages.flat, labels, patients, _COMPARED, **options),
+                "verdicts": scores.paired(hard, stages.flat, labels, patients, _COMPARED[:-1], **options),
             },
         }
     )
     return facts
 
 
-def _costs(
-    task: Task, costs: NDArray[np.float64] | None, probabilities: Probabilities, labels: Ints, patients: Ints,
-    options: dict[str, Any],
-) -> dict[str, Any] | None:  # fmt: skip
-    """{matrix, by_cost, most_probable, paired, changed}; None without costs."""
-    if costs is None:
+def _judged(task: Task, given: Probabilities, said: Predictions, options: dict[str, Any]) -> dict[str, Any]:
+    return scores.classification(given, said.labels, task.names, task.positive_index, said.patients, **options)
+
+
+def _calibration(task: Task, said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any]:
+    """As from `calibration.report`, with what the temperature was fitted on: {fitted_on, fitted_images}."""
+    probabilities = np.asarray(said.probabilities, dtype=np.float64)
+    found = calibration.report(
+        probabilities, said.labels, task.positive_index, said.patients, beside.validation, **options
+    )
+    return found | _fitted(said, beside)
+
+
+def _fitted(said: Predictions, beside: Beside) -> dict[str, Any]:
+    """Whether validation images or, crosswise, the scored ones themselves were fitted on, and how many."""
+    if beside.validation is None:
+        return {"fitted_on": "scored", "fitted_images": len(said.labels)}
+    return {"fitted_on": "validation", "fitted_images": len(beside.validation.labels)}
+
+
+def _thresholds(task: Task, said: Predictions, beside: Beside) -> list[dict[str, Any]]:
+    """As from `thresholds.report`: the positive class against the rest."""
+    number = task.positive_index
+    given = np.asarray(said.probabilities, dtype=np.float64)[:, number]
+    lines = thresholds.report(
+        given, said.labels == number, beside.targets, said.patients, beside.validation, number=number
+    )
+    return [line | _fitted(said, beside) for line in lines]
+
+
+def _selective(said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any] | None:
+    """What accuracy remains when the least sure, or the least familiar, images are rejected."""
+    if not len(said.labels):
         return None
-    rows = {true: dict(zip(task.names, row, strict=True)) for true, row in zip(task.names, costs.tolist(), strict=True)}
-    return {"matrix": rows, **decisions.judged(probabilities, labels, costs, patients, **options)}
+    trusts = {"confidence": np.asarray(said.probabilities, dtype=np.float64).max(1)}
+    if beside.familiarity is not None:
+        trusts["neighbour_distance"] = np.asarray(beside.familiarity, dtype=np.float64)
+    return selective.report(trusts, said.probabilities.argmax(1) == said.labels, said.patients, **options)
 
 
-def _tta(
-    task: Task, tta: Tta | None, probabilities: Probabilities, labels: Ints, patients: Ints, options: dict[str, Any]
-) -> dict[str, Any] | None:
+def _costs(task: Task, said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any] | None:
+    """{matrix, by_cost, most_probable, paired, changed}; None without costs."""
+    if beside.costs is None:
+        return None
+    table = np.asarray(beside.costs, dtype=np.float64)
+    rows = {true: dict(zip(task.names, row, strict=True)) for true, row in zip(task.names, table.tolist(), strict=True)}
+    return {"matrix": rows, **decisions.judged(said.probabilities, said.labels, table, said.patients, **options)}
+
+
+def _tta(task: Task, said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any] | None:
     """{name, views, scores (without it), gain (with minus without)}; None without test-time augmentation."""
+    tta = beside.tta
     if tta is None:
         return None
-    judged = scores.classification(tta.untouched, labels, task.names, task.positive_index, patients, **options)
-    gain = scores.paired(probabilities, tta.untouched, labels, patients, _COMPARED, **options)
+    judged = _judged(task, tta.untouched, said, options)
+    gain = scores.paired(said.probabilities, tta.untouched, said.labels, said.patients, _COMPARED, **options)
     return {"name": tta.name, "views": list(tta.views), "scores": judged["scores"], "gain": gain}
 
 
-def _by_patient(
-    task: Task, probabilities: Probabilities, labels: Ints, patients: Ints, options: dict[str, Any]
-) -> dict[str, Any] | None:
-    if not (patients >= 0).any():
+def _by_patient(task: Task, said: Predictions, options: dict[str, Any]) -> dict[str, Any] | None:
+    if not (said.patients >= 0).any():
         return None
-    means, truth = scores.by_patient(probabilities, labels, patients)
+    means, truth = scores.by_patient(said.probabilities, said.labels, said.patients)
     judged = scores.classification(means, truth, task.names, task.positive_index, **options)
     return {name: judged[name] for name in ("n", "counts", "scores", "confusion")}
 
 
 def _baseline(
-    task: Task, name: str, given: Probabilities, model: Probabilities, labels: Ints, patients: Ints,
-    options: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    judged = scores.classification(given, labels, task.names, task.positive_index, patients, **options)
-    gain = scores.paired(model, given, labels, patients, _COMPARED, **options)
-    return {"name": name, "scores": judged["scores"], "gain": gain, "roc": _roc(task, given, labels)}
+    task: Task, name: str, given: Probabilities, said: Predictions, options: dict[str, Any]
+) -> dict[str, Any]:
+    judged = _judged(task, given, said, options)
+    gain = scores.paired(said.probabilities, given, said.labels, said.patients, _COMPARED, **options)
+    return {"name": name, "scores": judged["scores"], "gain": gain, "roc": _roc(task, given, said.labels)}
+
+
+def _adds(baselines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """{over, score, difference, sentence}: what the model adds to the best baseline, by AUC where it is defined.
+
+    The best is chosen on the scored images, which flatters the baseline and never the model.
+    """
+    for score in ("auc", "balanced_accuracy"):
+        known = [each for each in baselines if each["scores"][score]["value"] is not None]
+        if known:
+            best = max(known, key=lambda each: each["scores"][score]["value"])
+            gain = best["gain"][score]
+            sentence = words.adds(best["name"], score, gain)
+            return {"over": best["name"], "score": score, "difference": gain, "sentence": sentence}
+    return None
 
 
 def _neighbour_gain(
-    found: Mapping[str, NeighbourScores], patients: Ints, options: dict[str, Any]
+    found: Mapping[Any, NeighbourScores], patients: Ints, options: dict[str, Any]
 ) -> dict[str, Any] | None:
     """What phase 2 added to the neighbours of phase 1, query by query."""
     if not {"pretrain", "embed"} <= set(found):

@@ -173,6 +173,11 @@ class EmbeddingModel:
         """SHA-256 of the weights: the model's identity in a gallery."""
         return str(self.card["sha256"])
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How it reads an image: decode settings, input size, mean and deviation; as plain as JSON."""
+        return {**self.card["decode"], **{name: self.card[name] for name in ("image_size", "mean", "std")}}
+
     def embed(self, inputs: Inputs, batch_size: int = 64) -> Vectors:
         """Embed pictures.
 

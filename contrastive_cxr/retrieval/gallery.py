@@ -1,73 +1,48 @@
-"""A gallery: vectors, their rows, the identity of their model, and exact search among them."""
+"""A gallery: vectors, their rows, the identity of their model, and search among them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-import contrastive_cxr.retrieval.gallery_files as gallery_files
-from contrastive_cxr.errors import RequestError
-from contrastive_cxr.retrieval.embedding import EmbeddingModel, Vectors
+from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
+from contrastive_cxr.files import Together
+from contrastive_cxr.retrieval import gallery_files, index_files, measure, voting
+from contrastive_cxr.retrieval import index as indexes
+from contrastive_cxr.retrieval.embedding import EmbeddingModel
+from contrastive_cxr.retrieval.gallery_files import About
+from contrastive_cxr.retrieval.held import Held
+from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.inputs import Inputs
+from contrastive_cxr.retrieval.near import Own, nearest
+from contrastive_cxr.retrieval.result import SearchResult, masked
+from contrastive_cxr.retrieval.rows import Vectors, Where, matching, table, unit_vectors
 
-Ids = npt.NDArray[np.int64]
-Texts = npt.NDArray[np.object_]
-_COLUMNS = ("label", "patient", "path", "split")
-_LENGTH_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The nearest rows of each query, nearest first; k is at most the size of the gallery.
-
-    Where fewer than k rows are left after same-patient exclusion, the last places hold id -1, '' and infinity.
-
-    Parameters
-    ----------
-    ids : int64 [Q, k]
-    labels, paths, patients : str [Q, k]
-    distances : float32 [Q, k]
-        Euclidean distance of the unit vectors, sqrt(2 - 2 cos), in 0..2.
-    """
-
-    ids: Ids
-    labels: Texts
-    paths: Texts
-    patients: Texts
-    distances: Vectors
+logger = logging.getLogger(__name__)
 
 
-class Gallery:
-    """Vectors and their rows; make one with `build` or `load`.
-
-    Attributes
-    ----------
-    vectors : float32 [M, D]
-        Unit length.
-    rows : DataFrame
-        M rows: `id` (int64, unique), `label`, `patient`, `path`, `split` ('' unknown), and any other column, as text.
-    model_digest : str
-        Identity of the model that made the vectors; '' where it is not known.
-    """
-
-    def __init__(self, vectors: Vectors, rows: pd.DataFrame, model_digest: str) -> None:
-        self.vectors = vectors
-        self.rows = rows
-        self.model_digest = model_digest
-        self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(vectors)
-
-    def __len__(self) -> int:
-        return len(self.vectors)
+class Gallery(Held):
+    """Vectors and their rows, to be searched; make one with `build` or `load`. Attributes: see `Held`."""
 
     @classmethod
-    def build(cls, vectors: npt.ArrayLike | EmbeddingModel, rows: pd.DataFrame, model_digest: str = "") -> Gallery:
+    def build(
+        cls,
+        vectors: npt.ArrayLike | EmbeddingModel,
+        rows: pd.DataFrame,
+        model_digest: str = "",
+        *,
+        kind: str = "auto",
+        preprocessing: dict[str, Any] | None = None,
+        made_by: str = "",
+    ) -> Gallery:
         """Make a gallery of vectors, or of a model and the images its rows name.
 
         Parameters
@@ -78,29 +53,32 @@ class Gallery:
             M rows; `id`, `label`, `patient`, `path`, `split` are read where they are there, others kept as text.
         model_digest : str
             `EmbeddingModel.digest` of the model that made the vectors; '' leaves it unchecked.
+        kind : str
+            `exact`, `hnsw`, `ivf`, `ivf-pq`, or `auto` by size (docs/retrieval.md has their costs).
+        preprocessing : dict, optional
+            How the model reads an image (`EmbeddingModel.preprocessing`), checked where both sides are known.
+        made_by : str
+            Folder of the model.
 
         Raises
         ------
         RequestError
-            Where there are no rows, counts differ, ids repeat, or vectors are not finite and of unit length.
+            Where there are no rows, counts differ, ids repeat, the kind is unknown, or vectors are not finite and of
+            unit length.
         """
-        table = _table(rows)
+        indexes.check_kind(kind)
+        known = table(rows)
         if isinstance(vectors, EmbeddingModel):
             roots = rows["root"] if "root" in rows else [""] * len(rows)
-            paths = [Path(str(root)) / path for root, path in zip(roots, table["path"], strict=True)]
-            return cls(vectors.embed(paths), table, vectors.digest)
-        checked = _unit_vectors(vectors, "vectors")
-        if len(checked) != len(table):
-            raise RequestError(f"{len(checked)} vectors for {len(table)} rows; give one row a vector")
-        return cls(checked, table, model_digest)
-
-    def check_model(self, digest: str) -> None:
-        """Raise `RequestError` where the gallery was made by another model than the one with this digest."""
-        if self.model_digest and digest != self.model_digest:
-            raise RequestError(
-                f"the gallery is of model {self.model_digest[:12]}, these queries are of {digest[:12]}; vectors of two "
-                "models cannot be compared: build the gallery again with this model"
-            )
+            paths = [Path(str(root)) / path for root, path in zip(roots, known["path"], strict=True)]
+            model_digest, preprocessing = vectors.digest, vectors.preprocessing
+            vectors = vectors.embed(paths)
+        checked = unit_vectors(vectors, "vectors")
+        if len(checked) != len(known):
+            raise RequestError(f"{len(checked)} vectors for {len(known)} rows; give one row a vector")
+        about = About(model_digest, preprocessing, made_by, indexes.kind_for(len(checked), kind))
+        index = indexes.build(about.kind, checked)
+        return cls(checked, known, about, index, measure.tune(index, checked))
 
     def search(
         self,
@@ -108,121 +86,212 @@ class Gallery:
         k: int = 5,
         exclude_patients: Sequence[str] | None = None,
         model_digest: str | None = None,
+        where: Where | None = None,
     ) -> SearchResult:
-        """Find the nearest rows of each query, exactly.
+        """Find the nearest rows of each query; the distances are exact, whatever the kind.
 
         Parameters
         ----------
         queries : float [Q, D] of unit length
             One vector [D] is taken as one query.
         k : int
-            Neighbours a query; more than the gallery holds gives all that it holds.
+            Neighbours a query; more than there are gives all that there are.
         exclude_patients : sequence of str, optional
             One patient a query, whose own rows are passed over; '' (unknown) passes over none. k is still filled.
         model_digest : str, optional
             Digest of the model that made the queries, to be checked against the gallery's.
+        where : mapping of str to str or several str, optional
+            Only rows with (one of) these values in these columns. k is still filled.
 
         Raises
         ------
         RequestError
-            Where the queries are of another size or model, or not finite and of unit length, or k is below 1.
+            Where the queries are of another size or model, or not finite and of unit length, k is below 1, or `where`
+            names a column or value that no row has.
         """
         if model_digest is not None:
             self.check_model(model_digest)
-        checked = _unit_vectors(np.atleast_2d(np.asarray(queries)), "queries")
-        if checked.shape[1] != self.vectors.shape[1]:
-            raise RequestError(
-                f"queries have {checked.shape[1]} dimensions, the gallery {self.vectors.shape[1]}; use its model"
-            )
+        checked = self._queries(queries)
         if k < 1:
             raise RequestError(f"k={k}; give at least 1")
         if exclude_patients is not None and len(exclude_patients) != len(checked):
             raise RequestError(f"{len(exclude_patients)} patients for {len(checked)} queries; give one a query")
-        return self._result(*self._nearest(checked, min(k, len(self)), exclude_patients))
+        allowed = matching(self.rows, where) if where else None
+        most = min(k, len(self) if allowed is None else int(allowed.sum()))
+        own = None if exclude_patients is None else Own(self._patients[0], self._numbers(exclude_patients))
+        if not len(checked):
+            return masked(np.empty((0, most), np.int64), np.empty((0, most), np.float32), self._columns, k)
+        found, gaps = nearest(self.index, self.vectors, checked, most, allowed, own)
+        return masked(found, gaps, self._columns, k)
 
     def search_images(
-        self, model: EmbeddingModel, inputs: Inputs, k: int = 5, exclude_patients: Sequence[str] | None = None
+        self,
+        model: EmbeddingModel,
+        inputs: Inputs,
+        k: int = 5,
+        exclude_patients: Sequence[str] | None = None,
+        where: Where | None = None,
     ) -> SearchResult:
         """Embed pictures with `model`, which must be the gallery's, and search for them; see `EmbeddingModel.embed`."""
-        self.check_model(model.digest)
-        return self.search(model.embed(inputs), k, exclude_patients)
+        self.check_model(model.digest, model.preprocessing)
+        return self.search(model.embed(inputs), k, exclude_patients, where=where)
+
+    def classify(
+        self, queries: npt.ArrayLike, classes: Sequence[str], k: int = 20, **search: Any
+    ) -> npt.NDArray[np.float64]:
+        """Class probabilities float64 [Q, C] by the vote of the k nearest rows, as `retrieval.voting.shares` says.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Labels, in the order of the columns; neighbours with other labels do not vote.
+        **search : as in `search`
+        """
+        absent = [name for name in classes if name not in set(self._columns["label"])]
+        raise_faults([f"classes: '{name}' is no label of the gallery" for name in absent])
+        return voting.shares(self.search(queries, k, **search), classes)
+
+    def add(self, vectors: npt.ArrayLike, rows: pd.DataFrame, model_digest: str | None = None) -> None:
+        """Put rows behind the others; parameters as in `build`. Rows without `id` are numbered on.
+
+        Raises
+        ------
+        RequestError
+            As in `build`; or vectors of another size or model, ids that are taken, or a gallery loaded with `mapped`.
+        """
+        self._changeable()
+        if model_digest is not None:
+            self.check_model(model_digest)
+        new, checked = table(rows), unit_vectors(vectors, "vectors")
+        faults = []
+        if checked.shape[1] != self.vectors.shape[1]:
+            faults.append(f"vectors have {checked.shape[1]} dimensions, the gallery {self.vectors.shape[1]}")
+        if len(checked) != len(new):
+            faults.append(f"{len(checked)} vectors for {len(new)} rows; give one row a vector")
+        if "id" not in rows:
+            new["id"] += int(self.rows["id"].max()) + 1
+        taken = new["id"][new["id"].isin(self.rows["id"])].tolist()
+        if taken:
+            faults.append(f"{len(taken)} ids are in the gallery already, such as {taken[0]}; leave the column id out")
+        raise_faults(faults)
+        self.index.add(checked)
+        self.vectors = np.concatenate([self.vectors, checked])
+        self._changed(pd.concat([self.rows, new], ignore_index=True).fillna(""))
+
+    def merge(self, other: Gallery) -> None:
+        """Add all rows of another gallery of the same model; they are numbered on.
+
+        Raises
+        ------
+        RequestError
+            Where the other is of another model or size, or holds images (root and path) that this one holds too.
+        """
+        self.check_model(other.model_digest, other.about.preprocessing)
+        shared = _places(self.rows) & _places(other.rows)
+        if shared:
+            raise RequestError(
+                f"{len(shared)} images are in both galleries, such as {min(shared)}; remove them from one of the two"
+            )
+        self.add(other.vectors, other.rows.drop(columns="id"))
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Take rows out: their vectors and table rows are gone at the next `save`.
+
+        An index of kind `hnsw` cannot forget: it passes over them and keeps their vectors in its file until `rebuild`.
+
+        Raises
+        ------
+        RequestError
+            Where an id is not there, none would be left, or the gallery was loaded with `mapped`.
+        """
+        self._changeable()
+        gone = self.rows["id"].isin(list(ids)).to_numpy()
+        absent = sorted(set(map(int, ids)) - set(self.rows["id"].tolist()))
+        faults = [f"{len(absent)} ids are not in the gallery, such as {absent[0]}"] if absent else []
+        if gone.all():
+            faults.append("no row would be left; remove the folder of the gallery instead")
+        raise_faults(faults)
+        self.index.remove(np.flatnonzero(gone))
+        self.vectors = self.vectors[~gone]
+        self._changed(self.rows[~gone].reset_index(drop=True))
+
+    def rebuild(self, kind: str | None = None) -> None:
+        """Build the index anew from the vectors, of this kind or the one it has."""
+        chosen = indexes.kind_for(len(self), kind or self.about.kind)
+        self.index, self.about, self._fixed = (
+            indexes.build(chosen, self.vectors),
+            replace(self.about, kind=chosen),
+            False,
+        )
+        self.recall = measure.tune(self.index, self.vectors)
 
     def save(self, folder: str | Path) -> None:
-        """Write `vectors.npy`, `rows.csv` and `gallery.json`, each beside its place and renamed."""
-        gallery_files.write(Path(folder), self.vectors, self.rows, self.model_digest)
+        """Write vectors, rows, record and index; all of them are there before any takes its place."""
+        folder, familiar = Path(folder), self.familiar
+        if self.recall is None:
+            self.recall = measure.tune(self.index, self.vectors)
+        assert familiar is self.about.familiar, "the record holds it"
+        with Together(folder) as together:
+            record = gallery_files.write(together, self.vectors, self.rows, self.about)
+            if self.index.faiss_index is not None:
+                index_files.write(together, self.index, self.recall, record.vectors_sha256)
+        index_files.clear(folder, self.index)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Gallery:
-        """Read a gallery back; no pickle is opened, the index is rebuilt from the vectors.
+    def load(
+        cls, folder: str | Path, *, verify: bool = False, mapped: bool = False, trust_index: bool = False
+    ) -> Gallery:
+        """Read a gallery back; no pickle is opened.
+
+        The index is built again, and written beside the vectors where that can be done, if it is missing, damaged, of
+        other vectors, or not written by this user.
+
+        Parameters
+        ----------
+        verify : bool
+            Digest all files, also large ones whose size and time of change are those recorded (a second a gigabyte).
+        mapped : bool
+            Leave the index on disk where FAISS can, to share memory between processes; the gallery cannot be changed.
+        trust_index : bool
+            Read an index that another user or program wrote. FAISS trusts what it reads: do so for your own files only.
 
         Raises
         ------
         RequestError
             Where a file is missing, altered, or not what `gallery.json` says.
         """
-        return cls.build(*gallery_files.read(Path(folder)))
+        folder = Path(folder)
+        record, vectors = gallery_files.read(folder, verify)
+        large = record.stamps.get("rows.csv", (0, 0))[0] >= gallery_files.DIGESTED
+        rows = folder if large else table(gallery_files.read_rows(folder, record.count))
+        about = About(record.model, record.preprocessing, record.made_by, record.kind, record.familiar)
+        if record.kind == "exact":
+            return cls(vectors, rows, about, indexes.build("exact", vectors))
+        try:
+            index, recall = index_files.read(
+                folder, record.kind, record.vectors_sha256, mapped=mapped, trust=trust_index
+            )
+        except index_files.Unusable as reason:
+            logger.warning("%s: its index is built again, since %s", folder, reason)
+            made = cls(vectors, rows, about, Index("exact", None, np.arange(len(vectors))))
+            made.rebuild()
+            with suppress(CcxrError), Together(folder) as together:
+                index_files.write(together, made.index, made.recall, record.vectors_sha256)
+            return made
+        loaded = cls(vectors, rows, about, index, recall)
+        loaded._fixed = mapped
+        return loaded
 
-    def _nearest(self, queries: Vectors, k: int, exclude: Sequence[str] | None) -> tuple[Ids, Vectors]:
-        """Positions int64 [Q, k] (-1 where none is left) and distances float32 [Q, k]."""
-        patients = self.rows["patient"].to_numpy()
-        own = pd.Series(patients).value_counts()
-        counts = [int(own.get(patient, 0)) if patient else 0 for patient in exclude or ()]
-        # k others are among the first k + (the query's own): the search stays exact.
-        width = min(len(self), k + max(counts, default=0))
-        positions = np.full((len(queries), k), -1, np.int64)
-        distances = np.full((len(queries), k), np.inf, np.float32)
-        if not len(queries):
-            return positions, distances
-        _, found = self._index.search(queries, width)
-        for row, near in enumerate(found):
-            if exclude is not None and exclude[row]:
-                near = near[patients[near] != exclude[row]]
-            # From the difference: 2 - 2 cos loses half its digits for near neighbours.
-            gaps = np.linalg.norm(self.vectors[near].astype(np.float64) - queries[row], axis=1)
-            order = np.lexsort((near, gaps))[:k]
-            positions[row, : len(order)], distances[row, : len(order)] = near[order], gaps[order]
-        return positions, distances
-
-    def _result(self, positions: Ids, distances: Vectors) -> SearchResult:
-        there = positions >= 0
-        text = {
-            name: np.where(there, self.rows[name].to_numpy(dtype=object)[positions], "")
-            for name in ("label", "path", "patient")
-        }
-        ids = np.where(there, self.rows["id"].to_numpy()[positions], -1)
-        return SearchResult(ids, text["label"], text["path"], text["patient"], distances)
+    def _queries(self, queries: npt.ArrayLike) -> Vectors:
+        checked = unit_vectors(np.atleast_2d(np.asarray(queries)), "queries")
+        if checked.shape[1] != self.vectors.shape[1]:
+            raise RequestError(
+                f"queries have {checked.shape[1]} dimensions, the gallery {self.vectors.shape[1]}; use its model"
+            )
+        return checked
 
 
-def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with all our columns, ids as int64 and the rest as text."""
-    if not len(rows):
-        raise RequestError("a gallery of no rows; give at least one")
-    table = rows.reset_index(drop=True).fillna("").astype(str) if len(rows.columns) else rows.reset_index(drop=True)
-    for name in _COLUMNS:
-        if name not in table:
-            table[name] = ""
-    try:
-        ids = np.arange(len(rows)) if "id" not in rows else rows["id"].astype("int64").to_numpy()
-    except (ValueError, TypeError) as error:
-        raise RequestError(f"the rows' column id holds no whole numbers ({error})") from error
-    if len(np.unique(ids)) != len(ids) or ids.min() < 0:
-        raise RequestError("the rows' ids repeat or are negative; give each row a number of its own, from 0")
-    others = [name for name in table.columns if name not in ("id", *_COLUMNS)]
-    return table.assign(id=ids)[["id", *_COLUMNS, *others]]
-
-
-def _unit_vectors(vectors: npt.ArrayLike, what: str) -> Vectors:
-    """The vectors as float32 [N, D], checked."""
-    array = np.asarray(vectors)
-    if array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
-        raise RequestError(f"{what} are {array.dtype} {list(array.shape)}; give floats [N, D]")
-    checked = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(checked).all():
-        raise RequestError(f"{what} hold NaN or infinity in row {int(np.argmin(np.isfinite(checked).all(axis=1)))}")
-    lengths = np.linalg.norm(checked, axis=1)
-    wrong = np.flatnonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE)
-    if len(wrong):
-        raise RequestError(
-            f"{what}: row {wrong[0]} has length {lengths[wrong[0]]:.4g}, expected 1; divide by the length"
-        )
-    return checked
+def _places(rows: pd.DataFrame) -> set[str]:
+    """Root and path of each row that has a path."""
+    roots = rows["root"] if "root" in rows else [""] * len(rows)
+    return {str(Path(root) / path) for root, path in zip(roots, rows["path"], strict=True) if path}

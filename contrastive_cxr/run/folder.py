@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MARK = "recipe.yaml"
 OURS = re.compile(
     r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png"
-    r"|predictions-\d+\.png"
-    r"|(parts|pooled)\.json|wandb(\.json)?|external-[a-z]+|explain"
+    r"|predictions-\d+\.png|model-card\.md"
+    r"|(parts|pooled|audit)\.json|audit\.html|wandb(\.json)?|external-[a-z]+|explain"
     r"|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|.*\.partial"
 )
 PACKAGES = (

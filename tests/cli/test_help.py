@@ -48,7 +48,8 @@ def test_wrong_data_is_refused_before_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "pretrain", "embed", "finetune", "evaluate", "predict", "encode", "explain", "recipes"]
+    "command",
+    ["run", "pretrain", "embed", "finetune", "evaluate", "predict", "encode", "index", "search", "explain", "recipes"],
 )
 def test_every_command_tells_its_options(ccxr: Callable[..., tuple[int, str, str]], command: str) -> None:
     code, said, _ = ccxr(command, "--help")

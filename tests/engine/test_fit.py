@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,8 @@ def kill() -> None:
 
 
 def interrupt() -> None:
-    signal.raise_signal(signal.SIGINT)  # handled before the next line, where os.kill only promises it for later
+    signal.raise_signal(signal.SIGINT)  # in this thread, where os.kill leaves it to any of them
+    time.sleep(0.01)  # python's own handler runs between two instructions, and two signals before it would be one
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

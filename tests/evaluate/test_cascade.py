@@ -33,3 +33,10 @@ def test_the_stages_decide_in_turn() -> None:
 def test_stages_that_do_not_fit_are_refused(stage1: tuple[str, ...], stage2: tuple[str, ...]) -> None:
     with pytest.raises(RequestError, match="do not join to"):
         cascade.order(FLAT, stage1, stage2)
+
+
+def test_errors_belong_to_the_stage_that_made_them() -> None:
+    labels = np.array([0, 0, 1, 1, 2, 2, 2])
+    verdicts = np.array([0, 2, 0, 1, 1, 2, 0])  # class 0 is stage 1's
+    found = cascade.errors(verdicts, labels, 0)
+    assert found == {"passed_on": 1, "held_back": 2, "stage2": 1, "right": 3}

@@ -55,14 +55,20 @@ def test_mean_costs_are_the_slow_loops_with_intervals_over_patients() -> None:
         entry = found[name]["mean_cost"]
         assert entry["value"] == pytest.approx(spent[name].mean())
         assert entry["n"] == 60
-        low, high = intervals.bootstrap(lambda w, of=spent[name]: (w @ of) / w.sum(1), 60, patients, 300, 3)
-        assert (entry["low"], entry["high"]) == pytest.approx((float(low), float(high)))
+        value, half = intervals.spread(lambda w, of=spent[name]: (w @ of) / w.sum(1), 60, patients, 300, 3)
+        assert (entry["low"], entry["high"]) == pytest.approx((max(0.0, float(value - half)), float(value + half)))
         counted = [[int(((labels == true) & (said == guess)).sum()) for guess in range(3)] for true in range(3)]
         assert found[name]["confusion"] == counted
     difference = spent["by_cost"] - spent["most_probable"]
     assert found["paired"]["difference"] == pytest.approx(difference.mean())
     changed = (probabilities @ table).argmin(1) != probabilities.argmax(1)
     assert found["changed"] == changed.sum() > 0
+
+
+def test_a_mean_cost_above_one_has_an_interval() -> None:
+    probabilities, labels, patients = drawn()
+    found = decisions.judged(probabilities, labels, 10 * (1 - np.eye(3)), patients, 300)["most_probable"]["mean_cost"]
+    assert 1 < found["low"] < found["value"] < found["high"]
 
 
 def test_no_rows_have_no_mean() -> None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import binomtest
 
 from contrastive_cxr.evaluate import intervals
@@ -45,8 +46,63 @@ def test_bootstrap_is_the_slow_loop_over_repeated_rows() -> None:
     slow = []
     for weights in np.concatenate(list(intervals.resampled(numbers, 300, seed=5))):
         slow.append(np.mean(np.repeat(values, weights.astype(int))))
-    low, high = intervals.bootstrap(lambda w: (w @ values) / w.sum(1), 40, groups, 300, seed=5)
-    assert (float(low), float(high)) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])))
+    value, half = intervals.spread(lambda w: (w @ values) / w.sum(1), 40, groups, 300, seed=5)
+    sizes = np.bincount(numbers)
+    alike = 40**2 / (sizes**2).sum()
+    assert float(value) == pytest.approx(values.mean())
+    assert float(half) == pytest.approx(stats.t.ppf(0.975, alike - 1) * alike / (alike - 1) * np.std(slow, ddof=1))
+
+
+def test_a_score_has_its_interval_on_the_logit_scale() -> None:
+    values = np.random.default_rng(0).random(30) ** 4  # a small mean, near 0
+    mean = lambda w: (w @ values) / w.sum(1)  # noqa: E731
+    value, half = intervals.spread(mean, 30, None, 500)
+    low, high = intervals.bootstrap(mean, 30, None, 500)
+    odds = [each / (1 - each) for each in (float(low), float(value), float(high))]
+    assert odds[1] / odds[0] == pytest.approx(odds[2] / odds[1]), "symmetric in log odds"
+    assert np.log(odds[2] / odds[1]) == pytest.approx(float(half) / (value * (1 - value)))
+    assert 0 < low < value < high < 1
+
+
+def test_a_score_of_one_has_no_logit_interval() -> None:
+    low, high = intervals.bootstrap(lambda w: w.sum(1) / w.sum(1), 30, None, 200)
+    assert math.isnan(low)
+    assert math.isnan(high)
+    assert intervals.known(float(low), float(high)) == {"low": None, "high": None}
+
+
+def slow_design_effect(right: np.ndarray, groups: np.ndarray) -> float:
+    """The jackknife over groups by leaving each out in turn, over the variance of independent rows."""
+    names, rate, n = sorted(set(groups.tolist())), right.mean(), len(right)
+    means = np.array([right[groups != name].mean() for name in names])
+    variance = (len(names) - 1) / len(names) * ((means - means.mean()) ** 2).sum()
+    return max(1.0, variance / (rate * (1 - rate) / n))
+
+
+def test_design_effect_is_a_jackknife_over_groups() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 15, 80)
+    right = rng.random(15)[groups] > 0.3
+    assert right.mean() not in (0, 1)
+    assert intervals.design_effect(right, groups) == pytest.approx(slow_design_effect(right, groups))
+    assert intervals.design_effect(right, groups) > 2
+    assert intervals.design_effect(right, np.arange(80)) == 1.0
+    assert intervals.design_effect(np.ones(80, dtype=bool), groups) == 80 / 15
+
+
+def test_a_rate_over_groups_is_wilson_of_fewer_rows_with_students_t() -> None:
+    rng = np.random.default_rng(1)
+    groups = rng.integers(0, 12, 60)
+    right = (rng.random(12) > 0.4)[groups]
+    count = len(set(groups.tolist()))
+    n = 60 / slow_design_effect(right, groups)
+    t, p = stats.t.ppf(0.975, count - 1), right.mean()
+    centre, half = p + t * t / (2 * n), t * math.sqrt(p * (1 - p) / n + t * t / (4 * n * n))
+    expected = (centre - half) / (1 + t * t / n), (centre + half) / (1 + t * t / n)
+    assert intervals.rate(right, groups) == pytest.approx(expected)
+    assert intervals.rate(right, np.arange(60)) == intervals.wilson(right.sum(), 60)
+    assert intervals.rate(np.ones(60, dtype=bool), groups) == pytest.approx(intervals.wilson(count, count))
+    assert intervals.rate(np.ones(0, dtype=bool), np.ones(0, dtype=int)) == (0.0, 1.0)
 
 
 def test_blocks_do_not_change_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +139,7 @@ def test_paired_leaves_out_undefined_rows_and_takes_the_difference_by_row() -> N
     found = intervals.paired(first, second)
     assert found["n"] == 3
     assert found["difference"] == pytest.approx(0.5)
-    assert (found["low"], found["high"]) == pytest.approx((0.5, 0.5))  # every row's difference is 0.5
+    assert (found["low"], found["high"]) == (None, None)  # every row's difference is 0.5: no spread, nothing known
 
 
 def test_paired_of_nothing_is_undefined() -> None:
@@ -97,4 +153,5 @@ def test_paired_statistic_takes_both_of_the_same_resample() -> None:
     found = intervals.paired_statistic(
         lambda w: (w @ (values + 1)) / w.sum(1), lambda w: (w @ values) / w.sum(1), 50, resamples=200
     )
-    assert (found["difference"], found["low"], found["high"]) == pytest.approx((1.0, 1.0, 1.0))
+    assert found["difference"] == pytest.approx(1.0)
+    assert (found["low"], found["high"]) == (None, None), "the difference is the same in every resample"

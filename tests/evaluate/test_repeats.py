@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics
 
 from contrastive_cxr.evaluate.repeats import mean_scores
@@ -42,9 +43,11 @@ def test_the_interval_draws_patients_and_the_same_ones_for_every_run() -> None:
         rows = np.concatenate([np.flatnonzero(patients == p) for p in generator.integers(0, 20, 20)])
         if len(set(labels[rows])) == 2:
             means.append(np.mean([area(labels[rows], each[rows, 1]) for each in probabilities]))
-    low, high = np.quantile(means, [0.025, 0.975])
-    assert found["low"] == pytest.approx(low, abs=0.015)
-    assert found["high"] == pytest.approx(high, abs=0.015)
+    alike = 60**2 / (np.unique(patients, return_counts=True)[1] ** 2).sum()
+    half = stats.t.ppf(0.975, alike - 1) * alike / (alike - 1) * np.std(means)
+    centre, width = np.log(found["mean"] / (1 - found["mean"])), half / (found["mean"] * (1 - found["mean"]))
+    for name, end in (("low", centre - width), ("high", centre + width)):
+        assert found[name] == pytest.approx(1 / (1 + np.exp(-end)), abs=0.015)
 
 
 def test_one_class_leaves_the_auc_undefined() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics
 
 from contrastive_cxr.errors import CcxrError
@@ -35,6 +36,11 @@ def test_scores_are_scikit_learns(classes: int) -> None:
     assert value["macro_f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
     given = probabilities[:, 1] if classes == 2 else probabilities
     assert value["auc"] == pytest.approx(metrics.roc_auc_score(labels, given, multi_class="ovr"))
+    each = [metrics.average_precision_score(labels == c, probabilities[:, c]) for c in range(classes)]
+    assert value["average_precision"] == pytest.approx(each[1] if classes == 2 else np.mean(each))
+    assert value["brier"] == pytest.approx(
+        metrics.brier_score_loss(labels, probabilities, scale_by_half=True, labels=list(range(classes)))
+    )
     assert found["confusion"] == metrics.confusion_matrix(labels, predicted).tolist()
     table = metrics.precision_recall_fscore_support(labels, predicted)
     for c, name in enumerate(names):
@@ -42,6 +48,7 @@ def test_scores_are_scikit_learns(classes: int) -> None:
         assert (row["precision"]["value"], row["recall"]["value"], row["f1"]["value"], row["n"]) == pytest.approx(
             tuple(column[c] for column in table)
         )
+        assert row["average_precision"]["value"] == pytest.approx(each[c])
         assert row["auc"]["value"] == pytest.approx(metrics.roc_auc_score(labels == c, probabilities[:, c]), abs=1e-3)
 
 
@@ -69,19 +76,27 @@ def test_intervals_are_a_slow_loop_of_the_same_resamples() -> None:
     probabilities, labels = drawn(60, 3)
     patients = np.random.default_rng(3).integers(-1, 20, 60)
     found = scores.classification(probabilities, labels, "abc", 2, patients, resamples=100, seed=4)
-    slow: dict[str, list[float]] = {"accuracy": [], "auc": [], "macro_f1": [], "precision": []}
+    slow: dict[str, list[float]] = {"auc": [], "macro_f1": [], "average_precision": [], "brier": [], "f1": []}
     numbers = intervals.group_numbers(patients, 60)
     for weights in np.concatenate(list(intervals.resampled(numbers, 100, seed=4))):
         rows = np.repeat(np.arange(60), weights.astype(int))
         truth, predicted = labels[rows], probabilities[rows].argmax(1)
-        slow["accuracy"].append(metrics.accuracy_score(truth, predicted))
+        slow["brier"].append(metrics.brier_score_loss(truth, probabilities[rows], scale_by_half=True, labels=[0, 1, 2]))
+        slow["average_precision"].append(metrics.average_precision_score(np.eye(3)[truth], probabilities[rows]))
         slow["auc"].append(metrics.roc_auc_score(truth, probabilities[rows], multi_class="ovr"))
         slow["macro_f1"].append(metrics.f1_score(truth, predicted, average="macro"))
-        slow["precision"].append(metrics.precision_score(truth, predicted, average=None)[1])
-    entries = {**found["scores"], "precision": found["per_class"]["b"]["precision"]}
+        slow["f1"].append(metrics.f1_score(truth, predicted, average=None)[1])
+    entries = {**found["scores"], "f1": found["per_class"]["b"]["f1"]}
+    alike = 60**2 / (np.bincount(numbers) ** 2).sum()
     for name, values in slow.items():
-        low, high = np.quantile(values, [0.025, 0.975])
-        assert (entries[name]["low"], entries[name]["high"]) == pytest.approx((low, high)), name
+        half = stats.t.ppf(0.975, alike - 1) * alike / (alike - 1) * np.std(values, ddof=1)
+        value = entries[name]["value"]
+        centre, width = np.log(value / (1 - value)), half / (value * (1 - value))
+        expected = [1 / (1 + np.exp(-end)) for end in (centre - width, centre + width)]
+        assert (entries[name]["low"], entries[name]["high"]) == pytest.approx(expected), name
+    right = probabilities.argmax(1) == labels
+    accuracy = found["scores"]["accuracy"]
+    assert (accuracy["low"], accuracy["high"]) == intervals.rate(right, numbers)
     assert found["groups"] == len(set(numbers.tolist()))
 
 
@@ -101,7 +116,7 @@ def test_all_correct_still_has_an_uncertain_rate_counted_in_patients() -> None:
     assert (accuracy["low"], accuracy["high"]) == intervals.wilson(2, 2)
     assert accuracy["wilson"] == list(intervals.wilson(6, 6))
     assert found["scores"]["auc"]["value"] == 1.0
-    assert found["scores"]["auc"]["low"] is None
+    assert 0 < found["scores"]["auc"]["low"] < 0.5, "two patients tell next to nothing"
 
 
 def test_a_class_without_rows_is_undefined_with_a_reason() -> None:
@@ -147,9 +162,10 @@ def test_wrong_arrays_are_named(probabilities: Any, labels: Any, word: str) -> N
 def test_point_scores_are_those_with_intervals() -> None:
     probabilities, labels = drawn(50, 3)
     full = scores.classification(probabilities, labels, "abc", 2, resamples=100)["scores"]
-    assert scores.point(probabilities.astype(np.float32), labels) == pytest.approx(
-        {name.removeprefix("macro_"): entry["value"] for name, entry in full.items()}, rel=1e-3
-    )
+    found = scores.point(probabilities.astype(np.float32), labels)
+    assert set(found) == {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "auc"}
+    values = {name.removeprefix("macro_"): entry["value"] for name, entry in full.items()}
+    assert found == pytest.approx({name: values[name] for name in found}, rel=1e-3)
     assert np.isnan(scores.point(probabilities, np.zeros(50, dtype=np.int64))["auc"])
 
 
@@ -169,4 +185,7 @@ def test_paired_difference_of_two_models() -> None:
     assert found["auc"]["difference"] == pytest.approx(metrics.roc_auc_score(labels, better, multi_class="ovr") - 0.5)
     assert found["auc"]["low"] > 0
     same = scores.paired(better, better, labels, names=["accuracy"], resamples=100)
-    assert (same["accuracy"]["difference"], same["accuracy"]["low"], same["accuracy"]["high"]) == (0, 0, 0)
+    assert (same["accuracy"]["difference"], same["accuracy"]["low"], same["accuracy"]["high"]) == (0, None, None)
+    alone = scores.classification(better, labels, "abc", 2, resamples=100)["scores"]["macro_f1"]["value"]
+    difference = scores.paired(better, worse, labels, names=["macro_f1"], resamples=100)["macro_f1"]["difference"]
+    assert difference == pytest.approx(alone - metrics.f1_score(labels, worse.argmax(1), average="macro"))

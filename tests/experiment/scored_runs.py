@@ -64,16 +64,12 @@ def write_run(
     np.save(arrays / "labels.npy", labels)
     rows.to_csv(arrays / "rows.csv", index=False)
     (folder / "recipe.yaml").write_text(recipes.dump(recipe))
+    budget = {"device": "cpu", "phases": {"pretrain": {"steps": 10, "images": 160, "minutes": minutes}}}
     facts = report.build(
-        experiment=recipe.name,
-        task=recipe.task,
-        phase="pretrain",
-        split="test",
-        probabilities=probabilities,
-        labels=labels,
-        patients=pd.factorize(rows["patient"])[0].astype(np.int64),
+        report.Subject(recipe.name, recipe.task, "pretrain", "test"),
+        report.Predictions(probabilities, labels, pd.factorize(rows["patient"])[0].astype(np.int64)),
+        report.Beside(budget=budget),
         resamples=100,
-        budget={"device": "cpu", "phases": {"pretrain": {"steps": 10, "images": 160, "minutes": minutes}}},
     )
     folders.write_json(folder / "report.json", facts)
     training = {} if trainable is None else {"trainable": trainable, "parameters": 2 * trainable}
@@ -90,9 +86,10 @@ def write_pool(folder: Path, recipe: Recipe, parts: dict[str, tuple[np.ndarray, 
     said = np.stack([np.mean(np.stack(list(part)), axis=0) for part in grouped["p"].apply(list)])
     labels = grouped["y"].first().to_numpy()
     facts = report.build(
-        experiment=recipe.name, task=recipe.task, phase="pretrain", split="test", probabilities=said, labels=labels,
-        patients=np.full(len(labels), -1), resamples=100,
-    )  # fmt: skip
+        report.Subject(recipe.name, recipe.task, "pretrain", "test"),
+        report.Predictions(said, labels, np.full(len(labels), -1)),
+        resamples=100,
+    )
     folders.write_json(folder / "report.json", facts)
     folders.write_json(folder / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
     values = [float((part[0].argmax(1) == part[1]).mean()) for part in parts.values()]
@@ -111,10 +108,11 @@ def write_cascade(folder: Path, recipe: Recipe, flat: np.ndarray, joined: np.nda
     stages = {name: folders.read_json(folder / name / "report.json") for name in ("flat", "stage1", "stage2")}
     rows = rows_of(labels, CLASSES)
     facts = report.build_cascade(
-        experiment=recipe.name, task=recipe.task, split="test", labels=labels,
-        patients=pd.factorize(rows["patient"])[0].astype(np.int64), flat=flat, joined=joined, verdicts=verdicts,
-        stages=stages, resamples=100,
-    )  # fmt: skip
+        report.Subject(recipe.name, recipe.task, "cascade", "test"),
+        report.Predictions(joined, labels, pd.factorize(rows["patient"])[0].astype(np.int64)),
+        report.Stages(flat, verdicts, stages, 0),
+        resamples=100,
+    )
     (folder / "arrays").mkdir()
     for name, array in {"flat": flat, "joined": joined, "verdicts": verdicts}.items():
         np.save(folder / "arrays" / f"{name}.npy", array)

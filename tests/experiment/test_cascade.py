@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluate import baselines
 from contrastive_cxr.experiment.cascade import STAGES, stage_recipes
 from contrastive_cxr.experiment.external import evaluate
 from contrastive_cxr.experiment.run import run
@@ -22,6 +23,7 @@ QUICK = (
     "finetune=null",
     "pretrain.epochs=1",
     "evaluation.tta=mirror-turn",
+    "evaluation.baselines=true",
     "cascade={stage1: phantom/lesion, stage2: phantom/opacity}",
 )
 
@@ -33,8 +35,10 @@ def recipe(cache: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def cascade(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished cascade of one-epoch stages; it is read only."""
-    return run(recipe, tmp_path_factory.mktemp("runs") / "cascade")
+    """A finished cascade of one-epoch stages, its baselines of few trees; it is read only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "_TREES", 10)
+        return run(recipe, tmp_path_factory.mktemp("runs") / "cascade")
 
 
 def test_all_stages_divide_the_images_alike(cascade: Path) -> None:
@@ -63,6 +67,32 @@ def test_the_stages_make_one_verdict(cascade: Path) -> None:
             np.testing.assert_allclose(joined[number, 1:], [lesion * nodule, lesion * opacity], atol=1e-5)
             asked += 1
     assert asked == len(known) > 0
+
+
+def test_its_baselines_thresholds_and_errors_are_those_of_the_flat_tasks_rows(cascade: Path) -> None:
+    facts = json.loads((cascade / "report.json").read_text())
+    flat = json.loads((cascade / "flat" / "report.json").read_text())
+    names = ["file metadata", "border, outer 10 %", "32x32 thumbnail"]
+    assert [each["name"] for each in facts["baselines"]] == names
+    for mine, theirs in zip(facts["baselines"], flat["baselines"], strict=True):
+        assert mine["scores"]["auc"]["value"] == pytest.approx(theirs["scores"]["auc"]["value"], abs=1e-6)
+    for name in STAGES:
+        assert len(json.loads((cascade / name / "report.json").read_text())["baselines"]) == 3
+    split = pd.read_csv(cascade / "split.csv", dtype=str)
+    found = facts["calibration"]
+    assert (found["fitted_on"], found["fitted_images"]) == ("validation", (split["split"] == "val").sum())
+    assert [line["of"] for line in facts["thresholds"]] == ["sensitivity", "specificity"]
+    assert set(facts["selective"]["by"]) == {"confidence"}
+    verdicts, labels = (np.load(cascade / "arrays" / f"{name}.npy") for name in ("verdicts", "labels"))
+    errors = facts["cascade"]["errors"]
+    assert sum(errors.values()) == facts["n"]
+    assert errors["right"] == (verdicts == labels).sum()
+    assert errors["passed_on"] == sum(v != 0 for v, y in zip(verdicts, labels, strict=True) if y == 0)
+    assert errors["held_back"] == sum(v == 0 for v, y in zip(verdicts, labels, strict=True) if y != 0)
+    page = (cascade / "report.html").read_text()
+    assert f"held back {errors['held_back']}, stage 2" in page
+    for heading in ("Calibration</h2>", "Thresholds</h2>", "Rejecting images</h2>"):
+        assert heading in page
 
 
 def test_the_report_sets_it_beside_the_flat_task(cascade: Path) -> None:

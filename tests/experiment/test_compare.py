@@ -163,7 +163,7 @@ def test_folders_that_are_no_finished_runs_are_refused_together(two: tuple[Path,
         "is no run folder",
         "nowhere does not exist",
         "60 rows, its report.json has 61",
-        "version 1",
+        "is a report of version 9",
         "cannot be read",
     ):
         assert words in text

@@ -12,6 +12,7 @@ import pytest
 
 from contrastive_cxr.data import phantom
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment import kept
 from contrastive_cxr.experiment.external import evaluate
 
 
@@ -36,6 +37,9 @@ def test_new_images_without_parts_are_all_scored(finished: Path, strangers: Path
     labels, said = np.load(arrays / "labels.npy"), np.load(arrays / "probabilities.npy").argmax(1)
     assert facts["scores"]["accuracy"]["value"] == pytest.approx((labels == said).mean())
     assert (out / "report.html").is_file()
+    assert any(note.startswith("An external test") for note in facts["notes"])
+    card = (out / "model-card.md").read_text()
+    assert "resnet18" in card, "the card of an external test tells of the run, wherever it is written"
 
 
 def test_a_root_with_test_folders_alone(finished: Path, strangers: Path, tmp_path: Path) -> None:
@@ -57,19 +61,29 @@ def test_images_of_the_training_are_refused(finished: Path, strangers: Path, tmp
 
 
 def test_other_settings_than_of_data_are_refused(finished: Path) -> None:
-    with pytest.raises(RequestError, match="settings of data alone"):
+    with pytest.raises(RequestError, match="settings of data and of evaluation alone"):
         evaluate(finished, ["model.backbone=resnet34"])
 
 
-def test_a_recorded_split_is_scored_again(finished: Path, tmp_path: Path) -> None:
-    out = evaluate(finished, split="val", out=tmp_path / "scores")
+def test_a_recorded_split_is_scored_again_also_in_groups_that_the_run_did_not_ask_for(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = evaluate(finished, ["evaluation.subgroups=[source]"], split="val", out=tmp_path / "scores")
     facts = json.loads((out / "report.json").read_text())
     table = pd.read_csv(finished / "split.csv")
     assert facts["split"] == "val"
     assert facts["n"] == int((table["split"] == "val").sum())
     assert any("chosen the checkpoint" in note for note in facts["notes"])
+    assert [group["n"] for group in facts["subgroups"]["source"]["groups"]] == [facts["n"]]
 
 
-def test_the_test_part_scored_again_gives_the_same_report(finished: Path, tmp_path: Path) -> None:
+def test_the_test_part_scored_again_gives_the_same_report_and_encodes_no_training_image(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = []
+    monkeypatch.setattr(kept, "outputs", lambda *arguments: encoded.append(arguments))
     again = json.loads((evaluate(finished, out=tmp_path / "scores") / "report.json").read_text())
-    assert again["scores"] == json.loads((finished / "report.json").read_text())["scores"]
+    assert not encoded
+    then = json.loads((finished / "report.json").read_text())
+    assert again["scores"] == then["scores"]
+    assert again["neighbours"] == then["neighbours"]

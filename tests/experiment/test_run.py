@@ -151,6 +151,7 @@ def test_other_images_do_not_go_on_with_a_run(finished: Path, cache: Path) -> No
         path.write_text(text)
 
 
+@pytest.mark.slow
 def test_overwriting_starts_anew(finished: Path, cache: Path, tmp_path: Path) -> None:
     recipe = small_recipe(cache, "embed=null", "finetune=null", "pretrain.epochs=1")
     out = run(recipe, tmp_path / "run")

@@ -57,6 +57,7 @@ def states(out: Path) -> dict[str, str]:
     return {point["name"]: point["state"] for point in json.loads((out / "sweep.json").read_text())["points"]}
 
 
+@pytest.mark.slow
 def test_a_sweep_of_real_runs(words: list[str], tmp_path: Path) -> None:
     """Two points, trained; the second call trains nothing, and its table is that of `compare`."""
     out = tmp_path / "sweep"

@@ -79,6 +79,7 @@ def test_unknown_names(name: str, words: str) -> None:
         backbones.block_names(name)
 
 
+@pytest.mark.slow
 def test_a_torchvision_name_needs_no_timm() -> None:
     code = (
         "import sys; from contrastive_cxr.models import backbones as b; b.size_faults('resnet18', 32); "

@@ -51,8 +51,18 @@ def facts_of(asked: dict[str, Any], known: dict[str, Any], **more: Any) -> dict[
         )
         for phase, width in (("pretrain", 2), ("embed", 8))
     }
+    given: dict[str, Any] = {
+        "baselines": [("forest", np.full((len(asked["labels"]), 3), 1 / 3))],
+        "targets": {"sensitivity": 0.9},
+        "familiarity": asked["vectors"][:, 0],
+    }
     return report.build(
-        experiment="a <small> run", task=TASK, phase="finetune", split="test", resamples=100, neighbours=found,
-        baselines=[("forest", np.full((len(asked["labels"]), 3), 1 / 3))],
-        **{name: asked[name] for name in ("probabilities", "labels", "patients")}, **more,
-    )  # fmt: skip
+        report.Subject("a <small> run", TASK, "finetune", "test"),
+        predictions(asked),
+        report.Beside(neighbours=found, **given | more),
+        resamples=100,
+    )
+
+
+def predictions(part: dict[str, Any]) -> report.Predictions:
+    return report.Predictions(*(part[name] for name in ("probabilities", "labels", "patients")))

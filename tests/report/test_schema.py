@@ -12,15 +12,16 @@ from sklearn import metrics
 
 from contrastive_cxr import report
 from contrastive_cxr.evaluate import cascade, decisions
+from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.tasks import Task
 from tests.report.small import TASK, drawn, facts_of
 
 
 def documented() -> set[str]:
     return {
-        "version", "experiment", "task", "phase", "split", "n", "patients", "counts", "scores", "by_patient",
-        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "cascade", "costs", "tta",
-        "last_layer", "budget", "skipped", "notes",
+        "version", "experiment", "task", "phase", "split", "n", "groups", "patients", "counts", "scores", "by_patient",
+        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "adds", "calibration",
+        "thresholds", "selective", "cascade", "costs", "tta", "last_layer", "budget", "skipped", "notes",
     }  # fmt: skip
 
 
@@ -89,10 +90,8 @@ def test_no_known_patient_means_no_scores_by_patient() -> None:
 def test_two_classes_draw_the_positive_class_alone() -> None:
     task = Task(name="two", classes={"sick": ("s",), "well": ("w",)}, positive="sick")
     labels, p = np.array([0, 0, 1, 1]), np.array([0.9, 0.4, 0.6, 0.2])
-    facts = report.build(
-        experiment="x", task=task, phase="finetune", split="val", probabilities=np.column_stack([p, 1 - p]),
-        labels=labels, patients=np.full(4, -1), resamples=100,
-    )  # fmt: skip
+    said = report.Predictions(np.column_stack([p, 1 - p]), labels, np.full(4, -1))
+    facts = report.build(report.Subject("x", task, "finetune", "val"), said, resamples=100)
     assert list(facts["roc"]) == ["sick"]
     assert facts["scores"]["recall"]["value"] == 0.5
     assert facts["neighbour_gain"] is None
@@ -107,9 +106,11 @@ def test_cascade_stands_beside_flat_on_the_same_rows() -> None:
     joined, verdicts = cascade.join(stage1, stage2, order), cascade.verdicts(stage1, stage2, order)
     stage: dict[str, Any] = facts_of(drawn(30, 2, False), drawn(30, 3, False))
     facts = report.build_cascade(
-        experiment="x", task=TASK, split="val", labels=asked["labels"], patients=asked["patients"], flat=flat,
-        joined=joined, verdicts=verdicts, stages={"stage1": stage, "stage2": stage}, resamples=100,
-    )  # fmt: skip
+        report.Subject("x", TASK, "cascade", "val"),
+        report.Predictions(joined, asked["labels"], asked["patients"]),
+        report.Stages(flat, verdicts, {"stage1": stage, "stage2": stage}, order[0]),
+        resamples=100,
+    )
     assert set(facts) == documented()
     found = facts["cascade"]
     assert facts["scores"]["auc"]["value"] == pytest.approx(found["flat"]["scores"]["auc"]["value"])
@@ -119,3 +120,40 @@ def test_cascade_stands_beside_flat_on_the_same_rows() -> None:
     assert found["stages"]["stage1"]["n"] == 30
     assert found["stages"]["stage1"]["confusion"] == stage["confusion"]
     json.dumps(facts, allow_nan=False)
+
+
+def test_what_the_model_adds_is_to_the_best_baseline() -> None:
+    asked = drawn(60, 0, True)
+    truth = np.eye(3)[asked["labels"]]
+    poor, good = np.full((60, 3), 1 / 3), 0.5 * truth + 0.1
+    facts = facts_of(asked, drawn(60, 1, False), baselines=[("poor", poor), ("good", good), ("worse", poor)])
+    assert facts["adds"]["over"] == "good"
+    assert facts["adds"]["score"] == "auc"
+    assert facts["adds"]["difference"] == facts["baselines"][1]["gain"]["auc"]
+    assert facts["adds"]["sentence"].startswith("The model is worse than the best blind baseline (good)")
+    assert facts_of(asked, drawn(60, 1, False), baselines=[])["adds"] is None
+
+
+def test_a_class_without_scored_images_leaves_scores_undefined_with_a_reason() -> None:
+    asked = drawn(40, 0, True)
+    asked["labels"] = np.where(asked["labels"] == 1, 0, asked["labels"])  # no covid
+    facts = facts_of(asked, drawn(60, 1, False))
+    for name in ("auc", "average_precision"):
+        assert facts["scores"][name]["value"] is None
+        assert "covid" in facts["scores"][name]["reason"]
+        assert facts["per_class"]["covid"][name]["value"] is None
+    assert facts["adds"]["score"] == "balanced_accuracy"
+    assert "no image of the positive class" in facts["thresholds"][0]["reason"]
+    json.dumps(facts, allow_nan=False)
+
+
+def test_calibration_and_thresholds_say_what_they_were_fitted_on() -> None:
+    asked, kept = drawn(40, 0, True), drawn(30, 4, True)
+    validation = Validation(kept["probabilities"], kept["labels"])
+    facts = facts_of(asked, drawn(60, 1, False), validation=validation)
+    for found in (facts["calibration"], *facts["thresholds"]):
+        assert (found["fitted_on"], found["fitted_images"]) == ("validation", 30)
+    facts = facts_of(asked, drawn(60, 1, False))
+    for found in (facts["calibration"], *facts["thresholds"]):
+        assert (found["fitted_on"], found["fitted_images"]) == ("scored", 40)
+    assert set(facts["selective"]["by"]) == {"confidence", "neighbour_distance"}

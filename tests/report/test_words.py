@@ -14,7 +14,7 @@ RATE = {"value": 8 / 9, "n": 9, "successes": 8, "wilson": [0.565, 0.980], "low":
 @pytest.mark.parametrize(
     ("entry", "grouped", "text"),
     [
-        (RATE, False, "0.89 (8/9; 0.56-0.98)"),
+        (RATE | {"low": 0.565, "high": 0.98}, False, "0.89 (8/9; 0.56-0.98)"),
         (RATE, True, "0.89 (8/9; 0.67-1.00)"),
         ({"value": 0.5, "n": 9, "low": 0.4, "high": 0.6}, False, "0.50 (n 9; 0.40-0.60)"),
         ({"value": 1.0, "n": 9, "low": None, "high": None}, False, "1.00 (n 9)"),
@@ -36,3 +36,22 @@ def test_a_difference_is_clear_where_its_interval_keeps_off_zero(low: Any, high:
 
 def test_difference_has_its_sign() -> None:
     assert words.difference({"difference": 0.05, "low": -0.02, "high": 0.12, "n": 7}) == "+0.05 (n 7; -0.02 to +0.12)"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.02, 0.08, "The model adds to the best blind baseline (metadata): AUC +0.05 (n 90; +0.02 to +0.08)."),
+        (-0.02, 0.12, "adds nothing that can be told from noise"),
+        (-0.08, -0.02, "is worse than the best blind baseline"),
+        (None, None, "cannot be told"),
+    ],
+)
+def test_what_the_model_adds_in_a_sentence(low: Any, high: Any, said: str) -> None:
+    assert said in words.adds("metadata", "auc", {"difference": 0.05, "low": low, "high": high, "n": 90})
+
+
+def test_few_patients_are_said() -> None:
+    assert words.few(50, True) is None
+    assert "These are 9 patients" in str(words.few(9, True))
+    assert "These are 49 images" in str(words.few(49, False))

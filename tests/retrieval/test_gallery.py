@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr import models
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.evaluate import scores
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery, gallery_files
 from contrastive_cxr.retrieval.embedding import Vectors
 
 MODEL_A, MODEL_B = "a" * 64, "b" * 64
@@ -81,16 +84,20 @@ def test_own_patients_are_passed_over_and_k_is_still_filled(gallery: Gallery) ->
 def test_where_too_few_are_left_the_places_are_empty() -> None:
     gallery = Gallery.build(unit(4, 0), pd.DataFrame({"patient": ["A", "A", "A", "B"], "label": list("wxyz")}))
     result = gallery.search(unit(2, 1), k=3, exclude_patients=["A", ""])
-    assert result.ids[0].tolist() == [3, -1, -1]
-    assert result.labels[0].tolist() == ["z", "", ""]
-    assert np.isinf(result.distances[0, 1:]).all()
-    assert (result.ids[1] >= 0).all()
+    assert result.counts.tolist() == [1, 3]
+    assert result.ids[0].tolist() == [3, None, None]
+    assert result.labels[0].tolist() == ["z", None, None]
+    assert not (np.ma.getdata(result.ids) < 0).any()  # -1 would be the last row to whoever uses it
+    assert result.of(0)[["id", "label"]].to_numpy().tolist() == [[3, "z"]]
+    assert "1 of 2 queries have fewer than the 3 neighbours" in result.words
 
 
 def test_k_above_the_size_gives_all(gallery: Gallery) -> None:
     result = gallery.search(unit(2, 1), k=1000)
     assert result.ids.shape == (2, 40)
     assert all(len(set(row)) == 40 for row in result.ids.tolist())
+    assert "2 of 2 queries have fewer than the 1000 neighbours" in result.words
+    assert gallery.search(unit(2, 1), k=40).words == ""
 
 
 def test_itself_is_at_distance_zero_and_ties_go_by_row() -> None:
@@ -151,7 +158,7 @@ def test_a_gallery_comes_back_bit_for_bit(gallery: Gallery, tmp_path: Path) -> N
     assert np.array_equal(first.ids, second.ids)
     assert np.array_equal(first.distances, second.distances)
     record = json.loads((tmp_path / "deep" / "gallery" / "gallery.json").read_text())
-    assert (record["count"], record["dimensions"], record["model"], record["format"]) == (40, 8, MODEL_A, 1)
+    assert (record["count"], record["dimensions"], record["model"], record["format"]) == (40, 8, MODEL_A, 2)
     names = sorted(path.name for path in (tmp_path / "deep" / "gallery").iterdir())
     assert names == ["gallery.json", "rows.csv", "vectors.npy"]
 
@@ -161,7 +168,7 @@ def lie(folder: Path, **changes: Any) -> None:
     record = json.loads((folder / "gallery.json").read_text())
     for key, name in (("vectors_sha256", "vectors.npy"), ("rows_sha256", "rows.csv")):
         record[key] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    (folder / "gallery.json").write_text(json.dumps(record | changes))
+    (folder / "gallery.json").write_text(json.dumps(record | {"stamps": {}} | changes))
 
 
 @pytest.mark.parametrize("name", ["vectors.npy", "rows.csv", "gallery.json"])
@@ -193,7 +200,7 @@ def test_other_counts_than_recorded_are_refused(gallery: Gallery, tmp_path: Path
     lines = (tmp_path / "rows.csv").read_text().splitlines(keepends=True)
     (tmp_path / "rows.csv").write_text("".join(lines[:-1]))
     lie(tmp_path, dimensions=8)
-    with pytest.raises(RequestError, match=r"rows.csv 39 rows"):
+    with pytest.raises(RequestError, match=r"39 in rows.csv"):
         Gallery.load(tmp_path)
     lie(tmp_path, metric="cosine")
     with pytest.raises(RequestError, match="metric"):
@@ -256,3 +263,95 @@ def test_a_gallery_of_unknown_model_takes_any_query() -> None:
     gallery = Gallery.build(unit(3, 0), table(3))
     gallery.check_model(MODEL_B)
     assert gallery.search(unit(1, 1), k=1, model_digest=MODEL_B).ids.shape == (1, 1)
+
+
+def test_a_gallery_of_the_first_format_is_read(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.save(tmp_path)
+    later = ("preprocessing", "made_by", "kind", "familiar", "stamps")
+    record = json.loads((tmp_path / "gallery.json").read_text())
+    first = {name: value for name, value in record.items() if name not in later} | {"format": 1}
+    (tmp_path / "gallery.json").write_text(json.dumps(first))
+    assert Gallery.load(tmp_path).search(unit(2, 5)).ids.tolist() == gallery.search(unit(2, 5)).ids.tolist()
+    (tmp_path / "gallery.json").write_text(json.dumps(first | {"format": 3}))
+    with pytest.raises(RequestError, match="format"):
+        Gallery.load(tmp_path)
+
+
+def test_a_large_file_is_believed_by_its_time_and_digested_when_asked(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_files, "DIGESTED", 1)
+    gallery.save(tmp_path)
+    path, seen = tmp_path / "vectors.npy", (tmp_path / "vectors.npy").stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))  # as nothing but intent would do
+    assert len(Gallery.load(tmp_path)) == 40
+    with pytest.raises(RequestError, match=r"vectors.npy is not the file"):
+        Gallery.load(tmp_path, verify=True)
+    os.utime(path)
+    with pytest.raises(RequestError, match=r"vectors.npy is not the file"):
+        Gallery.load(tmp_path)
+
+
+def test_rows_of_a_large_table_are_read_when_they_are_wanted(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_files, "DIGESTED", 1)
+    gallery.save(tmp_path)
+    loaded = Gallery.load(tmp_path)
+    (tmp_path / "rows.csv").write_text("id\n1\n")
+    with pytest.raises(RequestError, match="says 40 rows, but there are 1"):
+        loaded.search(unit(1, 0))
+
+
+def test_nothing_changes_where_saving_fails(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    gallery.remove([3])
+
+    def full(path: Path) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(gallery_files, "digest", full)
+    with pytest.raises(CcxrError, match="No space left on device; nothing was changed"):
+        gallery.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_preprocessing_is_refused(model: EmbeddingModel, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "0.png")
+    gallery = Gallery.build(model, pd.DataFrame({"root": [str(tmp_path)], "path": ["0.png"]}))
+    gallery.save(tmp_path / "gallery")
+    loaded = Gallery.load(tmp_path / "gallery")
+    loaded.search_images(model, image, k=1)
+    with pytest.raises(RequestError, match=r"read with mean=0\.5, these queries with mean=0\.25"):
+        loaded.check_model(model.digest, model.preprocessing | {"mean": 0.25})
+
+
+def test_the_vote_is_a_slow_loop(gallery: Gallery) -> None:
+    queries = unit(5, 9)
+    classes = ["class 2", "class 0"]  # class 1 does not vote
+    found = gallery.classify(queries, classes, k=6)
+    for row, query in zip(found, queries, strict=True):
+        shares = dict.fromkeys(classes, 0.0)
+        for distance, number in slow(gallery.vectors, table(), query, 6):
+            label = f"class {(number - 3) // 10 % 3}"
+            if label in shares:
+                shares[label] += math.exp((1 - distance**2 / 2) / 0.07)
+        total = sum(shares.values())
+        assert row.tolist() == pytest.approx([shares[name] / total for name in classes], rel=1e-4)
+    scored = scores.classification(
+        gallery.classify(queries, ["class 0", "class 1"]), np.array([0, 1, 0, 1, 1]), ["a", "b"], 1, resamples=20
+    )
+    assert scored["n"] == 5
+    with pytest.raises(RequestError, match="'nonsense' is no label"):
+        gallery.classify(queries, ["nonsense", "class 0"])
+
+
+def test_without_voters_all_classes_are_equal() -> None:
+    rows = pd.DataFrame({"label": ["a", "b"], "patient": ["P", "P"]})
+    gallery = Gallery.build(unit(2, 0), rows)
+    assert gallery.classify(unit(1, 1), ["a", "b"], exclude_patients=["P"]).tolist() == [[0.5, 0.5]]

@@ -1,0 +1,121 @@
+"""Is a pair of pictures the same picture? By the correlation of their fine detail, place by place."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from contrastive_cxr.audit import alignment
+from contrastive_cxr.audit.candidates import Candidates
+from contrastive_cxr.audit.symmetries import NAMES, turned
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+# Correlation of detail from which a pair is one picture, and of finer detail. Chosen on painted phantoms and looked at
+# on real images: docs/audit.md.
+SAME, FINER = 0.965, 0.87
+MAYBE = 0.6  # correlation after a rough alignment from which a pair is aligned finely
+# Blur in pixels of 64: what is finer than the first is noise, what is coarser than the second is anatomy.
+DETAIL, FINE_DETAIL, ANATOMY = (0.7, 2.5), (0.5, 1.5), (1.0, 4.0)
+_STEPS = 4  # of the fine alignment
+_CELLS = 4  # along each side
+_FAINT = 1.5  # grey levels: deviation of detail below which a cell has nothing to compare
+_FEWEST = 6  # cells that must have something
+_BLOCK = 256
+
+
+def confirm(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Ints, Floats, Floats]:
+    """The pairs that are one picture, each under its best symmetry.
+
+    Parameters
+    ----------
+    pictures : uint8 [N, 64, 64]
+    pairs : M of them
+
+    Returns
+    -------
+    int64 [K], rows of `pairs`
+    float32 [K], their correlation, as from `likeness`
+    float32 [K, 4], where the second picture lies in the first, turned, one (`alignment.align`)
+    """
+    correlation, finer, placement = likeness(pictures, pairs)
+    kept = np.flatnonzero((correlation >= SAME) & (finer >= FINER))
+    kept = kept[np.argsort(-correlation[kept], kind="stable")]
+    ends = np.sort(np.stack([pairs.first[kept], pairs.second[kept]], axis=1), axis=1)
+    kept = np.sort(kept[np.unique(ends, axis=0, return_index=True)[1]])
+    return kept, correlation[kept], placement[kept]
+
+
+def likeness(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Floats, Floats, Floats]:
+    """How alike the pairs are once brought into line.
+
+    A picture is cut into 16 parts, and each part's correlation taken; the lower quartile counts, so that an arrow or a
+    letter drawn into a copy does not hide it, and a chest wall shared by two slices does not make them one.
+
+    Parameters
+    ----------
+    pictures : uint8 [N, 64, 64]
+    pairs : M of them
+
+    Returns
+    -------
+    float32 [M], -1..1: of the detail; of a pair that is unlike after a rough alignment, that
+    float32 [M], -1..1: of the finer detail, -1 where the pair was unlike
+    float32 [M, 4]: placements
+    """
+    found, finer = np.empty(len(pairs), np.float32), np.full(len(pairs), -1, np.float32)
+    placements = np.empty((len(pairs), 4), np.float32)
+    for number in range(len(NAMES)):
+        rows = np.flatnonzero(pairs.symmetry == number)
+        for start in range(0, len(rows), _BLOCK):
+            part = rows[start : start + _BLOCK]
+            first = turned(pictures[pairs.first[part]], number).astype(np.float32)
+            second = pictures[pairs.second[part]].astype(np.float32)
+            placement = alignment.align(first, second, alignment.start_of(pairs.crop[part]))
+            found[part] = _alike(first, second, placement, DETAIL)
+            maybe = found[part] >= MAYBE
+            part, first, second = part[maybe], first[maybe], second[maybe]
+            placements[rows[start : start + _BLOCK]] = placement
+            if len(part):
+                one, other = (detail(each, ANATOMY) for each in (first, second))
+                placements[part] = alignment.refine(one, other, placement[maybe], _STEPS)
+                found[part] = _alike(first, second, placements[part], DETAIL)
+                finer[part] = _alike(first, second, placements[part], FINE_DETAIL)
+    return found, finer, placements
+
+
+def detail(pictures: Floats, band: tuple[float, float]) -> Floats:
+    """What of the pictures lies between two blurs (pixels), grey levels."""
+    fine, coarse = (gaussian_filter(pictures, (0, blur, blur)) for blur in band)
+    return np.asarray(fine - coarse)
+
+
+def _alike(first: Floats, second: Floats, placement: Floats, band: tuple[float, float]) -> Floats:
+    """Lower quartile of the parts' correlations, float32 [P]; 0 where too few parts have anything to compare."""
+    moved, inside = alignment.place(first, placement)
+    counted = _cells(inside.astype(np.float32))
+    n = counted.sum(axis=2)
+    one, other = (_centred(_cells(detail(each, band)), counted, n) for each in (moved, second))
+    ones, others = (one**2).sum(axis=2), (other**2).sum(axis=2)
+    enough = (n > counted.shape[2] / 2) & (np.minimum(ones, others) > n * _FAINT**2)
+    correlation = (one * other).sum(axis=2) / np.sqrt(np.maximum(ones * others, 1e-6))
+    # parts with nothing to compare are sorted to the end, so the quartile is read off by its place among the others
+    ordered = np.sort(np.where(enough, correlation, np.inf), axis=1)
+    there = enough.sum(axis=1)
+    quartile = ordered[np.arange(len(ordered)), np.maximum(there - 1, 0) // 4]
+    return np.where(there >= _FEWEST, quartile, 0).astype(np.float32)
+
+
+def _cells(pictures: Floats) -> Floats:
+    """Pictures [P, S, S] as [P, 16, (S / 4)^2]."""
+    cell = pictures.shape[-1] // _CELLS
+    apart = pictures.reshape(len(pictures), _CELLS, cell, _CELLS, cell).transpose(0, 1, 3, 2, 4)
+    return apart.reshape(len(pictures), _CELLS**2, cell * cell)
+
+
+def _centred(values: Floats, counted: Floats, n: Floats) -> Floats:
+    """Values less their mean over what counts, 0 elsewhere."""
+    mean = (values * counted).sum(axis=2) / np.maximum(n, 1)
+    return np.asarray((values - mean[:, :, None]) * counted)

@@ -1,0 +1,87 @@
+"""What an audit comes to: one word, and plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TELLING = 0.7  # AUC of something that sees no lung from which it is worth a word
+SHIFTED = 0.75
+SURE = 0.001  # p of an association
+
+
+def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """`{word: clean | look | leak, sentences}` of the facts of audit.json.
+
+    `leak`: something stands in two of train, val and test, so scores would be too good. `look`: copies, conflicting
+    labels, shared sources, unreadable files, or inputs that give a label or a split away; scores may still be honest.
+    """
+    leaks, looks = _leaks(facts), [*_copies(facts), *_shortcuts(facts)]
+    if leaks:
+        return {"word": "leak", "sentences": [*leaks, *looks]}
+    if looks:
+        return {"word": "look", "sentences": looks}
+    return {"word": "clean", "sentences": ["No copies, no patient in two splits, and nothing but the picture tells."]}
+
+
+def _leaks(facts: Mapping[str, Any]) -> list[str]:
+    counts, people = facts["counts"], facts["patients_across_splits"]
+    found = []
+    if counts["across_splits"]:
+        found.append(
+            f"{_some(counts['across_splits'], 'group')} of copies stand in more than one of train, val and test: "
+            "scores would be too good. Divide anew from the manifest that --fix writes."
+        )
+    if people:
+        found.append(f"{_some(len(people), 'patient')} have images in more than one of train, val and test.")
+    return found
+
+
+def _copies(facts: Mapping[str, Any]) -> list[str]:
+    counts = facts["counts"]
+    found = []
+    if counts["groups"]:
+        kinds = f"{counts['identical']} identical, {counts['near']} near"
+        found.append(
+            f"{_some(counts['images_in_groups'], 'image')} are copies of each other, in "
+            f"{_some(counts['groups'], 'group')} ({kinds}): a split has to keep each group on one side."
+        )
+    if counts["conflicting_labels"]:
+        found.append(f"{_some(counts['conflicting_labels'], 'group')} of copies carry more than one label.")
+    for pair in facts["sources_shared"]:
+        (one, other), (mine, theirs), (all_mine, all_theirs) = pair["sources"], pair["shared"], pair["images"]
+        found.append(
+            f"{one} and {other} share pictures: {mine:,} of {all_mine:,} images of {one}, {theirs:,} of "
+            f"{all_theirs:,} of {other}. Do not train on one and score the other."
+        )
+    if counts["unreadable"]:
+        found.append(f"{_some(counts['unreadable'], 'file')} cannot be read and were left out.")
+    return found
+
+
+def _shortcuts(facts: Mapping[str, Any]) -> list[str]:
+    found = []
+    telling = [each for each in facts["associations"] if (each["auc"] or 0) >= TELLING]
+    sure = [each for each in telling if each.get("p", 0) <= SURE]
+    if sure:
+        best = max(sure, key=lambda each: each["auc"])
+        named = ", ".join(each["input"] for each in sure if each["input"] != "all")
+        found.append(
+            f"The label can be told without the picture: a classifier on {_words(best['input'])} reaches AUC "
+            f"{best['auc']:.2f} ({named or 'all inputs together'})."
+        )
+    for each in facts["shift"]:
+        if (each["auc"] or 0) >= SHIFTED:
+            found.append(
+                f"{each['first']} and {each['second']} differ: a classifier on the {each['input']} tells them apart "
+                f"with AUC {each['auc']:.2f}."
+            )
+    return found
+
+
+def _words(name: str) -> str:
+    return "file format, mode, size and source together" if name == "all" else f"{name} alone"
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,50 @@
+"""The command that looks for copies, leaks and shortcuts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contrastive_cxr import experiment
+from contrastive_cxr.cli.show import say, table
+
+
+def audit(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... [data.KEY=VALUE]...",
+            help="Folders of images (class folders, a table, COVID-CT), CSV tables, or one run; and settings of data.",
+        ),
+    ],
+    recipe: Annotated[
+        str | None, typer.Option(help="Read SOURCE as this recipe's data section does, instead of guessing its layout.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="A run whose embedding proposes pairs of copies too.")] = None,
+    fix: Annotated[
+        Path | None, typer.Option(help="CSV table to write, in which copies count as one patient, for a clean split.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for audit.json and .html; default runs/audit-<names>.")
+    ] = None,
+) -> None:
+    """Audit data before training: copies (turned, mirrored, cropped), leaks between splits, shortcuts to the label."""
+    settings = [word for word in words if word.startswith("data.") and "=" in word]
+    places = [Path(word) for word in words if word not in settings]
+    target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
+    facts = experiment.call("audit")(places, target, settings, recipe=recipe, run=run, fix=fix)
+    print_audit(facts)
+    say(f"Page: {(target / 'audit.html').resolve()}")
+
+
+def print_audit(facts: dict[str, Any]) -> None:
+    """Counts, the first groups, and the verdict."""
+    for each in experiment.call("audit_tables")(facts):
+        table(each.title, list(each.columns), list(each.rows))
+    say(f"Verdict: {facts['verdict']['word']}")
+    for sentence in facts["verdict"]["sentences"]:
+        say(f"- {sentence}")
+    if "fix" in facts:
+        say(f"Written: {facts['fix']['file']}; read it with {facts['fix']['settings']}")

@@ -1,0 +1,122 @@
+"""Make a gallery from a run: of a recorded part of its own images, or of any images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from contrastive_cxr.data import manifest as manifests
+from contrastive_cxr.data import sources
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.experiment import kept
+from contrastive_cxr.experiment.door import faults_of
+from contrastive_cxr.experiment.look import settings
+from contrastive_cxr.experiment.predict import check_device, images_of
+from contrastive_cxr.models import weights
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval.index import check_kind
+
+PARTS = ("train", "val", "test", "all")
+
+
+def index(run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu") -> Gallery:
+    """Embed images with a run's model and write the gallery.
+
+    Parameters
+    ----------
+    run : Path
+        A run (its embed phase, else finetune, else pretrain), or a phase's folder.
+    source : str
+        `train`, `val`, `test` or `all`: that part of the run's own images, their class as label. Else an image, or a
+        folder: one with a layout that is known (class folders, a table, COVID-CT) gives labels, patients and splits.
+    out : Path
+        New folder.
+    kind : str
+        Kind of index, `auto` by size.
+    device : str
+        cpu or cuda.
+
+    Raises
+    ------
+    RequestError
+        With every fault: no run, no such part or source, unreadable images, `out` is there already.
+    """
+    faults = [*faults_of(lambda: check_kind(kind)), *faults_of(lambda: check_device(device))]
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        faults.append(f"--out {out}: is there already and is not empty; name another folder, or remove it")
+    found: list[pd.DataFrame] = []
+    folders: list[Path] = []
+    faults += faults_of(lambda: found.append(rows_of(run, source)))
+    faults += faults_of(lambda: folders.append(weights.find(run, ("embed", "finetune", "pretrain"))))
+    raise_faults(faults)
+    folder, rows = folders[0], found[0]
+    model = EmbeddingModel.load(folder, device)
+    vectors = recorded_vectors(folder, model, rows) if source == "train" else None
+    if vectors is None:
+        vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
+    made = Gallery.build(
+        vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(folder.resolve())
+    )
+    made.save(out)
+    return made
+
+
+def rows_of(run: Path, source: str) -> pd.DataFrame:
+    """The rows of a source: `root`, `path`, `label`, `patient`, `split` and what else its table has.
+
+    Raises
+    ------
+    RequestError
+        No such part, or nothing to read.
+    """
+    if source in PARTS:
+        return part_of(run, source)
+    place = Path(source)
+    if not place.exists():
+        raise RequestError(
+            f"{source}: is neither a part of the run ({', '.join(PARTS)}) nor an image or folder; name one of them"
+        )
+    if place.is_dir():
+        try:
+            found, faults = sources.rows_of(settings([place], (), None))
+            raise_faults(faults)
+            return found.rows
+        except RequestError as error:
+            if any(place.glob("*.csv")) or any(child.is_dir() for child in place.iterdir()):
+                raise error  # it means to have a layout
+    files = [file.resolve() for file in images_of(place)]
+    root = place.resolve() if place.is_dir() else place.resolve().parent
+    return pd.DataFrame({"root": str(root), "path": [file.relative_to(root).as_posix() for file in files]})
+
+
+def part_of(run: Path, part: str) -> pd.DataFrame:
+    """The run's own rows of a part; `label` is the class of the training, `label_in_source` what it was made of."""
+    table = next((folder / "manifest.csv" for folder in (run, run.parent) if (folder / "manifest.csv").is_file()), None)
+    if table is None:
+        raise RequestError(f"{run}: has no manifest.csv, so no part '{part}'; give a run folder, or a folder of images")
+    rows = manifests.read_table(table)
+    rows = rows if part == "all" else rows[rows["split"] == part]
+    if not len(rows):
+        raise RequestError(f"{run}: no image is in its part '{part}'; name another part, or a folder of images")
+    if "class" in rows:
+        rows = rows.rename(columns={"label": "label_in_source", "class": "label"})
+    return rows.reset_index(drop=True)
+
+
+def recorded_vectors(folder: Path, model: EmbeddingModel, rows: pd.DataFrame) -> NDArray[np.float32] | None:
+    """Vectors of the training images as the run's evaluation left them; None where they are of others."""
+    arrays = folder / "arrays"
+    try:
+        made = json.loads((arrays / kept.MADE).read_text(encoding="utf-8"))
+        vectors = np.load(arrays / "train_vectors.npy", allow_pickle=False)
+        table = manifests.read_table(arrays / "train_rows.csv")
+    except (OSError, ValueError, EOFError, RequestError):
+        return None
+    same = "digest" in rows and "digest" in table and table["digest"].tolist() == rows["digest"].tolist()
+    if not same or made.get("train_model") != model.digest or vectors.shape != (len(rows), model.size):
+        return None
+    return np.asarray(vectors, dtype=np.float32)

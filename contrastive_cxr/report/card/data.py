@@ -1,0 +1,240 @@
+"""What the card says of the images: where they are from, how they are divided, what the audit found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import pandas as pd
+
+from contrastive_cxr.evaluate.subgroups import is_measured
+from contrastive_cxr.report.card.found import Content, Found, Table
+
+_PARTS = ("train", "val", "test", "unused")
+_SPLITS = {
+    "official": "the split of the source itself",
+    "within-train": "validation and test part taken at random out of the source's train part, its other parts unused",
+    "fractions": "all rows divided at random by fractions",
+    "folds": "all rows in folds",
+}
+_OWN = ("path", "root", "label", "patient", "split", "source", "class", "digest")
+
+
+def sources(found: Found) -> Content:
+    """The sources by name, with their images and patients."""
+    table = found.manifest()
+    if table is None or "source" not in table:
+        return Content()
+    rows = []
+    for name, part in table.groupby("source", sort=True):
+        rows.append((str(name), str(len(part)), _patients(part), _counted(part["label"])))
+    return Content(tables=(Table(("source", "images", "patients", "labels"), tuple(rows)),))
+
+
+def left_out(found: Found) -> Content:
+    """Labels that the task drops, files that could not be read."""
+    lines = []
+    dropped = found.section("task").get("drop") or []
+    if dropped:
+        lines.append(f"Images with these labels are left out: {', '.join(map(str, dropped))}.")
+    skipped = found.facts.get("skipped") or []
+    if skipped:
+        lines.append(f"{len(skipped)} files could not be read and are left out; the report lists them.")
+    return Content(tuple(lines))
+
+
+def preprocessing(found: Found) -> Content:
+    """How files become the network's input."""
+    data = found.section("data")
+    if not data:
+        return Content()
+    intensity = found.section("data", "intensity")
+    settings = {
+        "stored intensities to 8 bits": intensity.get("kind"),
+        "made square by": data.get("resize"),
+        "side of the kept images, pixels": data.get("cache_size"),
+        "side of the network's input, pixels": found.section("model").get("image_size"),
+        "share cut off at each side": data.get("border_crop"),
+        "denoising": data.get("denoise"),
+        "histogram equalisation": data.get("equalise"),
+        "input statistics": found.section("model").get("normalise"),
+    }
+    if intensity.get("kind") in ("percentile", "window"):
+        settings["lower and upper end"] = f"{intensity.get('low')}, {intensity.get('high')}"
+    rows = tuple((name, str(value)) for name, value in settings.items() if value is not None)
+    return Content(tables=(Table(("setting", "value"), rows),))
+
+
+def subsets(found: Found) -> Content:
+    """Rows that are neither trained on nor scored."""
+    table = found.manifest()
+    if table is None:
+        return Content()
+    unused = int((table["split"] == "unused").sum())
+    return Content((f"{unused} of {len(table)} images of the sources are used neither for training nor for scores.",))
+
+
+def missing(found: Found) -> Content:
+    """How many patients are unknown."""
+    table = found.manifest()
+    if table is None:
+        return Content()
+    unknown = int((table["patient"] == "").sum())
+    return Content((f"The patient of {unknown} of {len(table)} images is not known.",) if unknown else ())
+
+
+def label_map(found: Found) -> Content:
+    """Which labels are which class."""
+    task = found.section("task")
+    classes = task.get("classes")
+    if not isinstance(classes, Mapping):
+        return Content()
+    rows = tuple((str(name), ", ".join(map(str, labels))) for name, labels in classes.items())
+    return Content(
+        (f"Columns: {', '.join(map(str, task.get('columns') or ['label']))}. Positive class: {task.get('positive')}.",),
+        (Table(("class", "labels"), rows),),
+    )
+
+
+def assignment(found: Found) -> Content:
+    """The rule of the division."""
+    split = found.section("data", "split")
+    if not split:
+        return Content()
+    words = _SPLITS.get(str(split.get("kind")), str(split.get("kind")))
+    if split.get("kind") in ("within-train", "fractions"):
+        words += f": {split.get('val')} to choose, {split.get('test')} to be scored, seed {split.get('seed')}"
+    if found.manifests and len(found.manifests) > 1:
+        words += f"; {len(found.manifests)} runs: {', '.join(found.manifests)}"
+    return Content((f"{words[:1].upper()}{words[1:]}.",))
+
+
+def disjoint(found: Found) -> Content:
+    """At which level the parts share nothing: checked before every run, and counted here again."""
+    table = found.manifest()
+    if table is None:
+        return Content()
+    used = table[table["split"].isin(["train", "val", "test"])]
+    known = used[used["patient"] != ""]
+    shared = {
+        "patients": int((known.groupby("patient")["split"].nunique() > 1).sum()),
+        "images of the same content": _shared(used, "digest"),
+    }
+    counts = ", ".join(f"{count} {name}" for name, count in shared.items() if count is not None)
+    level = "patient" if len(known) == len(used) else "patient where it is known, else image"
+    return Content((f"Disjoint by {level}. In two parts: {counts}.",))
+
+
+def parts(found: Found) -> Content:
+    """Counts of each part, and the digest of its rows."""
+    tables = []
+    for name, table in found.manifests.items():
+        classes = list(found.section("task").get("classes") or sorted(set(table["class"])))
+        there = [part for part in _PARTS if (table["split"] == part).any()]
+        rows, digests = [], []
+        for part in there:
+            own = table[table["split"] == part]
+            counts = [str(int((own["class"] == each).sum())) for each in classes]
+            label = f"{name}: {part}" if name else part
+            rows.append((label, str(len(own)), *counts, _patients(own)))
+            digests.append((label, digest(own)))
+        tables.append(Table(("part", "images", *map(str, classes), "patients"), tuple(rows)))
+        tables.append(Table(("part", "SHA-256 of its rows"), tuple(digests)))
+    scored = _scored(found)
+    return Content((scored,), tuple(tables))
+
+
+def digest(rows: pd.DataFrame) -> str:
+    """SHA-256 of the rows of a part, the same wherever their folder is and however they are ordered.
+
+    It is taken of the lines `path TAB class TAB patient TAB digest`, sorted, each ended by a line feed, in UTF-8.
+
+    Parameters
+    ----------
+    rows : DataFrame of str
+        With the columns `path`, `class`, `patient` and `digest` (of the file's content; '' where not recorded).
+    """
+    table = rows.reindex(columns=["path", "class", "patient", "digest"], fill_value="")
+    lines = sorted("\t".join(row) + "\n" for row in table.itertuples(index=False))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def characteristics(found: Found) -> Content:
+    """The groups of the subgroup columns in each part, and beside them all other columns that there are."""
+    table = found.manifest()
+    if table is None:
+        return Content()
+    wanted = [*(found.section("evaluation").get("subgroups") or ()), *(found.facts.get("subgroups") or ())]
+    columns = [str(column) for column in dict.fromkeys(wanted) if column in table]
+    tables = [
+        _measured(table, column) if is_measured(list(table[column])) else _named(table, column) for column in columns
+    ]
+    others = [str(column) for column in table if column not in _OWN]
+    lines = (f"Further columns of the manifest: {', '.join(others)}.",) if others else ()
+    return Content(lines if tables or others else (), tuple(tables))
+
+
+def _named(table: pd.DataFrame, column: str) -> Table:
+    """How often each value is in each part; the 20 most frequent ones."""
+    there = [part for part in _PARTS if (table["split"] == part).any()]
+    counts = pd.crosstab(table[column], table["split"])
+    shown = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:20]]
+    rows = tuple(
+        (str(value) or "not stated", *(str(int(count)) for count in line))
+        for value, line in zip(shown.index, shown[there].to_numpy(), strict=True)
+    )
+    return Table((column, *there), rows)
+
+
+def _measured(table: pd.DataFrame, column: str) -> Table:
+    """Median and range of numbers in each part."""
+    there = [part for part in _PARTS if (table["split"] == part).any()]
+    numbers = pd.to_numeric(table[column].where(table[column] != ""))
+    parts_of = [numbers[table["split"] == part] for part in there]
+    rows = (
+        ("median", *(f"{part.median():.6g}" for part in parts_of)),
+        ("lowest to highest", *(f"{part.min():.6g} to {part.max():.6g}" for part in parts_of)),
+        ("not stated", *(str(int(part.isna().sum())) for part in parts_of)),
+    )
+    return Table((column, *there), rows)
+
+
+def audit(found: Found) -> Content:
+    """What `ccxr audit` says: its word and its sentences."""
+    if found.audit is None:
+        return Content(("Not audited.",))
+    verdict = found.audit.get("verdict")
+    said = dict(verdict) if isinstance(verdict, Mapping) else {**found.audit, "word": verdict}
+    sentences = said.get("sentences") or ()
+    word = said.get("word") if isinstance(said.get("word"), str) else "not given; see audit.json"
+    return Content((f"Verdict: {word}.", *(str(each) for each in sentences)))
+
+
+def _scored(found: Found) -> str:
+    facts = found.facts
+    counts = ", ".join(f"{name} {count}" for name, count in facts["counts"].items())
+    patients = f", {facts['patients']} known patients" if facts.get("patients") else ""
+    part = "new images, an external test" if found.external else f"the {facts['split']} part"
+    return f"Scored: {part}, {facts['n']} images ({counts}){patients}."
+
+
+def _patients(rows: pd.DataFrame) -> str:
+    known = rows[rows["patient"] != ""]
+    unknown = len(rows) - len(known)
+    if not len(known):
+        return "not known"
+    return f"{known['patient'].nunique()}" + (f" and {unknown} images of unknown ones" if unknown else "")
+
+
+def _counted(labels: pd.Series[str]) -> str:
+    counts = labels.value_counts()
+    shown = [f"{label} {count}" for label, count in counts.head(12).items()]
+    return ", ".join(shown) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "")
+
+
+def _shared(rows: pd.DataFrame, column: str) -> int | None:
+    """How many values of a column are in two parts; None where the column is not recorded."""
+    if column not in rows:
+        return None
+    known = rows[rows[column] != ""]
+    return int((known.groupby(column)["split"].nunique() > 1).sum())

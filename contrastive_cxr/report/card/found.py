@@ -1,0 +1,134 @@
+"""What the model card is filled from: the files of a run folder, as far as they are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from contrastive_cxr.recipe import yaml_text
+
+PHASES = ("pretrain", "embed", "finetune")
+STAGES = ("flat", "stage1", "stage2")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under their columns; the first cell of a row names it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What stands under an item: paragraphs, then tables; nothing of both is an item that nobody filled."""
+
+    lines: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files.
+
+    Attributes
+    ----------
+    facts : mapping
+        `report.json` of the part that was scored.
+    recipe, environment : mapping
+        `recipe.yaml` and `environment.json` of the run; empty where there is none.
+    models : {name: `model.json`}
+        Of each phase; of a cascade `flat/finetune` and so on, of a pool those of its first part.
+    manifests : {part: table}
+        `manifest.csv`, one a part of a pool; the part of a run that is none is ''.
+    audit, explained : mapping or None
+        `audit.json` and `explain/explain.json`.
+    external : bool
+        Whether the scored images are no part of the run.
+    """
+
+    facts: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    manifests: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    audit: Mapping[str, Any] | None = None
+    explained: Mapping[str, Any] | None = None
+    external: bool = False
+
+    def section(self, *names: str) -> dict[str, Any]:
+        """A section of the recipe, empty where it has none: `section("data", "split")`."""
+        tree: Any = self.recipe
+        for name in names:
+            tree = tree.get(name) if isinstance(tree, Mapping) else None
+        return dict(tree) if isinstance(tree, Mapping) else {}
+
+    def manifest(self) -> pd.DataFrame | None:
+        """The rows of the run; of folds, whose rows are the same but for their split, those of the first."""
+        return next(iter(self.manifests.values()), None)
+
+
+def read(facts: Mapping[str, Any], folder: Path, run: Path | None = None) -> Found:
+    """Read what there is.
+
+    Parameters
+    ----------
+    facts : mapping
+        The contents of `folder/report.json`.
+    folder : Path
+        Where the report stands.
+    run : Path, optional
+        The run whose model was scored; none: `folder`, or the folder around it where that holds a recipe.
+    """
+    run = run or next((place for place in (folder, folder.parent) if (place / "recipe.yaml").is_file()), folder)
+    parts = _json(run / "parts.json") or {}
+    names = [str(name) for name in parts.get("parts", ())]
+    first = run / names[0] if names else run
+    places = [(stage, first / stage) for stage in ("", *STAGES)]
+    models = {
+        "/".join(filter(None, (stage, phase))): card
+        for stage, place in places
+        for phase in PHASES
+        if (card := _json(place / phase / "model.json")) is not None
+    }
+    tables = {name: _table(run / name / "manifest.csv") for name in names or [""]}
+    return Found(
+        facts=facts,
+        recipe=_recipe(run / "recipe.yaml"),
+        environment=_json(first / "environment.json") or {},
+        models=models,
+        manifests={name: table for name, table in tables.items() if table is not None},
+        audit=next((each for place in (run, first, first / "flat") if (each := _json(place / "audit.json"))), None),
+        explained=_json(run / "explain" / "explain.json"),
+        external=folder.resolve() != run.resolve() and folder.name.startswith("external-"),
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where the file is not there, or is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """The recorded recipe as a tree, also one that an earlier version wrote."""
+    try:
+        tree = yaml_text.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    return pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -1,0 +1,90 @@
+"""The page of similar cases in a real browser: it draws, it fits, and text in it stays text."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from contrastive_cxr.report import search_page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra dev")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium is installed; with Debian: apt-get install chromium"),
+]
+EVIL = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>"
+
+
+def picture(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64), shade).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def facts() -> dict[str, Any]:
+    """Two images with five neighbours each, the last without a picture; every text of the user's is markup."""
+    near = [
+        {"position": place, "id": place, "label": EVIL, "patient": EVIL, "path": f"{place}{EVIL}.png", "file": EVIL,
+         "distance": 0.1 * place}
+        for place in range(5)
+    ]  # fmt: skip
+    query = {
+        "file": f"{EVIL}.png", "inside": False, "neighbours": near, "percentile": 42.0, "words": "",
+        "unfamiliar": False,
+        "agreement": {"label": EVIL, "votes": 5, "of": 5},
+    }  # fmt: skip
+    return {
+        "version": 1, "gallery": EVIL, "rows": 1234, "kind": "exact", "recall": None, "model": "a" * 64, "k": 5,
+        "where": {"label": [EVIL]}, "threshold": 99.0, "familiar_n": 100, "notes": [EVIL],
+        "queries": [query, query | {"unfamiliar": True, "percentile": 99.7, "words": "4 of the 5"}],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pictures = {search_page.name(query): picture(90) for query in range(2)}
+    for query in range(2):
+        for place in range(4):
+            pictures[search_page.name(query, place)] = picture(40 * place)
+            pictures[search_page.name(query, place, "toward")] = picture(200)
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(search_page.page(facts(), pictures), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_it_draws_it_fits_and_text_stays_text(browser: Any, file: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    wrong: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    assert page.evaluate("window.ran") is None
+    assert page.locator("script").count() == 0
+    assert page.locator("img[onerror]").count() == 0
+    assert EVIL in page.locator("#query-1 h3").inner_text()
+    assert page.locator("figure.near").count() == 10
+    assert page.locator(".gone").count() == 2
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert page.locator("#query-1 .flag").count() == 0
+    assert page.locator("#query-2 .flag").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert not wrong
+    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
+    page.close()
