@@ -46,18 +46,19 @@ def print_plan(plan: Any) -> None:
 
 
 def print_scores(folder: Path) -> None:
-    """The scores of a report, with intervals, and the blind baseline beside them."""
+    """The scores of a report with intervals, the blind baselines beside them, and what the model adds to the best one."""
     path = folder / "report.json"
     if not path.is_file():
         return
     facts = json.loads(path.read_text())
     rows: list[tuple[Any, ...]] = []
     for name, entry in facts["scores"].items():
-        rows.append(
-            (name, value_words(entry), *(value_words(line["scores"][name]) for line in facts.get("baselines", [])))
-        )
+        blind = (line["scores"][name]["value"] for line in facts.get("baselines", []))  # their intervals: report.html
+        rows.append((name, value_words(entry), *("" if value is None else f"{value:.3f}" for value in blind)))
     names = [line["name"] for line in facts.get("baselines", [])]
     table(f"{facts['experiment']}: {facts['split']} part, {facts['n']} images", ["score", "model", *names], rows)
+    if facts.get("adds"):
+        say(facts["adds"]["sentence"])
 
 
 def value_words(entry: dict[str, Any]) -> str:
