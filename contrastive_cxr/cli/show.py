@@ -14,15 +14,16 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def table(title: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """A table to the terminal; numbers to the right."""
+def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: int = 0) -> None:
+    """A table to the terminal; numbers to the right, the cells of the first `whole` columns on one line."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text  # a name in brackets is a name, not markup
 
     grid = Table()
     for number, column in enumerate(columns):
-        grid.add_column(Text(column), justify="right" if rows and isinstance(rows[0][number], int | float) else "left")
+        right = bool(rows) and isinstance(rows[0][number], int | float)
+        grid.add_column(Text(column), justify="right" if right else "left", no_wrap=number < whole)
     for row in rows:
         grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     console = Console()
@@ -46,7 +47,7 @@ def print_plan(plan: Any) -> None:
 
 
 def print_scores(folder: Path) -> None:
-    """The scores of a report with intervals, the blind baselines beside them, and what the model adds to the best one."""
+    """The scores of a report with intervals, the blind baselines beside, and what the model adds to the best of them."""
     path = folder / "report.json"
     if not path.is_file():
         return
@@ -56,7 +57,9 @@ def print_scores(folder: Path) -> None:
         blind = (line["scores"][name]["value"] for line in facts.get("baselines", []))  # their intervals: report.html
         rows.append((name, value_words(entry), *("" if value is None else f"{value:.3f}" for value in blind)))
     names = [line["name"] for line in facts.get("baselines", [])]
-    table(f"{facts['experiment']}: {facts['split']} part, {facts['n']} images", ["score", "model", *names], rows)
+    table(
+        f"{facts['experiment']}: {facts['split']} part, {facts['n']} images", ["score", "model", *names], rows, whole=2
+    )
     if facts.get("adds"):
         say(facts["adds"]["sentence"])
 
