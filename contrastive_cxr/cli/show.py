@@ -47,7 +47,7 @@ def print_plan(plan: Any) -> None:
 
 
 def print_scores(folder: Path) -> None:
-    """The scores of a report with intervals, the blind baselines beside, and what the model adds to the best of them."""
+    """The scores of a report with intervals, the blind baselines beside, what the model adds to the best of them."""
     path = folder / "report.json"
     if not path.is_file():
         return
