@@ -26,6 +26,7 @@ def overrides(cache: Path, *more: str) -> list[str]:
         "data.split.val=0.2",
         "data.split.test=0.2",
         "pretrain.epochs=2",
+        "pretrain.augment=xray",
         "pretrain.batch_size=8",
         "embed.trainable=null",
         "embed.epochs=2",
