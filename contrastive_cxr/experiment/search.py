@@ -12,15 +12,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from contrastive_cxr import augment
 from contrastive_cxr import explain as maps
-from contrastive_cxr.data.decode import DecodeError
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.experiment.door import faults_of
+from contrastive_cxr.experiment.explain import plane
+from contrastive_cxr.experiment.explain_door import read
 from contrastive_cxr.experiment.predict import check_device, images_of, refuse_existing
 from contrastive_cxr.report import search_page
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
-from contrastive_cxr.retrieval.inputs import square
 from contrastive_cxr.retrieval.result import agreement
 from contrastive_cxr.run import folder as folders
 
@@ -180,12 +179,14 @@ def drawn(asked: Asked, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str,
     pictures: dict[str, bytes] = {}
     note = ""
     for number, query in enumerate(queries):
-        image = read(asked.model, Path(query["file"]))
+        shown = [Path(query["file"]), *(Path(near["file"]) for near in query["neighbours"])]
+        there, _ = read(asked.model, shown)  # the gallery's images may be gone since
+        image = there.get(shown[0])
         if image is None:
             continue
         pictures[search_page.name(number)] = maps.grey(plane(image))
         for place, near in enumerate(query["neighbours"]):
-            other = read(asked.model, Path(near["file"]))
+            other = there.get(Path(near["file"]))
             if other is not None:
                 pictures[search_page.name(number, place)] = maps.grey(plane(other))
             if place >= MAPS or note:
@@ -209,17 +210,3 @@ def overlaid(model: EmbeddingModel, image: torch.Tensor, vector: Floats) -> byte
     """
     found = maps.similarity(model.network, image, torch.from_numpy(np.array(vector)).to(model.device))
     return maps.overlay(plane(image), found.values - max(0.0, float(found.values.min())))
-
-
-def read(model: EmbeddingModel, file: Path) -> torch.Tensor | None:
-    """An image as the network gets it, float32 [1, 1, S, S] in 0..1; None where it cannot be read any more."""
-    try:
-        cached = torch.from_numpy(square(file, model.settings))[None, None].to(model.device)
-    except DecodeError:
-        return None
-    return augment.plain(cached, model.network.spec.image_size)
-
-
-def plane(image: torch.Tensor) -> Floats:
-    """float32 [S, S] of [1, 1, S, S]."""
-    return np.asarray(image[0, 0].cpu().numpy(), dtype=np.float32)

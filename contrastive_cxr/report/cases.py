@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.report.arrays import Arrays, identities, patients
-from contrastive_cxr.report.figures import address
+from contrastive_cxr.report.drawing import address
 
 _SIDE = 132
 

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import contrastive_cxr.report.words as words
-from contrastive_cxr.report.drawing import STYLE, svg
-from contrastive_cxr.report.figures import PALETTE, SOFT
+from contrastive_cxr.report.drawing import PALETTE, SOFT, STYLE, svg
 
 LARGEST = 60  # rows; more would be too small to read
 

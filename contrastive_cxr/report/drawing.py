@@ -1,14 +1,16 @@
-"""How the figures of this room's further pages look, and how they become part of a page."""
+"""How the figures of this room look, and how pictures become part of a page."""
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from contrastive_cxr.report.figures import INK, LINE, SOFT, address
-
+# Okabe and Ito's palette, told apart with any colour vision; right and wrong are its green and vermilion
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#444444")
+INK, SOFT, LINE = "#1f2933", "#66727f", "#d9dfe5"
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ccxr",
     "font.size": 10,
@@ -26,6 +28,11 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "grid.color": "#eef1f4",
 }
+
+
+def address(content: bytes, kind: str) -> str:
+    """`data:` address of a picture's bytes, so that the page needs no other file."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def svg(figure: Figure) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,38 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 import contrastive_cxr.report.words as words
+from contrastive_cxr.report.drawing import INK, LINE, PALETTE, SOFT, STYLE, svg
 
-# Okabe and Ito's palette, told apart with any colour vision; right and wrong are its green and vermilion
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#444444")
-INK, SOFT, LINE = "#1f2933", "#66727f", "#d9dfe5"
-_STYLE: Any = {
-    "svg.hashsalt": "ccxr",
-    "font.size": 10,
-    "font.family": "sans-serif",
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.titlesize": 10.5,
-    "axes.titlecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "text.color": INK,
-    "legend.frameon": False,
-    "grid.color": "#eef1f4",
-}
+_STYLE = STYLE | {"ytick.color": SOFT}
 _CURVES = ("loss", "precision", "recall", "auc", "map_at_r", "knn_accuracy", "active", "spread")
-
-
-def address(content: bytes, kind: str) -> str:
-    """`data:` address of a picture's bytes, so that the page needs no other file."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None}, transparent=True)
-    return address(buffer.getvalue(), "svg+xml")
 
 
 def confusion(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
@@ -67,7 +37,7 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         axes.set(xlabel="decided", ylabel="true")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def roc(
@@ -91,7 +61,7 @@ def roc(
         axes.set_aspect("equal")
         axes.grid(True)
         axes.legend(loc="lower right", fontsize=8)
-        return _svg(figure)
+        return svg(figure)
 
 
 def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool) -> str:
@@ -111,7 +81,7 @@ def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[st
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _dot(axes: Axes, entry: Mapping[str, Any], height: float, colour: str, grouped: bool) -> None:
@@ -133,7 +103,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]]) -> str | None:
         figure = Figure(figsize=(2.75 * len(there) + 0.4, 2.4), layout="constrained")
         for axes, name in zip(np.atleast_1d(figure.subplots(1, len(there))), there, strict=True):
             _panel(axes, rows, name)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -174,7 +144,7 @@ def scatter(points: NDArray[np.float32], labels: NDArray[np.int64], wrong: NDArr
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _cycle(count: int) -> list[str]:

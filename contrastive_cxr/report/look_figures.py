@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from contrastive_cxr.report.drawing import STYLE, svg
-from contrastive_cxr.report.figures import PALETTE
+from contrastive_cxr.report.drawing import PALETTE, STYLE, svg
 
 Measures = Mapping[str, Mapping[str, NDArray[np.float64]]]
 _POINTS = 3000  # images drawn of a label

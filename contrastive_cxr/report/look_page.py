@@ -13,7 +13,7 @@ from PIL import Image
 
 import contrastive_cxr.report.look_figures as look_figures
 from contrastive_cxr.report.compare_page import Table
-from contrastive_cxr.report.figures import address
+from contrastive_cxr.report.drawing import address
 from contrastive_cxr.report.templates import environment
 
 SIDE = 232  # pixels of a shown square, twice its size on the page

@@ -16,6 +16,7 @@ from sklearn.manifold import TSNE
 import contrastive_cxr.report.arrays as arrays
 import contrastive_cxr.report.card as cards
 import contrastive_cxr.report.cases as cases
+import contrastive_cxr.report.drawing as drawing
 import contrastive_cxr.report.figures as figures
 import contrastive_cxr.report.sheet as sheet
 import contrastive_cxr.report.trust_figures as trust_figures
@@ -135,7 +136,7 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "roc": figures.roc(facts["roc"], areas, beside),
         "comparison": figures.comparison(rows, names, grouped),
         "augmentation": {
-            path.stem.removeprefix("augmentation").lstrip("-"): figures.address(path.read_bytes(), "png")
+            path.stem.removeprefix("augmentation").lstrip("-"): drawing.address(path.read_bytes(), "png")
             for path in sorted(folder.glob("augmentation*.png"))
         },
         "by_cost": figures.confusion(costs["by_cost"]["confusion"], classes) if costs else None,
@@ -173,7 +174,7 @@ def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     drawn = sheet.pages(found.thumbnails, truth, said)
     for number, page in enumerate(drawn, start=1):
         write_bytes(folder / f"predictions-{number}.png", _encoded(page, "PNG"))
-    pictures = [figures.address(_encoded(page, "JPEG"), "jpeg") for page in drawn]
+    pictures = [drawing.address(_encoded(page, "JPEG"), "jpeg") for page in drawn]
     return {"pages": pictures, "n": len(truth), "of": found.of}
 
 

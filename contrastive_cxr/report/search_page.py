@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from contrastive_cxr.report.figures import address
+from contrastive_cxr.report.drawing import address
 from contrastive_cxr.report.templates import environment
 
 SIDE = 240  # pixels of a picture, shown at 172

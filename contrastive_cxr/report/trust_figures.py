@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import contrastive_cxr.report.words as words
-from contrastive_cxr.report.drawing import STYLE, svg
-from contrastive_cxr.report.figures import LINE, PALETTE
+from contrastive_cxr.report.drawing import LINE, PALETTE, STYLE, svg
 
 Points = Sequence[Mapping[str, Any]]
 

@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+import contrastive_cxr.retrieval.gallery_files as gallery_files
+import contrastive_cxr.retrieval.index as indexes
+import contrastive_cxr.retrieval.index_files as index_files
+import contrastive_cxr.retrieval.measure as measure
+import contrastive_cxr.retrieval.voting as voting
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import Together
-from contrastive_cxr.retrieval import gallery_files, index_files, measure, voting
-from contrastive_cxr.retrieval import index as indexes
 from contrastive_cxr.retrieval.embedding import EmbeddingModel
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.held import Held

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import contrastive_cxr.retrieval.gallery_files as gallery_files
+import contrastive_cxr.retrieval.measure as measure
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.retrieval import gallery_files, measure
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.measure import Familiar, Recall

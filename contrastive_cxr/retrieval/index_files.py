@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import contrastive_cxr.retrieval.index as indexes
 from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.files import Together, write_bytes
-from contrastive_cxr.retrieval import index as indexes
 from contrastive_cxr.retrieval.gallery_files import Digest, digest
 from contrastive_cxr.retrieval.index import Index, Kind
 from contrastive_cxr.retrieval.measure import Recall

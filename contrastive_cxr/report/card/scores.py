@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contrastive_cxr.report import words
+import contrastive_cxr.report.words as words
 from contrastive_cxr.report.card.found import Content, Found, Table
 
 _DASH = "\N{EN DASH}"
