@@ -4,8 +4,8 @@ Own code where the library has miners: those know no patients, draw from the glo
 kind of triplet, mining everything for one they do not know. The tests hold both to the same triplets.
 
 Costs, for B anchors and M references (M = B without a memory): `random` and `batch-hard` take B M floats and
-`distance-weighted` one row of M for each positive pair. The others list triplets: B M^2 bytes for the mask, and about
-40 bytes for each triplet it allows (two even classes: a quarter of B M^2).
+`distance-weighted` four times that for B of its positive pairs at a time. The kinds by margin (`all`, `easy`,
+`semihard`, `hard`) are not listed at all: see `triplet_margin`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,19 @@ FARTHEST = 1.4
 Triplets = tuple[Tensor, Tensor, Tensor]
 
 
-def mine(word: str, far: Tensor, pairs: Pairs, margin: float, width: int, seed: int) -> Triplets:
+def mine(word: str, far: Tensor, pairs: Pairs, width: int, seed: int) -> Triplets:
     """Choose triplets.
 
     Parameters
     ----------
     word : str
-        `random`: for each anchor one positive and one negative, uniformly; `all`; by how much farther the negative is
-        than the positive, `easy` (more than the margin), `semihard` (above 0, up to the margin) or `hard` (0 or less);
-        `batch-hard`: for each anchor its farthest positive and nearest negative (Hermans et al. 2017,
-        arXiv 1703.07737); `distance-weighted`: for each positive pair one negative, by the inverse density of its
-        euclidean distance.
+        `random`: for each anchor one positive and one negative, uniformly; `batch-hard`: for each anchor its farthest
+        positive and nearest negative (Hermans et al. 2017, arXiv 1703.07737); `distance-weighted`: for each positive
+        pair one negative, by the inverse density of its euclidean distance.
     far : Tensor
         Distances of anchors and references, float32 [B, M], 0 to 2.
     pairs : Pairs
         The allowed pairs, bool [B, M] each.
-    margin : float
-        In units of `far` (easy, semihard, hard).
     width : int
         Width D of the embedding (distance-weighted).
     seed : int
@@ -58,21 +54,8 @@ def mine(word: str, far: Tensor, pairs: Pairs, margin: float, width: int, seed: 
         return _random(pairs, seed)
     if word == "batch-hard":
         return _batch_hard(far, pairs)
-    if word == "distance-weighted":
-        return _distance_weighted(far, pairs, width, seed)
-    assert word in ("all", "easy", "semihard", "hard"), (
-        f"there is no mining '{word}'; the recipe lets none such through"
-    )
-    return _by_margin(word, far, pairs, margin)
-
-
-def _by_margin(word: str, far: Tensor, pairs: Pairs, margin: float) -> Triplets:
-    anchors, positives, negatives = torch.where(pairs.positive[:, :, None] & pairs.negative[:, None, :])
-    if word == "all":
-        return anchors, positives, negatives
-    gap = far[anchors, negatives] - far[anchors, positives]
-    kept = {"easy": gap > margin, "semihard": (gap > 0) & (gap <= margin), "hard": gap <= 0}[word]
-    return anchors[kept], positives[kept], negatives[kept]
+    assert word == "distance-weighted", f"there is no mining '{word}'; the recipe lets none such through"
+    return _distance_weighted(far, pairs, width, seed)
 
 
 def _random(pairs: Pairs, seed: int) -> Triplets:
@@ -89,10 +72,18 @@ def _distance_weighted(far: Tensor, pairs: Pairs, width: int, seed: int) -> Trip
     weight = (2.0 - width) * near.log() - (width - 3) / 2 * (1.0 - near**2 / 4).clamp(min=1e-6).log()
     weight = weight.masked_fill(~(pairs.negative & (near < FARTHEST)), -math.inf)
     anchors, positives = torch.where(pairs.positive & (weight > -math.inf).any(dim=1, keepdim=True))
+    if len(anchors) == 0:
+        return anchors, positives, anchors
     # The largest of log-weight + Gumbel noise is a draw by weight; at width 512 the weights themselves would underflow.
-    uniform = torch.rand(len(anchors), far.shape[1], generator=_generator(seed), dtype=torch.float64)
-    gumbel = -torch.log(-torch.log(uniform.clamp(min=1e-300)))
-    return anchors, positives, (weight[anchors] + gumbel.to(weight)).argmax(dim=1)
+    dice = _generator(seed)
+    negatives = [(weight[part] + _gumbel(len(part), far, dice)).argmax(dim=1) for part in anchors.split(len(far))]
+    return anchors, positives, torch.cat(negatives)
+
+
+def _gumbel(count: int, far: Tensor, dice: torch.Generator) -> Tensor:
+    """Noise of `count` rows of references, drawn on the CPU: the same for whatever number of rows at a time."""
+    uniform = torch.rand(count, far.shape[1], generator=dice, dtype=torch.float64)
+    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).to(far)
 
 
 def _one_each(pairs: Pairs, positive_score: Tensor, negative_score: Tensor) -> Triplets:

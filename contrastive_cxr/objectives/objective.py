@@ -10,7 +10,8 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.objectives.losses import distance_of, distances_of, loss_of
 from contrastive_cxr.objectives.memory import Memory
 from contrastive_cxr.objectives.mining import mine
-from contrastive_cxr.objectives.pairs import References, allowed
+from contrastive_cxr.objectives.pairs import Pairs, References, allowed
+from contrastive_cxr.objectives.triplet_margin import KINDS, triplet_margin
 from contrastive_cxr.recipe import schema
 
 
@@ -100,16 +101,26 @@ class Objective(nn.Module):
 
     def _compare(self, vectors: Tensor, references: References, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         pairs = allowed(len(vectors), references)
+        far = distances_of(self.distance, vectors, references.embeddings)
+        if self.mining is not None and self.mining in KINDS:
+            loss, stats = triplet_margin(self.mining, far, pairs, self.margin)
+        else:
+            loss, stats = self._listed(vectors, references, far.detach(), pairs, seed)
         with torch.no_grad():
-            far = distances_of(self.distance, vectors, references.embeddings)
-            if self.mining is not None:
-                triplets = mine(self.mining, far, pairs, self.margin, vectors.shape[1], seed)
-                chosen: tuple[Tensor, ...] = triplets
-                stats = measured.of_triplets(far, triplets, self.margin)
-            else:
-                chosen = (*torch.where(pairs.positive), *torch.where(pairs.negative))
-                stats = measured.of_pairs(far, pairs)
             stats["spread"] = measured.spread(vectors)
+        return loss, stats
+
+    def _listed(
+        self, vectors: Tensor, references: References, far: Tensor, pairs: Pairs, seed: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss over triplets or pairs that are listed one by one."""
+        if self.mining is not None:
+            triplets = mine(self.mining, far, pairs, vectors.shape[1], seed)
+            chosen: tuple[Tensor, ...] = triplets
+            stats = measured.of_triplets(far, triplets, self.margin)
+        else:
+            chosen = (*torch.where(pairs.positive), *torch.where(pairs.negative))
+            stats = measured.of_pairs(far, pairs)
         if any(len(part) == 0 for part in chosen):
             return vectors.sum() * 0.0, stats
         loss: Tensor = self.loss(vectors, indices_tuple=chosen, ref_emb=references.embeddings)
