@@ -28,6 +28,7 @@ from contrastive_cxr.recipe.schema import Data
 from tests.audit.planted import KINDS
 
 SIDE = 64
+AIMS = {"recall": 0.98, "precision": 0.99}
 
 
 def main() -> None:
@@ -39,9 +40,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if given.alone:
-        record.write(given.out, "audit_at_size", at_size(given.images, given.seed))
+        found = at_size(given.images, given.seed)
+        record.write(given.out, "audit_at_size", {**found, "question": "Audit at size", "figures": size_figures(found)})
     else:
-        record.write(given.out, "audit_planted", planted(given.images, given.copies, given.seed))
+        found = planted(given.images, given.copies, given.seed)
+        what = {"question": "Copies that an audit finds", "figures": figures(found)}
+        record.write(given.out, "audit_planted", {**found, **what})
+
+
+def figures(found: dict[str, Any]) -> list[record.Figure]:
+    """Recall and precision, and recall by kind."""
+    lines = [record.figure(f"copies: {name}", found[name], wanted=f">= {aim}") for name, aim in AIMS.items()]
+    for kind, share in found["recall_by_kind"].items():
+        hit, every = map(int, share.split("/"))
+        lines.append(record.figure(f"recall, {kind}", hit / every, wanted=f">= {AIMS['recall']}"))
+    return lines
+
+
+def size_figures(found: dict[str, Any]) -> list[record.Figure]:
+    """Time and memory."""
+    name = f"{found['images']} pictures"
+    return [
+        record.figure(f"{name}: CPU time", found["cpu_seconds"], "s"),
+        record.figure(f"{name}: peak resident memory", found["peak_resident_mib"], "MiB", "<= 4096"),
+        record.figure(f"{name}: recall of mirrored copies", found["recall"]),
+    ]
 
 
 def planted(images: int, copies: int, seed: int) -> dict[str, Any]:

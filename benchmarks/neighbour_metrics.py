@@ -14,15 +14,15 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks import record, timing
 
 WIDTH, CLASSES, CLUSTERS = 512, 3, 40
 NAMES = {"map_at_r": "mean_average_precision_at_r", "r_precision": "r_precision"}
@@ -45,12 +45,29 @@ def main() -> None:
     for rows in options.rows:
         repeats = options.repeats if rows < 50_000 else 1
         turns = ["ours", *(["theirs"] if rows in options.against else [])] * repeats
-        each = [(who, in_process(who, rows, options.threads)) for who in turns]
+        each = [
+            (who, timing.in_process("neighbour_metrics", ["--one", who, "--rows", str(rows)], options.threads))
+            for who in turns
+        ]
         found[str(rows)] = summary(each)
-    from benchmarks import record
-
     what = {"width": WIDTH, "classes": CLASSES, "clusters_a_class": CLUSTERS, "threads": options.threads}
-    record.write(options.result, "neighbour_metrics", {**what, "rows": found})
+    record.write(options.result, "neighbour_metrics", {**what, "rows": found, "figures": figures(found)})
+
+
+def figures(found: dict[str, Any]) -> list[record.Figure]:
+    """CPU time of both sides and memory of ours, by size."""
+    lines = []
+    for rows, sides in found.items():
+        ours = sides["ours"]
+        if "theirs" in sides:
+            faster = timing.ratios(sides["theirs"]["cpu_seconds"]["all"], ours["cpu_seconds"]["all"])
+            lines.append(record.figure(f"{rows} vectors: times faster by CPU time", faster, wanted=">= 8"))
+            apart = sides["largest_difference"]
+            lines.append(record.figure(f"{rows} vectors: largest difference", apart, wanted="<= 0.00001"))
+        lines.append(record.figure(f"{rows} vectors: CPU time", ours["cpu_seconds"]["all"], "s"))
+        grown = ours["peak_anonymous_mib"] - ours["before_mib"]
+        lines.append(record.figure(f"{rows} vectors: memory beside the vectors", grown, "MiB", "<= 2048"))
+    return lines
 
 
 def summary(each: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -76,16 +93,6 @@ def summary(each: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     return sides
 
 
-def in_process(who: str, rows: int, threads: int) -> dict[str, Any]:
-    """One measurement in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks.neighbour_metrics", "--one", who, "--rows", str(rows)]
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    done = subprocess.run(words, env=os.environ | limits, capture_output=True, text=True, check=True)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    sys.stderr.write(f"{who} {rows}: {answer}\n")
-    return answer
-
-
 def made(rows: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Unit vectors float32 [rows, 512] and their class: clusters of a class lie together, classes overlap."""
     rng = np.random.default_rng(0)
@@ -105,8 +112,8 @@ def measured(who: str, rows: int) -> dict[str, Any]:
     call = ours if who == "ours" else theirs
     call(*made(500))  # libraries are loaded and threads started before the clock runs
     vectors, labels = made(rows)
-    before = anonymous()
-    with Peak() as peak:
+    before = timing.memory()
+    with timing.Peak() as peak:
         start, cpu = time.perf_counter(), time.process_time()
         values = call(vectors, labels)
         seconds, spent = time.perf_counter() - start, time.process_time() - cpu
@@ -130,32 +137,6 @@ def theirs(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str,
     calculator = AccuracyCalculator(include=tuple(NAMES.values()), k="max_bin_count", device=torch.device("cpu"))
     found = calculator.get_accuracy(torch.from_numpy(vectors), torch.from_numpy(labels))
     return {name: float(found[other]) for name, other in NAMES.items()}
-
-
-def anonymous() -> float:
-    """Anonymous memory of this process, MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon"):
-            return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status has no RssAnon; this benchmark needs Linux")
-
-
-class Peak:
-    """The most anonymous memory (MiB) while the block runs, sampled every 20 ms."""
-
-    def __enter__(self) -> Peak:
-        self.most, self._stop = anonymous(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.02):
-            self.most = max(self.most, anonymous())
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 if __name__ == "__main__":

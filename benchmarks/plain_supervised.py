@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,17 @@ def passes_of(run: Path, recipe: Recipe) -> int:
     return sum(budget[name]["images"] for name in counted)
 
 
-def fit(data: Dataset, train: Rows, epochs: int, options: argparse.Namespace) -> tuple[nn.Module, float]:
-    """DenseNet-169 from scratch, bf16 autocast (so that it costs no more time than the run), and its minutes."""
+def fit(
+    data: Dataset,
+    train: Rows,
+    epochs: int,
+    options: argparse.Namespace,
+    on_epoch: Callable[[nn.Module, float], None] | None = None,
+) -> tuple[nn.Module, float]:
+    """DenseNet-169 from scratch, bf16 autocast (so that it costs no more time than the run), and its minutes.
+
+    `on_epoch(network, minutes)` is called after each epoch; its time does not count.
+    """
     torch.manual_seed(options.seed)
     network = torchvision.models.densenet169(num_classes=len(data.classes)).to(memory_format=torch.channels_last)
     augment = v2.Compose([v2.RandomAffine(10, translate=(0.05, 0.05), scale=(0.95, 1.05)), v2.ColorJitter(0.2, 0.2)])
@@ -97,6 +107,8 @@ def fit(data: Dataset, train: Rows, epochs: int, options: argparse.Namespace) ->
             schedule.step()
         minutes += (time.perf_counter() - begin) / 60
         record.say(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}, {minutes:.1f} minutes")
+        if on_epoch is not None:
+            on_epoch(network, minutes)
         keep(options.state, parts, epoch + 1, minutes)
     return network, minutes
 

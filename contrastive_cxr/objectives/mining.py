@@ -76,7 +76,9 @@ def _distance_weighted(far: Tensor, pairs: Pairs, width: int, seed: int) -> Trip
         return anchors, positives, anchors
     # The largest of log-weight + Gumbel noise is a draw by weight; at width 512 the weights themselves would underflow.
     dice = _generator(seed)
-    negatives = [(weight[part] + _gumbel(len(part), far, dice)).argmax(dim=1) for part in anchors.split(len(far))]
+    negatives = [
+        (weight[part] + _gumbel(len(part), far, dice)).argmax(dim=1) for part in torch.split(anchors, len(far))
+    ]
     return anchors, positives, torch.cat(negatives)
 
 

@@ -47,5 +47,6 @@ KINDS: dict[str, Change] = {
     "stretched": lambda pixels, rng: resized(pixels, 100, 160),
     "brightness": brighter,
     "cropped": cropped,
+    "cropped up to 8 % a side": lambda pixels, rng: cropped(pixels, rng, 0.08),
     "mirror, brightness, re-encoded": lambda pixels, rng: encoded(brighter(turn("mirror")(pixels, rng), rng)),
 }
