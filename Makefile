@@ -16,7 +16,7 @@ endif
 unexport VIRTUAL_ENV
 unexport CONDA_PREFIX
 
-.PHONY: env quickstart test test-all format clean
+.PHONY: env quickstart test test-all bench bench-quick format clean
 .DEFAULT_GOAL := test
 
 env: $(STAMP)
@@ -41,11 +41,20 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml contrastive_cxr
 	$(PYTEST) -m "not slow"
 
 # pytest ends with 5 where no test is marked slow; that is no failure.
 test-all: $(STAMP)
 	$(PYTEST) -m slow || test $$? -eq 5
+
+# make bench DATA=folder/of/xrays THREADS=2; without DATA what needs real images is left out.
+BENCH := $(BIN)/python -m benchmarks.every $(if $(THREADS),--threads $(THREADS)) $(if $(DATA),--data $(DATA))
+bench: $(STAMP)
+	$(BENCH)
+
+bench-quick: $(STAMP)
+	$(BENCH) --quick
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

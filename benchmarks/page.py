@@ -72,13 +72,13 @@ def value(line: record.Figure) -> str:
 
 def file(result: record.Result) -> str:
     """The name of a result's file."""
-    return f"{result.name}{'_gpu' if result.environment.get('device') == 'cuda' else ''}.json"
+    return f"{result.name}.json"
 
 
 def machine(result: record.Result) -> str:
-    """Processor, cores or threads, versions of torch."""
+    """Device, threads and cores, version of torch."""
     known = result.environment
-    name = known.get("processor") or "processor not recorded"
+    name = known.get("device") or "device not recorded"
     versions = known.get("versions", {})
     return f"{name}, {known.get('threads', '?')} of {known.get('cores', '?')} cores, torch {versions.get('torch', '?')}"
 

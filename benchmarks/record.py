@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contrastive_cxr.run import folder
+from contrastive_cxr.run.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 Values = float | Sequence[float] | NDArray[Any]
@@ -93,15 +94,16 @@ def rounded(value: float) -> float:
 def write(path: Path | None, name: str, result: dict[str, Any]) -> Path:
     """Write `result` with machine, versions, commit and command.
 
-    To `path`; by default `benchmarks/results/<name>.json`, where there is a GPU `<name>_gpu.json`.
+    To `path`, by default `benchmarks/results/<name>.json`; where there is a GPU the name ends in `_gpu`.
     """
-    target = path or RESULTS / f"{name}{'_gpu' if torch.cuda.is_available() else ''}.json"
+    name = f"{name}_gpu" if torch.cuda.is_available() else name
+    target = path or RESULTS / f"{name}.json"
     head = {
         "name": name,
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
         "command": command(),
-        "environment": machine(folder.environment()),
+        "environment": machine(environment()),
     }
     whole = Result.model_validate({**head, **result})
     folder.write_json(target, whole.model_dump(mode="json", exclude_defaults=True))
@@ -132,17 +134,7 @@ def command() -> str:
 
 def machine(environment: dict[str, Any]) -> dict[str, Any]:
     """An `environment.json` without the words of the command, which name places on one machine."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
-    return {**{name: value for name, value in environment.items() if name != "command"}, "processor": device}
-
-
-def processor() -> str:
-    """The CPU's name as the kernel tells it; empty where it does not."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return {name: value for name, value in environment.items() if name != "command"}
 
 
 def without_place(word: str) -> str:

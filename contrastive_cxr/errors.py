@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
 class CcxrError(Exception):
     """Something failed while running; the command ends with exit code 1."""
 
-    exit_code = 1
+    exit_code: int = 1
+
+
+class Interrupted(CcxrError):
+    """A signal asked a training to stop; its state is saved, the message says how to go on.
+
+    The exit code is 128 and the signal's number, as of a shell: Ctrl-C 130, SIGTERM 143, SIGUSR1 138.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = int(number)
+        self.exit_code = 128 + self.number
+
+
+class Signalled(BaseException):
+    """A signal asked a command to stop where there is nothing to save; raised from the signal's handler.
+
+    No `Exception`, as it may come up inside anything that catches those and goes on. Exit codes as of `Interrupted`.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = int(number)
+        self.exit_code = 128 + self.number
 
 
 class RequestError(CcxrError):
@@ -26,6 +51,19 @@ class RequestError(CcxrError):
     def __init__(self, *faults: str) -> None:
         self.faults: tuple[str, ...] = faults
         super().__init__("\n".join(faults))
+
+
+def visible(text: str) -> str:
+    """The text with line breaks, control characters and what turns the writing direction as escapes: one line.
+
+    A terminal obeys some of them, and a file may be named with them.
+
+    Examples
+    --------
+    >>> print(visible("scan 7\\n\\x1b[2J.png"))
+    scan 7\\n\\x1b[2J.png
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def raise_faults(faults: Iterable[str]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from contrastive_cxr.errors import CcxrError, RequestError, nearest, raise_faults
+from contrastive_cxr.errors import CcxrError, RequestError, nearest, raise_faults, visible
 
 
 def test_exit_codes_tell_a_wrong_request_from_a_failure() -> None:
@@ -25,3 +25,8 @@ def test_no_fault_raises_nothing() -> None:
 )
 def test_nearest(word: str, hint: str) -> None:
     assert nearest(word, ["epochs", "lr"]) == hint
+
+
+def test_what_steers_a_terminal_is_shown_and_what_people_write_is_kept() -> None:
+    assert visible("Zürich 日本 µ 7.png") == "Zürich 日本 µ 7.png"
+    assert visible("a\nb\r\x1b[2J\x00\x7f\u202e\u2028\udcff") == r"a\nb\r\x1b[2J\x00\x7f\u202e\u2028\udcff"

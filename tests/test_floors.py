@@ -31,20 +31,31 @@ FLOORS = {
     "run": 1,
     "errors": 0,
     "files": 0,
+    "locks": 0,
+    "shipped": 0,
+    "space": 0,
     "tasks": 0,
     "recipe": 0,
 }
 # The two doors of the package stand above all rooms; their imports are lazy or nothing but the command.
 DOORS = ("__init__", "__main__")
 # On the ground floor alone, siblings see each other: a recipe holds a task and both speak through errors.
-GROUND = {"recipe": {"tasks", "errors"}, "tasks": {"errors"}, "files": {"errors"}, "errors": set[str]()}
+GROUND = {
+    "recipe": {"tasks", "errors", "shipped"},
+    "shipped": {"errors"},
+    "tasks": {"errors"},
+    "files": {"errors", "space"},
+    "locks": {"errors", "files", "space"},
+    "space": {"errors"},
+    "errors": set[str](),
+}
 
 # Library: the places, as beginnings of paths inside the package, that may import it.
 HEAVY = {
     "kornia": ("augment/",),
     "pytorch_metric_learning": ("objectives/",),
     "faiss": ("evaluate/neighbours.py", "retrieval/index.py", "audit/candidates.py"),
-    "wandb": ("run/tracking.py",),
+    "wandb": ("run/tracking.py", "run/wandb_records.py"),
     "torchvision": ("models/torchvision_nets.py",),
     "timm": ("models/timm_nets.py",),
     "lightning": ("engine/",),
@@ -53,9 +64,11 @@ HEAVY = {
     "pytorch_grad_cam": ("explain/gradcam.py",),
     "matplotlib": ("report/", "augment/"),
     "typer": ("cli/",),
+    "pyarrow": ("run/parquet.py",),
 }
 WITHOUT_TORCH = (
-    "recipe/", "tasks.py", "errors.py", "files.py", "evaluate/", "__init__.py", "__main__.py", "cli/__init__.py"
+    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "evaluate/", "__init__.py", "__main__.py",
+    "cli/__init__.py",
 )  # fmt: skip
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 import logging
 import sys
 
-from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.errors import CcxrError, RequestError, Signalled, visible
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 failed while running, 2 the request is wrong, 130 stopped by Ctrl-C."""
+    """Run the command line.
+
+    Exit 0 done, 1 failed while running, 2 the request is wrong; stopped by Ctrl-C 130, SIGTERM 143, SIGUSR1 138.
+    """
     from contrastive_cxr.cli.app import app
+    from contrastive_cxr.cli.signals import raised
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.raiseExceptions = False  # W&B logs into files: on a full disk each line would print a traceback
     try:
-        app()
+        with raised():
+            app()
     except RequestError as error:
-        sys.stderr.write("".join(f"error: {fault}\n" for fault in error.faults))
+        sys.stderr.write("".join(f"error: {visible(fault)}\n" for fault in error.faults))
         sys.exit(error.exit_code)
     except CcxrError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {visible(str(error))}\n")
         sys.exit(error.exit_code)
+    except Signalled as stopped:
+        sys.stderr.write(
+            f"stopped by {stopped}; nothing is half-written. The same command goes on or begins again, "
+            "a training with --resume auto\n"
+        )
+        sys.exit(stopped.exit_code)

@@ -10,6 +10,7 @@ from contrastive_cxr.cli.data import app as data
 from contrastive_cxr.cli.explain import explain
 from contrastive_cxr.cli.gallery import index, search
 from contrastive_cxr.cli.info import doctor, recipes
+from contrastive_cxr.cli.resume import Resumable
 from contrastive_cxr.cli.study import compare, sweep
 from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
 from contrastive_cxr.cli.use import encode, evaluate, predict
@@ -26,5 +27,5 @@ for command in (
     quickstart, run, pretrain, embed, finetune, evaluate, card, predict, encode, index, search, explain,
     audit, compare, sweep, recipes, doctor,
 ):  # fmt: skip
-    app.command()(command)
+    app.command(cls=Resumable if command in (run, pretrain, embed, finetune) else None)(command)
 app.add_typer(data, name="data")

@@ -9,6 +9,7 @@ import typer
 
 from contrastive_cxr.cli.show import say, table
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import write_bytes
 
 
 def recipes(
@@ -17,7 +18,7 @@ def recipes(
     out: Annotated[Path | None, typer.Option(help="File to write (copy); default NAME.yaml here.")] = None,
 ) -> None:
     """List the shipped recipes; show one; copy one to change it."""
-    from contrastive_cxr.recipe import shipped
+    from contrastive_cxr import shipped
 
     if action == "list":
         for known in shipped.names():
@@ -33,12 +34,12 @@ def recipes(
     target = out or Path(f"{name.replace('/', '-')}.yaml")
     if target.exists():
         raise RequestError(f"{target} exists; name another file with --out")
-    target.write_text(text, encoding="utf-8")
+    write_bytes(target, text.encode())
     say(f"Copied to {target}")
 
 
 def doctor() -> None:
     """Versions, device and cores: what to send with a bug report."""
-    from contrastive_cxr.run import folder
+    from contrastive_cxr.run.environment import environment
 
-    table("Environment", ["what", "value"], [(key, str(value)) for key, value in folder.environment().items()])
+    table("Environment", ["what", "value"], [(key, str(value)) for key, value in environment().items()])

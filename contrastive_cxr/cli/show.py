@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from contrastive_cxr.errors import visible
+
 
 def say(text: str) -> None:
-    """One line to the terminal."""
-    typer.echo(text)
+    """Text to the terminal, what would steer it as escapes; of several processes (torchrun) the first one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo("\n".join(visible(line) for line in text.split("\n")))
 
 
 def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: int = 0) -> None:
@@ -25,15 +29,16 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: in
         right = bool(rows) and isinstance(rows[0][number], int | float)
         grid.add_column(Text(column), justify="right" if right else "left", no_wrap=number < whole)
     for row in rows:
-        grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else visible(str(cell))) for cell in row))
     console = Console()
     console.print(Text(title, style="bold"))  # above the table: as its title it would be as narrow as the table
     console.print(grid)
 
 
 def print_plan(plan: Any) -> None:
-    """The resolved recipe, the split, the steps and the trainable parameters by block."""
+    """The resolved recipe, the split, the steps, the trainable parameters by block, and the disk."""
     from contrastive_cxr.recipe import dump
+    from contrastive_cxr.space import size_words
 
     say(dump(plan.recipe))
     columns = list(plan.counts[0])
@@ -44,12 +49,28 @@ def print_plan(plan: Any) -> None:
         title = f"{phase.name}: {epochs} of {phase.batch} images = {total:,} steps"
         trainable, every = (sum(block[place] for block in phase.blocks) for place in (1, 2))
         table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
+    needed = sum(plan.disk.values())
+    title = f"Disk: up to {size_words(needed)} for the run folder, {size_words(plan.free)} free"
+    folder, held = plan.cache
+    rows = [*plan.disk.items(), ("all of the run folder", needed), (f"decoded images, in {folder}", held)]
+    table(title, ["what", "size"], [(what, size_words(size)) for what, size in rows])
+
+
+def print_batches(found: list[Any]) -> None:
+    """The largest batch of each phase, and what a larger one met with."""
+    columns = ["set", "images a step", "peak MiB", "a larger one"]
+    rows = []
+    for each in found:
+        limit = f"there are no more than {each.most:,}" if each.limit == "images" else each.limit.split(";")[0]
+        rows.append((f"{each.setting}={each.value}", each.images, round(each.peak_mib), limit))
+    table("Largest batches that trained two steps here, of one process", columns, rows, whole=1)
+    say("Several processes take that many each: multiply by their number. Nothing was trained or kept.")
 
 
 def print_scores(folder: Path) -> None:
     """The scores of a report with intervals, the blind baselines beside, what the model adds to the best of them."""
     path = folder / "report.json"
-    if not path.is_file():
+    if not path.is_file() or os.environ.get("RANK", "0") != "0":  # another process may be before the report
         return
     facts = json.loads(path.read_text())
     rows: list[tuple[Any, ...]] = []

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contrastive_cxr import experiment
-from contrastive_cxr.cli.show import print_plan, print_scores, say
+from contrastive_cxr.cli.resume import Choice, Resume
+from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Run folder to write; default runs/<recipe name>.")]
 From = Annotated[Path | None, typer.Option("--from", help="Run or phase folder that this phase starts from.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, train nothing.")]
 
@@ -42,7 +42,7 @@ def run(
     reference: RecipeArgument,
     overrides: Overrides = None,
     out: Out = None,
-    resume: Resume = False,
+    resume: Resume = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     folds: Annotated[int | None, typer.Option(min=2, help="Run K folds and pool them.")] = None,
@@ -50,19 +50,27 @@ def run(
     overfit: Annotated[
         int | None, typer.Option(min=2, help="Only check that N images can be learned by heart.")
     ] = None,
+    find_batch: Annotated[
+        bool, typer.Option("--find-batch", help="Only find the largest batch of each phase that fits here.")
+    ] = False,
 ) -> None:
     """Run the recipe's phases in a row, then evaluate."""
     if folds and seeds:
         raise typer.BadParameter("give --folds or --seeds, not both")
-    writes = overfit is None and not dry_run
-    recipe, target = load(reference, overrides, out, writes=writes, resume=resume, overwrite=overwrite)
+    writes = overfit is None and not dry_run and not find_batch
+    recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
     if overfit is not None:
         outcome = experiment.call("overfit")(recipe, overfit)
         say(outcome.words(overfit))
         raise typer.Exit(0 if outcome.learned else 1)
+    if find_batch:
+        return print_batches(experiment.call("find_batch")(recipe, say))
     if dry_run:
-        return print_plan(experiment.call("plan")(recipe))
-    flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite}
+        return print_plan(experiment.call("plan")(recipe, out=target))
+    parts = {"folds": folds, "seeds": seeds}
+    if resume is Choice.auto and experiment.call("is_finished")(recipe, target, **parts):
+        return finished(target)
+    flags: dict[str, Any] = {"resume": resume is not None, "overwrite": overwrite}
     if folds:
         experiment.call("run_folds")(recipe, target, folds, **flags)
     elif seeds:
@@ -78,7 +86,7 @@ def pretrain(
     overrides: Overrides = None,
     origin: From = None,
     out: Out = None,
-    resume: Resume = False,
+    resume: Resume = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -91,7 +99,7 @@ def embed(
     overrides: Overrides = None,
     origin: From = None,
     out: Out = None,
-    resume: Resume = False,
+    resume: Resume = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -104,7 +112,7 @@ def finetune(
     overrides: Overrides = None,
     origin: From = None,
     out: Out = None,
-    resume: Resume = False,
+    resume: Resume = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -118,16 +126,20 @@ def one_phase(
     overrides: list[str] | None,
     origin: Path | None,
     out: Path | None,
-    resume: bool,
+    resume: Choice | None,
     overwrite: bool,
     dry_run: bool,
 ) -> None:
     """Run one phase of a recipe into its own run folder."""
-    recipe, target = load(reference, overrides, out, phase=name, writes=not dry_run, resume=resume, overwrite=overwrite)
+    goes_on = resume is not None
+    recipe, target = load(
+        reference, overrides, out, phase=name, writes=not dry_run, resume=goes_on, overwrite=overwrite
+    )
     if dry_run:
-        print_plan(experiment.call("plan")(recipe, (name,)))
+        print_plan(experiment.call("plan")(recipe, (name,), target))
         return
-    experiment.call("run")(recipe, target, only=(name,), origin=origin, resume=resume, overwrite=overwrite)
+    if not (resume is Choice.auto and experiment.call("is_finished")(recipe, target, phase=name)):
+        experiment.call("run")(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)
     finished(target)
 
 

@@ -43,7 +43,13 @@ def predict(
 
 
 def encode(
-    run: Run, source: Source, out: Annotated[Path, typer.Option(help=".npy file to write.")], device: Device = "cpu"
+    run: Run,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="train, val, test or all of the run's images; or an image, or a folder."),
+    ],
+    out: Annotated[Path, typer.Option(help="X.npy; or a folder for Parquet parts, which torchrun may fill.")],
+    device: Device = "cpu",
 ) -> None:
-    """Vectors of any images by a run's embedding, and beside them a .csv with a row an image."""
+    """Vectors of images by a run's embedding: an array and a .csv, or Parquet parts that go on after a kill."""
     say(f"Vectors: {experiment.call('encode')(run, source, out, device=device)}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from contrastive_cxr.data.intensity import DecodeError, Stored
 
@@ -15,8 +16,10 @@ INSTALL = "pip install 'contrastive_cxr[dicom]'"
 # What pydicom is known to raise on damaged files, besides errors of its own.
 DAMAGED = (
     OSError, EOFError, ValueError, AttributeError, KeyError, TypeError, IndexError, RuntimeError, OverflowError,
-    ZeroDivisionError, struct.error,
+    ZeroDivisionError, struct.error, zlib.error,
 )  # fmt: skip
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+BYTES_A_PIXEL = 16  # four colours of 32 bits: what an inflated file may have at most
 
 
 def is_dicom(content: bytes) -> bool:
@@ -58,6 +61,7 @@ def read(content: bytes, kind: str, largest: int) -> tuple[Stored, str]:
     except ImportError as error:
         raise DecodeError(f"is a DICOM file, and pydicom is not installed; {INSTALL}") from error
     try:
+        _check_deflated(content, largest * BYTES_A_PIXEL)
         data = pydicom.dcmread(io.BytesIO(content))
         _check(data, largest)
         photometric = str(data.PhotometricInterpretation)
@@ -82,6 +86,40 @@ def _check(data: Any, largest: int) -> None:
         )
     if data.Rows * data.Columns > largest:
         raise DecodeError(f"declares {data.Columns} x {data.Rows} pixels; at most {largest} are read")
+    if data.file_meta.TransferSyntaxUID.is_compressed:
+        _check_inner(data)
+
+
+def _check_deflated(content: bytes, most: int) -> None:
+    """Refuse a deflated file that grows beyond `most` bytes: pydicom would inflate it whole, a thousandfold."""
+    # (0002,0000), the length of the header that is never deflated, stands first: 4 bytes after tag and type.
+    if DEFLATED not in content[132:4096]:
+        return
+    begin = 144 + int.from_bytes(content[140:144], "little")
+    inflating, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), content[begin:], 0
+    while rest and size <= most:
+        size += len(inflating.decompress(rest, 2**20))
+        rest = inflating.unconsumed_tail
+    if size > most:
+        raise DecodeError(f"is a deflated DICOM file of more than {most} bytes; not read")
+
+
+def _check_inner(data: Any) -> None:
+    """Refuse a compressed picture of another size than its file declares: the picture's own size is allocated."""
+    from pydicom.encaps import get_frame
+
+    try:
+        with Image.open(io.BytesIO(get_frame(data.PixelData, 0, number_of_frames=1))) as inner:
+            size = inner.size
+    except UnidentifiedImageError:  # RLE, which declares none, or damaged
+        return
+    except Image.DecompressionBombError as error:
+        raise DecodeError("is a DICOM file around a picture that declares far more pixels; not read") from error
+    if size != (data.Columns, data.Rows):
+        raise DecodeError(
+            f"is a DICOM file that declares {data.Columns} x {data.Rows} pixels around a picture of "
+            f"{size[0]} x {size[1]}; not read"
+        )
 
 
 def _values(data: Any, kind: str) -> tuple[np.ndarray[Any, Any], float, float]:
@@ -89,6 +127,8 @@ def _values(data: Any, kind: str) -> tuple[np.ndarray[Any, Any], float, float]:
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     stored = data.pixel_array
+    if stored.ndim != 2:  # pydicom counts the frames by the bytes where they are more than are declared
+        raise DecodeError(f"is a DICOM file with the pixels of {len(stored)} frames; give one file an image")
     signed, bits = bool(data.PixelRepresentation), int(data.BitsStored)
     ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], dtype=np.float64)
     if data.get("ModalityLUTSequence"):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from contrastive_cxr.data.manifest import at_most, read_table
+from contrastive_cxr.data.tables import at_most, read_table
+from contrastive_cxr.data.tree import ALLOW, IMAGE_ENDINGS, image_files, links_out
 from contrastive_cxr.errors import RequestError, nearest
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_WORDS |= {"test": "test", "testing": "test", "unused": "unused"}
 FILE_WORDS = ("file", "filename", "path", "image")
@@ -19,9 +19,9 @@ FILE_WORDS = ("file", "filename", "path", "image")
 Found = tuple[pd.DataFrame, list[str]]  # rows (path, label, patient?, split?, extras) and faults
 
 
-def folders(root: Path) -> Found:
+def folders(root: Path, outside: bool = False) -> Found:
     """Images below class folders; the label is the nested folders' names joined by `/`."""
-    files, loops = _image_files(root)
+    files, of_tree = image_files(root, outside)
     first = {path.split("/")[0] for path in files if "/" in path}
     splits = {name for name in first if name.lower() in SPLIT_WORDS and name.lower() != "unused"}
     depth = 1 if splits else 0
@@ -30,7 +30,7 @@ def folders(root: Path) -> Found:
     kept = [path.split("/") for path in files if path not in set(stray)]
     rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": ["/".join(p[depth:-1]) for p in kept]})
     rows["split"] = [SPLIT_WORDS.get(parts[0].lower(), "") if depth else "" for parts in kept]
-    return rows, [*loops, *faults]
+    return rows, [*of_tree, *faults]
 
 
 def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
@@ -53,49 +53,25 @@ def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[s
     return faults
 
 
-def _image_files(root: Path) -> tuple[list[str], list[str]]:
-    """Files with an image's ending, relative to `root` with `/`, sorted, not hidden; and a fault a loop of links.
-
-    Links to files and folders are followed, also to those outside the root.
-    """
-    found, loops = [], []
-    for folder, names, files in os.walk(root, followlinks=True):
-        here, inside = Path(folder), Path(folder).relative_to(root)
-        real = here.resolve()
-        around = {real, *real.parents}
-        circular = [name for name in names if (here / name).is_symlink() and (here / name).resolve() in around]
-        loops += [
-            f"{here / name} is a link to {(here / name).resolve()}, which it lies in, so there would be no end to it; "
-            "remove the link"
-            for name in circular
-        ]
-        names[:] = sorted(name for name in names if not name.startswith(".") and name not in circular)
-        found += [
-            (inside / name).as_posix()
-            for name in files
-            if not name.startswith(".") and name.lower().endswith(IMAGE_ENDINGS)
-        ]
-    return sorted(found), at_most(loops)
-
-
 def _seen(root: Path) -> str:
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in root.iterdir())
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def csv(root: Path, table: Path) -> Found:
-    """Rows of a CSV table: file, label, optional patient and split, extra columns kept."""
+def csv(root: Path, table: Path, outside: bool = False) -> Found:
+    """Rows of a CSV table: file, label, optional patient and split, extra columns kept; `outside`: files anywhere."""
     if not table.is_file():
         near = sorted(path.name for path in root.glob("*.csv"))
         raise RequestError(f"table {table} is missing; set data.csv to a table relative to {root}, which has {near}")
     rows = _renamed(read_table(table), table)
     for column in {"path", "label", "patient", "split"} & set(rows):
         rows[column] = rows[column].str.strip()
-    faults = _row_faults(rows, table)
-    rows["path"] = [posixpath.normpath(path) for path in rows["path"]]
+    faults = _row_faults(rows, table, outside)
     if "split" in rows:
         rows["split"] = [SPLIT_WORDS.get(word.lower(), "") for word in rows["split"]]
-    return rows[[_inside(path) for path in rows["path"]]], faults
+    rows = rows[[_allowed(path, outside) for path in rows["path"]]]
+    rows = rows.assign(path=[posixpath.normpath(path) for path in rows["path"]])
+    return rows, [*faults, *([] if outside else links_out(root, rows["path"]))]
 
 
 def _renamed(rows: pd.DataFrame, table: Path) -> pd.DataFrame:
@@ -118,17 +94,25 @@ def _renamed(rows: pd.DataFrame, table: Path) -> pd.DataFrame:
     return rows.set_axis(columns, axis=1)
 
 
-def _inside(path: str) -> bool:
-    """Whether a written path names something below the root."""
+def _allowed(path: str, outside: bool) -> bool:
+    """Whether a written path names something below the root, or anything where `outside` allows it."""
+    if "\0" in path:
+        return False
+    if outside:
+        return bool(path)
     return not os.path.isabs(path) and posixpath.normpath(path).split("/")[0] not in ("..", ".", "")
 
 
-def _row_faults(rows: pd.DataFrame, table: Path) -> list[str]:
+def _row_faults(rows: pd.DataFrame, table: Path, outside: bool) -> list[str]:
     """Faults of a table's cells, with the row's number counted from 1 below the header."""
     faults = []
     for number, (path, label) in enumerate(zip(rows["path"], rows["label"], strict=True), start=1):
-        if not _inside(path):
-            faults.append(f"{table} row {number}: file '{path}' is not inside the root; write it relative to the root")
+        if not path:
+            faults.append(f"{table} row {number}: the file is empty; every row names an image")
+        elif not _allowed(path, outside):
+            faults.append(
+                f"{table} row {number}: file '{path}' is not inside the root; write it relative to the root, {ALLOW}"
+            )
         if not label:
             faults.append(f"{table} row {number}: the label of '{path}' is empty; every image has a label")
     if "split" in rows and (rows["split"] != "").any():
@@ -139,14 +123,15 @@ def _row_faults(rows: pd.DataFrame, table: Path) -> list[str]:
     return at_most(faults)
 
 
-def covid_ct(root: Path) -> Found:
-    """The COVID-CT layout; images that no list names are left out."""
+def covid_ct(root: Path, outside: bool = False) -> Found:
+    """The COVID-CT layout; images that no list names are left out; `outside`: links may lead out of the root."""
     parts, faults = [], []
     for label, name in (("CT_COVID", "COVID"), ("CT_NonCOVID", "NonCOVID")):
         for split in ("train", "val", "test"):
             listed = root / "Data-split" / name / f"{split}{label}.txt"
             if listed.is_file():
-                files = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
+                files, of_list = _list(listed)
+                faults += of_list
                 parts.append(
                     pd.DataFrame({"path": [f"{label}/{file}" for file in files], "label": label, "split": split})
                 )
@@ -166,4 +151,18 @@ def covid_ct(root: Path) -> Found:
             raise RequestError(f"{root / 'patients.csv'} needs the columns file and patient; it has {list(table)}")
         patients = dict(zip(table["file"].str.strip(), table["patient"].str.strip(), strict=True))
         rows["patient"] = [patients.get(path, "") for path in rows["path"]]
-    return rows, faults
+    return rows, [*faults, *([] if outside else links_out(root, rows["path"]))]
+
+
+def _list(path: Path) -> tuple[list[str], list[str]]:
+    """The names in a list, one a line, and the faults of those that are no names of files."""
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"list {path} cannot be read as text in UTF-8: {error}") from None
+    faults = [
+        f"list {path} line {number}: '{name}' is not the name of a file in its folder; write the name alone"
+        for number, name in enumerate(names, start=1)
+        if name and not _allowed(name, outside=False)
+    ]
+    return [name for name in names if name and _allowed(name, outside=False)], at_most(faults)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr.data.tables import at_most as at_most
+from contrastive_cxr.data.tables import read_table as read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.files import write_bytes
 from contrastive_cxr.tasks import Task, joined, unknown_labels
 
 COLUMNS = ("path", "root", "label", "patient", "split", "source")
-LISTED = 20  # faults of one kind that are printed; the rest is counted
+LISTED = 20  # labels that a sentence names; the rest is counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +60,7 @@ class Manifest:
 
 def write(manifest: Manifest, path: Path) -> None:
     """Write all columns to a CSV file (UTF-8) that `read` gives back exactly."""
-    manifest.rows.to_csv(path, index=False, lineterminator="\n")
+    write_bytes(path, manifest.rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def read(path: Path) -> Manifest:
@@ -65,29 +70,6 @@ def read(path: Path) -> Manifest:
     if missing:
         raise RequestError(f"{path} is no manifest: it lacks the columns {missing} and has {list(rows)}")
     return Manifest(rows)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV file as a table of `str`, nothing turned into numbers or missing values.
-
-    Raises
-    ------
-    RequestError
-        The file is missing, empty, not UTF-8 or not a table.
-    """
-    try:
-        return pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False)
-    except pd.errors.EmptyDataError:
-        raise RequestError(f"{path} is empty; its first line names the columns") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise RequestError(f"{path} cannot be read as a CSV table in UTF-8: {error}") from error
-
-
-def at_most(faults: Sequence[str], limit: int = LISTED) -> list[str]:
-    """The first `limit` faults, and one sentence that counts the others."""
-    return (
-        list(faults) if len(faults) <= limit else [*faults[:limit], f"... and {len(faults) - limit} more of the kind"]
-    )
 
 
 def encode(manifest: Manifest, task: Task, all_classes: bool = True) -> NDArray[np.int64]:
@@ -159,12 +141,20 @@ def check_files(manifest: Manifest) -> list[str]:
     """Faults of files that are missing, no file, or empty, each named (at most 20, then a count)."""
     faults = []
     for file in manifest.files():
-        if not file.exists():
+        try:
+            seen = os.stat(file)
+        except FileNotFoundError:
             faults.append(f"image {file} is missing; restore it or take its row out of the data")
-        elif not file.is_file():
-            faults.append(f"image {file} is a folder; a row names an image file")
-        elif file.stat().st_size == 0:
-            faults.append(f"image {file} is empty (0 bytes); restore it or take it out of the data")
+        except (OSError, ValueError) as error:  # a name too long, a loop of links, a folder that is closed, a NUL byte
+            reason = getattr(error, "strerror", None) or str(error)
+            faults.append(f"image {file} cannot be reached ({reason}); mend it or take its row out of the data")
+        else:
+            if stat.S_ISDIR(seen.st_mode):
+                faults.append(f"image {file} is a folder; a row names an image file")
+            elif not stat.S_ISREG(seen.st_mode):
+                faults.append(f"image {file} is a pipe or device; a row names an image file")
+            elif seen.st_size == 0:
+                faults.append(f"image {file} is empty (0 bytes); restore it or take it out of the data")
     return at_most(faults)
 
 

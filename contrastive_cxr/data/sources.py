@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from contrastive_cxr import locks
 from contrastive_cxr.data import layouts, phantom
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
 from contrastive_cxr.data.store import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
+from contrastive_cxr.files import sync_folder, sync_tree
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.space import free, size_words
 
 Reader = Callable[[Path], layouts.Found]
 
@@ -36,36 +38,47 @@ def read_data(data: schema.Data, base: Path | None = None) -> Manifest:
     RequestError
         With every fault found in any of the sources.
     """
+    skip = data.on_bad_image == "skip"
     if not data.join:
-        return read(data, base, data.cache_dir)
+        return read(data, base, data.cache_dir, skip)
     if data.root is not None:
         raise RequestError("data.root and data.join are both given; name the root inside data.join, or leave join out")
     manifests: list[Manifest] = []
     faults: list[str] = []
     for source in data.join:
         try:
-            manifests.append(read(source, base, data.cache_dir))
+            manifests.append(read(source, base, data.cache_dir, skip))
         except RequestError as error:
             faults += error.faults
     raise_faults(faults)
     return _join(manifests)
 
 
-def read(source: schema.Source, base: Path | None = None, cache_dir: Path | None = None) -> Manifest:
+def read(
+    source: schema.Source, base: Path | None = None, cache_dir: Path | None = None, skip: bool = False
+) -> Manifest:
     """The manifest of one source, rows sorted by path, every file checked to be there and not empty.
+
+    With `skip` files are not checked here: what cannot be decoded is left out later, and listed.
 
     Raises
     ------
     RequestError
         The root is missing, empty or of another layout, or rows are wrong; all faults at once.
     """
-    manifest, faults = rows(source, base, cache_dir)
-    raise_faults(faults)
+    manifest, faults = _rows(source, base, cache_dir)
+    raise_faults([*faults, *([] if skip and len(manifest) else check_files(manifest))])
     return manifest
 
 
 def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None = None) -> tuple[Manifest, list[str]]:
     """The rows of one source as far as they can be read, sorted by path, and the faults that `read` would raise."""
+    manifest, faults = _rows(source, base, cache_dir)
+    return manifest, [*faults, *check_files(manifest)]
+
+
+def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
+    """As `rows`, the files not looked at."""
     root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
     found, faults = _reader(source)(root)
     for column in ("patient", "split"):
@@ -74,7 +87,7 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
     found["root"], found["source"] = str(root), root.name
     found = found.sort_values("path", kind="stable")
     manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]])
-    return manifest, [*faults, *_duplicates(manifest), *check_files(manifest)]
+    return manifest, [*faults, *_duplicates(manifest)]
 
 
 def rows_of(data: schema.Data, base: Path | None = None) -> tuple[Manifest, list[str]]:
@@ -94,11 +107,11 @@ def rows_of(data: schema.Data, base: Path | None = None) -> tuple[Manifest, list
 def _reader(source: schema.Source) -> Reader:
     """The function that reads the source's layout."""
     if source.source == "folders":
-        return layouts.folders
+        return lambda root: layouts.folders(root, source.outside)
     if source.source == "covid-ct":
-        return layouts.covid_ct
+        return lambda root: layouts.covid_ct(root, source.outside)
     table = source.csv if source.source == "csv" and source.csv is not None else Path("labels.csv")
-    return lambda root: layouts.csv(root, root / table)
+    return lambda root: layouts.csv(root, root / table, source.outside)
 
 
 def _root(source: schema.Source, base: Path | None) -> Path:
@@ -157,15 +170,28 @@ def _phantom_root(source: schema.Source, cache_dir: Path | None) -> Path:
         return folder.resolve()
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".painting-", dir=parent))
     except OSError as error:
         raise CcxrError(f"{parent} cannot be written ({error}); set data.cache_dir to another folder") from error
+    with locks.held(parent / locks.NAME, f"the painting of phantoms in {parent}", wait=True):
+        for left in parent.glob(".painting-*"):  # by a killed process
+            shutil.rmtree(left, ignore_errors=True)
+        if not (folder / "labels.csv").is_file():  # another process may have painted the same just now
+            _paint(source, folder)
+    return folder.resolve()
+
+
+def _paint(source: schema.Source, folder: Path) -> None:
+    """Paint beside the folder's place, sync, and rename."""
+    beside = folder.with_name(f".painting-{folder.name}")
     try:
         phantom.paint(beside, source.images, source.seed)
+        sync_tree(beside)
         beside.rename(folder)
+        sync_folder(folder.parent)
     except OSError as error:
-        if not (folder / "labels.csv").is_file():  # else another process has just painted the same
-            raise CcxrError(f"phantoms cannot be painted into {folder} ({error}); set data.cache_dir") from error
+        raise CcxrError(
+            f"phantoms cannot be painted into {folder} ({error}; {size_words(free(folder.parent))} free); make room or "
+            "set data.cache_dir"
+        ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return folder.resolve()

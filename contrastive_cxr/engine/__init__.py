@@ -6,7 +6,8 @@ from contrastive_cxr.engine.encode import encode
 from contrastive_cxr.engine.fabric import gather, launch
 from contrastive_cxr.engine.fit import fit, is_done, mark_done
 from contrastive_cxr.engine.optim import make_optimiser, parameter_groups
-from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, StepOutput
+from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
+from contrastive_cxr.errors import Interrupted
 
 __all__ = [
     "Batch",

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.recipe import schema
 
 
@@ -22,17 +26,18 @@ def launch(runtime: schema.Runtime) -> Fabric:
     Parameters
     ----------
     runtime : schema.Runtime
-        `device` (auto: a GPU where there is one) and `precision`.
+        `device` (auto: a GPU where there is one), `precision`, `sync_batchnorm`, and `timeout_minutes`, after which a
+        process that waits for another gives up. One that dies is noticed at once: its connections close.
 
     Raises
     ------
     RequestError
-        The device is not there, is too few, or lacks the precision.
+        The device is not there, is too few, or lacks the precision or synchronised batch norm.
     """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if runtime.device == "auto" else runtime.device
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))
-    _check(device, runtime.precision, local)
+    _check(device, runtime, local)
     if processes > 1 and device == "cpu" and os.environ.get("OMP_NUM_THREADS", "1") == "1":
         # torchrun sets 1 where the user set nothing
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
@@ -40,7 +45,7 @@ def launch(runtime: schema.Runtime) -> Fabric:
         accelerator=device,
         devices=local,
         num_nodes=processes // local,
-        strategy="ddp" if processes > 1 else "auto",
+        strategy=DDPStrategy(timeout=timedelta(minutes=runtime.timeout_minutes)) if processes > 1 else "auto",
         precision=runtime.precision,
         plugins=[TorchElasticEnvironment() if processes > 1 else LightningEnvironment()],
     )
@@ -48,19 +53,24 @@ def launch(runtime: schema.Runtime) -> Fabric:
     return fabric
 
 
-def _check(device: str, precision: str, local: int) -> None:
-    """Refuse what this machine cannot do."""
+def _check(device: str, runtime: schema.Runtime, local: int) -> None:
+    """Refuse what this machine cannot do, all of it at once."""
+    faults = []
     if device == "cuda" and not torch.cuda.is_available():
-        raise RequestError("runtime.device is 'cuda' and torch finds no CUDA device here; use cpu or auto")
-    if device == "cuda" and local > torch.cuda.device_count():
-        raise RequestError(
+        faults.append("runtime.device is 'cuda' and torch finds no CUDA device here; use cpu or auto")
+    elif device == "cuda" and local > torch.cuda.device_count():
+        faults.append(
             f"torchrun started {local} processes on this machine and it has {torch.cuda.device_count()} GPUs; "
             "start one a GPU (--nproc-per-node)"
         )
-    if device == "cpu" and precision == "16-mixed":
-        raise RequestError(
-            "runtime.precision '16-mixed' needs a GPU and the device is the CPU; use 32-true or bf16-mixed"
+    if device == "cpu" and runtime.precision == "16-mixed":
+        faults.append("runtime.precision '16-mixed' needs a GPU and the device is the CPU; use 32-true or bf16-mixed")
+    if device == "cpu" and runtime.sync_batchnorm:
+        faults.append(
+            "runtime.sync_batchnorm needs GPUs, torch has none for the CPU, which is the device; set it to false: each "
+            "process then takes the statistics of its own share of a batch"
         )
+    raise_faults(faults)
 
 
 def peak_memory_mib(device: torch.device) -> float:
@@ -108,3 +118,33 @@ def gather(fabric: Fabric, tensor: Tensor, grads: bool = True) -> Tensor:
     gathered = fabric.all_gather(tensor, sync_grads=grads and tensor.requires_grad)
     assert isinstance(gathered, Tensor), "a tensor stays one"
     return gathered.flatten(0, 1)
+
+
+# what gloo says of a process that is gone or does not answer; NCCL has an exception of its own
+_LOST = ("gloo", "closed by peer", "reset by peer", "Broken pipe", "Timed out waiting")
+
+
+@contextmanager
+def losses_told(fabric: Fabric, what: str) -> Iterator[None]:
+    """Say in words that another process is gone or hangs, where torch says it of a socket.
+
+    Parameters
+    ----------
+    what : str
+        What was being done, and how to go on with it.
+
+    Raises
+    ------
+    CcxrError
+        Another process died, or did not answer within `runtime.timeout_minutes`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        gone = isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in _LOST)
+        if fabric.world_size == 1 or not gone:
+            raise
+        raise CcxrError(
+            f"process {fabric.global_rank} of {fabric.world_size} lost another process, or waited for it longer than "
+            f"runtime.timeout_minutes ({str(error).splitlines()[0]}); look for that one's own words. {what}"
+        ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from contrastive_cxr.engine.fabric import losses_told
 from contrastive_cxr.engine.loop import Loop
 from contrastive_cxr.engine.spec import FitResult, FitSpec
 from contrastive_cxr.engine.stop import Stop
@@ -31,15 +32,17 @@ def fit(fabric: Fabric, spec: FitSpec, *, resume: bool = False) -> FitResult:
     RequestError
         A batch cannot be shared between the processes; the checkpoint is broken or of another recipe.
     Interrupted
-        Ctrl-C or SIGTERM; the state is saved.
+        Ctrl-C, SIGTERM or SIGUSR1; the state is saved.
     CcxrError
-        The loss became NaN or infinite; the device has too little memory; the disk is full.
+        The loss became NaN or infinite; the device has too little memory; the disk is full; another process died or
+        hangs.
     """
     loop = Loop(fabric, spec, resume)
-    with Stop() as stop, loop.display():
+    lost = f"{spec.name} is saved up to its last checkpoint; the same command with --resume goes on from there"
+    with losses_told(fabric, lost), Stop() as stop, loop.display():
         while loop.progress.epoch < spec.epochs:
             loop.train_epoch(stop)
-            loop.end_epoch()
+            loop.end_epoch(stop)
             loop.give_way(stop)
     return loop.finish()
 

@@ -13,17 +13,20 @@ from torch import Tensor
 
 import contrastive_cxr.engine.optim as optim
 from contrastive_cxr.engine.fabric import gather, peak_memory_mib, share
+from contrastive_cxr.engine.memory import enough_memory
 from contrastive_cxr.engine.progress import Display
-from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, Interrupted, StepOutput
+from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
 from contrastive_cxr.engine.state import Parts, Tally
 from contrastive_cxr.engine.stop import Stop
 from contrastive_cxr.engine.store import Store
-from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.engine.watch import Watch
+from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled
 from contrastive_cxr.run.seeds import globals_from
 
 log = logging.getLogger(__name__)
-# updates between two answers to Ctrl-C where several processes must agree
+# updates between two answers to a signal where several processes must agree
 AGREE_EVERY = 10
+SMALLER = "make the batch or model.image_size smaller (accumulate keeps the size of an update)"
 
 
 class Loop:
@@ -40,7 +43,8 @@ class Loop:
     def __init__(self, fabric: Fabric, spec: FitSpec, resume: bool) -> None:
         self.fabric, self.spec = fabric, spec
         assert spec.choose_by == "last" or spec.validate is not None, "choose_by needs a validation"
-        self.steps = len(spec.batches(0))
+        self._drawn = 0, spec.batches(0)
+        self.steps = len(self._drawn[1])
         if self.steps == 0:
             raise RequestError(f"{spec.name}: an epoch has no batch; the batch is larger than the training part")
         self.updates = -(-self.steps // spec.accumulate)
@@ -48,10 +52,11 @@ class Loop:
         self.store = Store(fabric, spec, self.steps)
         self.progress, self.tally = self.store.restore(self.parts) if resume else self.store.clear()
         self.clock = self.saved = time.monotonic()
+        self.watch = Watch(fabric, spec, self.parts, self._batch, self._rate)
 
     def display(self) -> Display:
         """The bar."""
-        images = sum(len(rows) for rows in self.spec.batches(0))
+        images = sum(len(rows) for rows in self._drawn[1])
         first = self.fabric.is_global_zero
         self.shown = Display(self.spec.name, self.spec.epochs, images, self.progress.images, first)
         return self.shown
@@ -59,28 +64,29 @@ class Loop:
     def train_epoch(self, stop: Stop) -> None:
         """The rest of the epoch that the progress names."""
         epoch, spec = self.progress.epoch, self.spec
-        batches = spec.batches(epoch)
-        assert len(batches) == self.steps, f"epoch {epoch} has {len(batches)} batches, the first had {self.steps}"
+        self._drawn = epoch, spec.batches(epoch)
+        count = len(self._drawn[1])
+        assert count == self.steps, f"epoch {epoch} has {count} batches, the first had {self.steps}"
         self.parts.train()
         self.clock = time.monotonic()
         for index in range(self.progress.step, self.steps):
-            rows = np.asarray(batches[index], dtype=np.int64)
-            mine = share(self.fabric, len(rows))
-            batch = Batch(rows[mine], rows, epoch, epoch * self.steps + index, mine)
-            try:
+            batch = self._batch(epoch, index)
+            asked = f"{spec.name} with {len(batch.rows)} images a step on a process"
+            with enough_memory(self.fabric.device, asked, spec.smaller or SMALLER):
                 loss = self._step(batch, index)
-            except (RuntimeError, MemoryError) as error:
-                if not _lacks_memory(error):
-                    raise
-                raise CcxrError(
-                    f"{spec.name}: {self.fabric.device} has too little memory for {len(batch.rows)} images a step on a "
-                    "process; make the batch or model.image_size smaller (accumulate keeps the size of an update)"
-                ) from error
             self.progress.step = index + 1
             self.progress.images += len(batch.global_rows)
             self.shown.step(epoch, len(batch.global_rows), loss)
             if (index + 1) % spec.accumulate == 0 and index + 1 < self.steps:
                 self._between_updates(stop, (index + 1) // spec.accumulate)
+
+    def _batch(self, epoch: int, index: int) -> Batch:
+        """A step's batch, with this process's part of it."""
+        if epoch != self._drawn[0]:
+            self._drawn = epoch, self.spec.batches(epoch)
+        rows = np.asarray(self._drawn[1][index], dtype=np.int64)
+        mine = share(self.fabric, len(rows))
+        return Batch(rows[mine], rows, epoch, epoch * self.steps + index, mine)
 
     def _step(self, batch: Batch, index: int) -> float | None:
         """One batch: forward, backward, perhaps an update; returns the loss where it was read."""
@@ -108,21 +114,16 @@ class Loop:
         assert isinstance(stacked, Tensor), "a tensor stays one"
         keep = {name: gather(self.fabric, tensor.detach(), grads=False) for name, tensor in output.keep.items()}
         self.tally.add(list(values), stacked, keep, len(batch.global_rows))
+        self.watch.note(stacked[:1], batch.step)
         logged = (batch.step + 1) % self.spec.log_every == 0
         # reading a value waits for the GPU, so there it is done when the step is logged, and at the epoch's end
         if not (logged or index + 1 == self.steps or self.fabric.device.type == "cpu"):
             return None
-        row = dict(zip(values, stacked.tolist(), strict=True))
-        # a NaN of a step that was not looked at has made its successors NaN, its weights being NaN
-        if not math.isfinite(row["loss"]):
-            raise CcxrError(
-                f"{self.spec.name}: the loss is {row['loss']} in epoch {batch.epoch + 1}, step {batch.step + 1}; "
-                "lower the learning rate, clip gradients (clip_norm), or use precision 32-true"
-            )
+        row = self.watch.read(list(values), stacked, batch, index)
         if logged:
             rate = self.spec.optimiser.lr * self._rate(batch.epoch, index)
             self.store.log("step", batch.epoch, batch.step + 1, {**row, "lr": rate})
-        return float(row["loss"])
+        return row["loss"]
 
     def _rate(self, epoch: int, index: int) -> float:
         """Share of the peak rate in the update that a step belongs to."""
@@ -144,7 +145,7 @@ class Loop:
             self.parts.average.update_parameters(self.parts.network)
 
     def _between_updates(self, stop: Stop, update: int) -> None:
-        """Save when it is time; answer Ctrl-C."""
+        """Save when it is time; answer signals."""
         minutes = self.spec.checkpoint_minutes
         if minutes > 0 and time.monotonic() - self.saved > 60 * minutes:
             self.save()
@@ -153,16 +154,18 @@ class Loop:
 
     def give_way(self, stop: Stop) -> None:
         """Save and leave, if asked to."""
-        if stop.agreed(self.fabric):
+        number = stop.agreed(self.fabric)
+        if number:
             self.save()
             done = self.progress.epoch * self.steps + self.progress.step
             raise Interrupted(
                 f"{self.spec.name} interrupted after {done} of {self.spec.epochs * self.steps} steps; "
-                "everything is saved, the same command with --resume goes on from there"
+                "everything is saved, the same command with --resume goes on from there",
+                number,
             )
 
-    def end_epoch(self) -> None:
-        """Summarise, validate, choose, save."""
+    def end_epoch(self, stop: Stop) -> None:
+        """Summarise, validate, choose, save; a signal is answered before the validation, and alone also inside it."""
         spec, progress = self.spec, self.progress
         epoch, step = progress.epoch, (progress.epoch + 1) * self.steps
         self.parts.share_buffers()
@@ -172,10 +175,11 @@ class Loop:
         self._tick()
         trained = progress.epoch_seconds
         if spec.validate is not None and ((epoch + 1) % spec.validate_every == 0 or epoch + 1 == spec.epochs):
-            splits["val"] = self._validate(epoch)
+            self.give_way(stop)
+            splits["val"] = self._validate(epoch, stop)
         for split, values in splits.items():
             self.store.log(split, epoch, step, values)
-        images = sum(len(rows) for rows in spec.batches(epoch))
+        images = sum(len(rows) for rows in self._drawn[1])
         self._tick()
         speed = images / max(trained, 1e-9)
         if self.fabric.is_global_zero:
@@ -189,12 +193,21 @@ class Loop:
         progress.epoch, progress.step, progress.epoch_seconds = epoch + 1, 0, 0.0
         self.save()
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def _validate(self, epoch: int, stop: Stop) -> dict[str, float]:
         """Scores of the network that would be kept, the same on every process."""
         assert self.spec.validate is not None, "called without a validation"
         network = self.parts.chosen.eval()
-        with globals_from(self.spec.seed, self.spec.name, epoch, "validate"):
-            values: dict[str, float] = self.fabric.broadcast(self.spec.validate(network, epoch))
+        name, device = self.spec.name, self.fabric.device
+        values: dict[str, float] = {}
+        try:
+            with (
+                stop.at_once(self.fabric),
+                enough_memory(device, f"the validation of {name}", "set runtime.encode_batch lower"),
+                globals_from(self.spec.seed, name, epoch, "validate"),
+            ):
+                values = self.fabric.broadcast(self.spec.validate(network, epoch))
+        except Signalled:
+            self.give_way(stop)
         return values
 
     def _choose(self, epoch: int, values: dict[str, float] | None) -> None:
@@ -211,8 +224,9 @@ class Loop:
             self.store.save_best(epoch + 1, self.parts)
 
     def save(self) -> None:
-        """Write `last.ckpt`."""
+        """Write `last.ckpt`, unless the last update broke the weights: the last good checkpoint stays."""
         self._tick()
+        self.watch.check_weights(*divmod(self.progress.epoch * self.steps + self.progress.step - 1, self.steps))
         self.store.save(self.parts, self.progress, self.tally)
         self.saved = time.monotonic()
 
@@ -243,8 +257,3 @@ class Loop:
             seconds=progress.seconds,
             peak_memory_mib=round(peak_memory_mib(self.fabric.device), 1),
         )
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    """Whether an error means that the device's memory is too small."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -11,17 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run.tracking import Tracker
 
 Rows = NDArray[np.int64]
-
-
-class Interrupted(CcxrError):
-    """Ctrl-C (or SIGTERM): the state is saved, the message says how to go on; exit code 130, as of a shell."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -114,6 +107,11 @@ class FitSpec:
         As in `schema.Runtime`.
     checkpoint_minutes : float
         Minutes between checkpoints inside an epoch; 0: only at its end.
+    keep_checkpoints : int
+        Best checkpoints that are kept, the newest ones.
+    checkpoint_mib : float
+        Most that the checkpoints may come to, MiB, 0 for no limit: the oldest best ones go first; the chosen one and
+        `last.ckpt` stay.
     log_every : int
         Steps between two `split: step` rows of `metrics.jsonl`.
     on_epoch : callable, optional
@@ -121,6 +119,10 @@ class FitSpec:
         collapsed"); `val` is missing where the epoch was not validated.
     tracker : Tracker, optional
         Gets every row of `metrics.jsonl`.
+    describe : callable, optional
+        `describe(rows int64 [B]) -> list of dict`: what is said of a batch's rows in `not_finite.json`.
+    smaller : str
+        What to set where the device has too little memory for a batch.
     """
 
     name: str
@@ -143,9 +145,13 @@ class FitSpec:
     channels_last: bool = False
     compile: bool = False
     checkpoint_minutes: float = 5.0
+    keep_checkpoints: int = 1
+    checkpoint_mib: float = 0.0
     log_every: int = 10
     on_epoch: Callable[[int, dict[str, dict[str, float]]], None] | None = None
     tracker: Tracker | None = None
+    describe: Callable[[Rows], list[dict[str, Any]]] | None = None
+    smaller: str = ""
 
 
 @dataclass(frozen=True)

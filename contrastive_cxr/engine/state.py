@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import contrastive_cxr.engine.optim as optim
+from contrastive_cxr.engine.compiled import Compiled
 from contrastive_cxr.engine.spec import FitSpec
 from contrastive_cxr.errors import RequestError
 
@@ -114,14 +115,10 @@ class Parts:
             self.network.to(memory_format=torch.channels_last)
         self.average = optim.Average(self.network, spec.average) if spec.average > 0 else None
         self.objective = None if spec.objective is None else fabric.to_device(spec.objective)
-        self._raw_optimiser = optim.make_optimiser(spec.parameter_groups, spec.optimiser)
-        network: nn.Module = self.network
-        if spec.compile:
-            # where it cannot be compiled, dynamo says so and runs it as it is
-            from torch import _dynamo
-
-            _dynamo.config.suppress_errors = True
-            network = torch.compile(network)  # type: ignore[assignment]
+        # a scaler of gradients (16-mixed) and clipping do not go with a fused step
+        fused = getattr(fabric.strategy.precision, "scaler", None) is None
+        self._raw_optimiser = optim.make_optimiser(spec.parameter_groups, spec.optimiser, fused)
+        network = Compiled(self.network, spec.name) if spec.compile else self.network
         self.wrapped, self.optimiser = fabric.setup(network, self._raw_optimiser)
 
     @property

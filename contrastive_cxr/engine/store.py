@@ -46,6 +46,8 @@ class Store:
         """Forget an earlier training in this folder; returns the beginning."""
         if self._fabric.is_global_zero:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
+            # the checkpoint first: it speaks of the logs
+            self._last.unlink(missing_ok=True)
             for path in (self.metrics.path, self.timing.path, self._spec.folder / "done.json"):
                 path.unlink(missing_ok=True)
             for path in self._checkpoints.glob("*.ckpt"):
@@ -109,6 +111,22 @@ class Store:
         return weights
 
     def _keep_best(self, epoch: int) -> None:
-        for path in self._checkpoints.glob("best-*.ckpt"):
-            if path.name != f"best-{epoch}.ckpt":
+        """Remove the best checkpoints that `last.ckpt` does not name, and the oldest beyond count and size.
+
+        Parameters
+        ----------
+        epoch : int
+            The chosen one, which stays.
+        """
+        spec = self._spec
+        found = {int(path.stem.removeprefix("best-")): path for path in self._checkpoints.glob("best-*.ckpt")}
+        taken = self._last.stat().st_size
+        kept = 0
+        for number, path in sorted(found.items(), reverse=True):
+            taken += path.stat().st_size
+            fits = kept < spec.keep_checkpoints and not 0 < spec.checkpoint_mib * 2**20 < taken
+            if number == epoch or (number < epoch and fits):
+                kept += 1
+            else:
+                taken -= path.stat().st_size
                 path.unlink()

@@ -48,7 +48,8 @@ def wilson(successes: float, n: float, level: float = LEVEL, quantile: float | N
     rate = successes / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(max(0.0, rate * (1 - rate)) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # by rounding, the end at a rate of 0 or 1 would miss it
+    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
 
 
 def design_effect(right: NDArray[np.bool_], groups: Ints) -> float:

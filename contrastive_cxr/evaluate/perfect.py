@@ -55,8 +55,10 @@ def bound_f1(entry: dict[str, Any], recall: dict[str, Any], precision: dict[str,
 
 
 def bound_mean(entry: dict[str, Any], parts: Sequence[dict[str, Any]]) -> None:
-    """Give a mean over classes without an interval the mean of the classes' ends: wider than it has to be."""
-    there = [part for part in parts if part["value"] is not None]
-    if entry["low"] is None and entry["value"] is not None and there and all(p["low"] is not None for p in there):
-        low, high = (sum(part[end] for part in there) / len(there) for end in ("low", "high"))
+    """Give a mean over classes without an interval the mean of the classes' ends: wider than it has to be.
+
+    `parts` are the classes that the mean is over; where one of them has no ends, the mean gets none.
+    """
+    if entry["low"] is None and entry["value"] is not None and parts and all(p["low"] is not None for p in parts):
+        low, high = (sum(part[end] for part in parts) / len(parts) for end in ("low", "high"))
         entry |= {"low": low, "high": high, "bound": True}

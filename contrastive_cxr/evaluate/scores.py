@@ -233,8 +233,9 @@ def _add_bounds(entries: dict[str, dict[str, Any]], labels: Ints, owners: Ints, 
         "macro_f1": "f1",
         "auc": "class_auc",
     }
+    present = [c for c in range(classes) if (labels == c).any()]  # those that the means are over
     for name, part in means.items():
-        perfect.bound_mean(entries[name], [entries[f"{part}/{c}"] for c in range(classes)])
+        perfect.bound_mean(entries[name], [entries[f"{part}/{c}"] for c in present])
 
 
 def _explain(entry: dict[str, Any], reason: str) -> None:

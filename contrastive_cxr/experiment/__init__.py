@@ -10,6 +10,7 @@ from typing import Any
 
 _HOMES = {
     "first_door": "door",
+    "is_finished": "finished",
     "run": "run",
     "run_folds": "pool",
     "run_seeds": "pool",
@@ -17,12 +18,13 @@ _HOMES = {
     "write_card": "card",
     "summary": "external",
     "predict": "predict",
-    "encode": "predict",
+    "encode": "encode",
     "index": "gallery",
     "search": "search",
     "explain": "explain",
     "overfit": "overfit",
     "plan": "plan",
+    "find_batch": "find_batch",
     "quickstart": "quickstart",
     "compare": "compare",
     "tables": "compare",

@@ -40,9 +40,10 @@ def write_card(run: Path, words: Sequence[str] = ()) -> Path:
     recipe = recipe_of(run, words)
     if not (run / "report.json").is_file():
         raise RequestError(f"{run} has no report.json; evaluate the run first, with ccxr evaluate {run}")
-    if words:
-        folders.write_text(run / "recipe.yaml", recipes.dump(recipe))
-    report.write(run)
-    for path in sorted(run.glob("external-*/report.json")):
-        report.write(path.parent, run)
+    with folders.held(run):
+        if words:
+            folders.write_text(run / "recipe.yaml", recipes.dump(recipe))
+        report.write(run)
+        for path in sorted(run.glob("external-*/report.json")):
+            report.write(path.parent, run)
     return run / "model-card.md"

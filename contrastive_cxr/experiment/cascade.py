@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from contrastive_cxr import engine, report
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import cascade as joining
 from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.evaluate.fitting import Validation
-from contrastive_cxr.experiment import subgroups
+from contrastive_cxr.experiment import disk, finished, inputs, subgroups
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.judge import read_blind, tta_of
 from contrastive_cxr.experiment.outputs import Floats, outputs, write_thumbnails
@@ -23,8 +24,9 @@ from contrastive_cxr.experiment.prepare import check_weights, present, second_do
 from contrastive_cxr.experiment.single import audit_images, run_single, same_images
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run.environment import environment
 
-STAGES = ("flat", "stage1", "stage2")
+STAGES = finished.STAGES
 
 
 def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
@@ -69,20 +71,33 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
     for name, part in parts.items():
         raise_faults(sharing_faults(part, sets[name], present(part), fabric.world_size))
     if fabric.is_global_zero:
+        disk.require(out, [(part, sets[name], present(part)) for name, part in parts.items()])
+    with folders.held(out, first=fabric.is_global_zero):
+        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
+        audit_images(recipe, data, fabric, out)
+        for name, part in parts.items():
+            started = (out / name / folders.MARK).is_file()
+            run_single(part, out / name, resume=started, data=sets[name])
+        join(recipe, data, out)
+        if fabric.is_global_zero:
+            finished.record(out, STAGES)
+        fabric.barrier()
+    return out
+
+
+def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Create the folder of all stages with what is known before training; the first process writes."""
+    if fabric.is_global_zero:
         same_recipe(recipe, out, resume)
         same_images(data, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
+        finished.forget(out)
         folders.write_text(out / "recipe.yaml", recipes.record(recipe))
-        folders.write_json(out / "environment.json", folders.environment())
+        folders.write_json(out / "environment.json", environment(fabric.device.type, fabric.world_size))
         folders.write_table(out / "manifest.csv", data.manifest_table())
         folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
+        inputs.record(out, recipe, data, resume=resume)
     fabric.barrier()
-    audit_images(recipe, data, fabric, out)
-    for name, part in parts.items():
-        started = (out / name / "recipe.yaml").is_file()
-        run_single(part, out / name, resume=started, data=sets[name])
-    join(recipe, data, out)
-    return out
 
 
 def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.data import sources
+from contrastive_cxr.data import sources, store
 from contrastive_cxr.data.manifest import encode
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment.subgroups import column_faults
 from contrastive_cxr.recipe.schema import Data, Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.space import free, size_words
 from contrastive_cxr.tasks import Task
 
 
@@ -86,8 +87,26 @@ def check_rows(data: Data, tasks: list[Task], columns: Sequence[str] = ()) -> No
     `columns` are those of `evaluation.subgroups`.
     """
     manifest = sources.read_data(data)
-    raise_faults(column_faults(columns, [str(name) for name in manifest.rows]))
+    faults = column_faults(columns, [str(name) for name in manifest.rows])
+    raise_faults([*faults, *cache_faults(data, sorted(manifest.rows["root"].unique()), len(manifest))])
     flat, *stages = ((task, encode(manifest, task)) for task in tasks)
     del stages  # encoded to be checked: they are divided as the flat task is
     task, labels = flat
     divide(manifest.take(labels >= 0), labels[labels >= 0], data.split, names=task.names)
+
+
+def cache_faults(data: Data, roots: Sequence[str], images: int) -> list[str]:
+    """A disk that has no room for the decoded images; those in the cache already count, copies among the others do not.
+
+    The run folder's own needs are known at the second door, with the network (`disk.require`).
+    """
+    folder = store.folder_of(data, sorted(str(Path(root).resolve()) for root in roots))
+    held = folder / "images.u8"
+    needed = images * data.cache_size**2 - (held.stat().st_size if held.is_file() else 0)
+    room = free(folder)
+    if needed <= room:
+        return []
+    return [
+        f"data.cache_dir: the {images} decoded images need {size_words(needed)} more in '{folder}', its disk has "
+        f"{size_words(room)} free; make room, name another folder, or lower data.cache_size ({data.cache_size})"
+    ]

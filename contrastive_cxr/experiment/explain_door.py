@@ -15,12 +15,14 @@ from torch import Tensor
 from contrastive_cxr import augment
 from contrastive_cxr import explain as maps
 from contrastive_cxr.data.decode import DecodeError
+from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.predict import check_device
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.retrieval.inputs import square
+from contrastive_cxr.run import folder as folders
 
 PHASES = ("finetune", "pretrain", "embed")
 Floats = NDArray[np.float32]
@@ -149,9 +151,9 @@ def training_images(model: EmbeddingModel, folder: Path) -> Gallery | None:
     vectors, table = folder / "arrays" / "train_vectors.npy", folder / "arrays" / "train_rows.csv"
     if not (vectors.is_file() and table.is_file()):
         return None
-    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    rows = read_table(table)
     rows = rows.reindex(columns=[*rows.columns, *({"root", "label", "patient"} - set(rows.columns))], fill_value="")
-    known = np.load(vectors, allow_pickle=False)
+    known = folders.read_array(vectors)
     if known.shape != (len(rows), model.size):
         raise RequestError(
             f"{vectors} has shape {list(known.shape)}, {len(rows)} rows of this model need {[len(rows), model.size]}; "

@@ -63,7 +63,7 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     ------
     RequestError
         No run, no such split, a recorded split whose rows have changed, new images that are among the run's training
-        images (by content or patient), or a setting that is of neither section.
+        images (by content or patient), or a setting that is of neither section; another process writes there.
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
@@ -71,9 +71,12 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     recipe = checked_recipe(run, overrides)
     wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
     target = out or (run if wanted.reference is None else run / f"external-{wanted.split}")
-    target.mkdir(parents=True, exist_ok=True)
     fabric = engine.launch(recipe.runtime)
-    score_split(recipe, wanted.data, fabric, run, target, wanted.split, reference=wanted.reference, notes=wanted.notes)
+    with folders.held(target, first=fabric.is_global_zero):
+        score_split(
+            recipe, wanted.data, fabric, run, target, wanted.split, reference=wanted.reference, notes=wanted.notes
+        )
+        fabric.barrier()
     return target
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr import locks
 from contrastive_cxr.data import manifest as manifests
 from contrastive_cxr.data import sources
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -16,9 +17,11 @@ from contrastive_cxr.experiment import kept
 from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.look import settings
 from contrastive_cxr.experiment.predict import check_device, images_of
+from contrastive_cxr.files import PARTIAL, complete, tidy
 from contrastive_cxr.models import weights
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 from contrastive_cxr.retrieval.index import check_kind
+from contrastive_cxr.run import folder as folders
 
 PARTS = ("train", "val", "test", "all")
 
@@ -43,26 +46,48 @@ def index(run: Path, source: str, out: Path, *, kind: str = "auto", device: str 
     Raises
     ------
     RequestError
-        With every fault: no run, no such part or source, unreadable images, `out` is there already.
+        With every fault: no run, no such part or source, unreadable images, `out` is there already or being made.
     """
     faults = [*faults_of(lambda: check_kind(kind)), *faults_of(lambda: check_device(device))]
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        faults.append(f"--out {out}: is there already and is not empty; name another folder, or remove it")
+    faults += faults_of(lambda: check_new(out))
     found: list[pd.DataFrame] = []
     folders: list[Path] = []
     faults += faults_of(lambda: found.append(rows_of(run, source)))
     faults += faults_of(lambda: folders.append(weights.find(run, ("embed", "finetune", "pretrain"))))
     raise_faults(faults)
-    folder, rows = folders[0], found[0]
+    with locks.held(out / locks.NAME, f"the gallery '{out}'"):
+        tidy(out, held=True)
+        check_new(out)
+        made = embedded(folders[0], source, found[0], kind, device)
+        made.save(out)
+    return made
+
+
+def check_new(out: Path) -> None:
+    """Refuse a folder with anything in it but what a killed process left half-written.
+
+    Raises
+    ------
+    RequestError
+        It is a file, holds something, or another process is making a gallery in it.
+    """
+    locks.refuse_held(out / locks.NAME, f"the gallery '{out}'")
+    if out.is_dir():
+        complete(out)
+    left = (PARTIAL, locks.NAME)
+    if out.is_file() or (out.is_dir() and any(not item.name.endswith(left) for item in out.iterdir())):
+        raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
+
+
+def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str) -> Gallery:
+    """The gallery of `rows`, by the model in `folder`."""
     model = EmbeddingModel.load(folder, device)
     vectors = recorded_vectors(folder, model, rows) if source == "train" else None
     if vectors is None:
         vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
-    made = Gallery.build(
+    return Gallery.build(
         vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(folder.resolve())
     )
-    made.save(out)
-    return made
 
 
 def rows_of(run: Path, source: str) -> pd.DataFrame:
@@ -112,9 +137,9 @@ def recorded_vectors(folder: Path, model: EmbeddingModel, rows: pd.DataFrame) ->
     arrays = folder / "arrays"
     try:
         made = json.loads((arrays / kept.MADE).read_text(encoding="utf-8"))
-        vectors = np.load(arrays / "train_vectors.npy", allow_pickle=False)
+        vectors = folders.read_array(arrays / "train_vectors.npy")
         table = manifests.read_table(arrays / "train_rows.csv")
-    except (OSError, ValueError, EOFError, RequestError):
+    except (OSError, ValueError, RequestError):
         return None
     same = "digest" in rows and "digest" in table and table["digest"].tolist() == rows["digest"].tolist()
     if not same or made.get("train_model") != model.digest or vectors.shape != (len(rows), model.size):

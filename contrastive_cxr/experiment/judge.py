@@ -157,7 +157,7 @@ def read_blind(run: Path, phase: str) -> Blind:
     names = [each["name"] for each in folders.read_json(run / "report.json")["baselines"]]
     if not names or not arrays.is_file():
         return []
-    stacked = np.load(arrays, allow_pickle=False)
+    stacked = folders.read_array(arrays)
     return [(name, stacked[:, place]) for place, name in enumerate(names)]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
+from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.outputs import Outputs, outputs
 from contrastive_cxr.phases.setting import decode_settings
 from contrastive_cxr.recipe.schema import Recipe
@@ -66,8 +67,8 @@ def read(arrays: Path, model: str, data: Dataset, rows: Rows) -> NDArray[np.floa
     """
     try:
         made = json.loads((arrays / MADE).read_text(encoding="utf-8"))
-        vectors = np.load(arrays / "train_vectors.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        vectors = folders.read_array(arrays / "train_vectors.npy")
+    except (OSError, ValueError, RequestError):
         return None
     if made != {"train_model": model, "train_images": images_digest(data, rows)}:
         return None

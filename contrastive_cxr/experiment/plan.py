@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from contrastive_cxr import models
-from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.data.store import folder_of
+from contrastive_cxr.experiment import disk
+from contrastive_cxr.experiment.cascade import stage_recipes
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, steps
 from contrastive_cxr.phases import PhaseName
-from contrastive_cxr.recipe.schema import Embed, Recipe
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.space import free
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,29 @@ class Plan:
     ----------
     counts : list of dict
         Images of each split and class.
+    disk : dict of int
+        Bytes that the run folder comes to at its largest, by what they are for.
+    free : int
+        Bytes that its disk has.
+    cache : (Path, int)
+        Folder of the decoded images, which are there now, and its bytes.
     """
 
     recipe: Recipe
     counts: list[dict[str, Any]]
     phases: tuple[PhasePlan, ...]
+    disk: dict[str, int]
+    free: int
+    cache: tuple[Path, int]
 
 
-def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None) -> Plan:
-    """Pass both doors and say what would be trained.
+def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None) -> Plan:
+    """Pass both doors and say what would be trained, and what it takes on the disk.
+
+    Parameters
+    ----------
+    out : Path, optional
+        The folder that the run would write; none: the current one stands for it.
 
     Raises
     ------
@@ -55,23 +71,30 @@ def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None) -> Plan:
     if recipe.model.weights != "imagenet":  # a plan downloads nothing
         check_weights(recipe)
     counts = data.describe().reset_index().to_dict("records")
+    parts = runs(recipe, data, order)
+    if out is not None:
+        disk.require(out, parts)
+    folder = folder_of(recipe.data, sorted({str(Path(root).resolve()) for root in data.manifest.rows["root"]}))
     return Plan(
         recipe,
         [{str(key): value for key, value in row.items()} for row in counts],
         tuple(phase_plan(recipe, data, name) for name in order),
+        dict(disk.total(parts)),
+        free(out or Path()),
+        (folder, sum(path.stat().st_size for path in folder.iterdir())),
     )
+
+
+def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk.Part]:
+    """What would be run: the recipe, or the three tasks of its cascade."""
+    if recipe.cascade is None:
+        return [(recipe, data, order)]
+    return [(part, retask(data, part.task), order) for part in stage_recipes(recipe).values()]
 
 
 def phase_plan(recipe: Recipe, data: Dataset, name: PhaseName) -> PhasePlan:
     """One phase's steps and blocks; the network is built on the meta device."""
     phase = getattr(recipe, name)
-    projection = () if name == "pretrain" else (recipe.embed or Embed()).projection
-    classes = 0 if name == "embed" else len(data.classes)
-    hidden = () if name == "embed" else phase.hidden
-    with torch.device("meta"):
-        network = models.build(
-            recipe.model, projection=projection, classes=classes, hidden=hidden, mean=data.mean, std=data.std, seed=0
-        )
-    network.train_only(phase.trainable)
+    network = disk.network(recipe, data, name)
     per_epoch, batch = steps(recipe, data, name)
     return PhasePlan(name, phase.epochs, per_epoch, batch, tuple(network.describe()))

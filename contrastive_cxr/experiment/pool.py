@@ -16,7 +16,7 @@ from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.evaluate.repeats import mean_scores
 from contrastive_cxr.evaluate.scores import by_patient
-from contrastive_cxr.experiment import subgroups
+from contrastive_cxr.experiment import disk, finished, subgroups
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.judge import Blind
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
@@ -69,17 +69,22 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
         check_weights(recipe)
     fabric = engine.launch(recipe.runtime)
     if fabric.is_global_zero:
-        same_recipe(recipe, out, resume)
-        folders.create(out, resume=resume, overwrite=overwrite)
-        folders.write_text(out / "recipe.yaml", recipes.record(recipe))
-        folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
-    fabric.barrier()
-    audit_images(recipe, next(iter(sets.values())), fabric, out)
-    for name, part in parts.items():
-        run_single(part, out / name, resume=(out / name / "recipe.yaml").is_file(), data=sets[name])
-    if fabric.is_global_zero:
-        pool(recipe, out, list(parts))
-    fabric.barrier()
+        disk.require(out, [(part, sets[name], present(part)) for name, part in parts.items()])
+    with folders.held(out, first=fabric.is_global_zero):
+        if fabric.is_global_zero:
+            same_recipe(recipe, out, resume)
+            folders.create(out, resume=resume, overwrite=overwrite)
+            finished.forget(out)
+            folders.write_text(out / "recipe.yaml", recipes.record(recipe))
+            folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
+        fabric.barrier()
+        audit_images(recipe, next(iter(sets.values())), fabric, out)
+        for name, part in parts.items():
+            run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=sets[name])
+        if fabric.is_global_zero:
+            pool(recipe, out, list(parts))
+            finished.record(out, list(parts))
+        fabric.barrier()
     return out
 
 
@@ -138,7 +143,7 @@ def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resampl
     tables = [table(each / "rows.csv") for each in arrays]
     if any(not each[["root", "path"]].equals(tables[0][["root", "path"]]) for each in tables):
         return
-    labels, patients = np.load(arrays[0] / "labels.npy"), patient_numbers(tables[0])
+    labels, patients = folders.read_array(arrays[0] / "labels.npy"), patient_numbers(tables[0])
     probabilities = [said(each).astype(np.float64) for each in arrays]
     found = {"image": mean_scores(probabilities, labels, patients, resamples)}
     if "patient" in scores:

@@ -1,15 +1,19 @@
-"""Use a run's models on images of any source: probabilities, or vectors."""
+"""Use a run's classifier on images of any source."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from contrastive_cxr.data.tables import for_spreadsheets
+from contrastive_cxr.data.tree import is_text
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.files import tidy
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
 
@@ -24,11 +28,16 @@ def images_of(source: Path) -> list[Path]:
     RequestError
         Nothing there, or no image in it.
     """
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
+    if not source.is_file() and not source.is_dir():
         raise RequestError(f"{source}: no such file or folder; name an image or a folder of images")
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = [source]
+    if source.is_dir():
+        found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    raise_faults(
+        f"{source}: the name {os.fsencode(path)!r} is not UTF-8, or holds a carriage return; rename it"
+        for path in found
+        if not is_text(str(path))
+    )
     if not found:
         raise RequestError(f"{source}: holds no image file ({', '.join(sorted(SUFFIXES))})")
     return found
@@ -68,7 +77,7 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
         table["most_probable"] = table["decision"]
         costs = decisions.matrix(model.classes, model.card["costs"])
         table["decision"] = said[decisions.decide(probabilities, costs)]
-    folders.write_table(out, table)
+    folders.write_table(out, for_spreadsheets(table))
     return table
 
 
@@ -84,26 +93,10 @@ def classifier_of(run: Path) -> Path:
     )
 
 
-def encode(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64) -> Path:
-    """Write the embeddings of any images: `out` (.npy, float32 [N, D]) and beside it `out` with .csv, a row an image.
-
-    Raises
-    ------
-    RequestError
-        No model, no image, unreadable images (each named), or `out` exists.
-    """
-    refuse_existing(out, ".npy", out.with_suffix(".csv"))
-    check_device(device)
-    paths = images_of(source)
-    model = EmbeddingModel.load(run, device=device)
-    vectors = model.embed(paths, batch_size=batch_size)
-    folders.write_array(out, np.ascontiguousarray(vectors))
-    folders.write_table(out.with_suffix(".csv"), pd.DataFrame({"file": [str(path) for path in paths]}))
-    return out
-
-
 def refuse_existing(out: Path, ending: str, *beside: Path) -> None:
     """Refuse a result file whose ending is not written here, and result files that exist."""
+    if out.parent.is_dir():
+        tidy(out.parent)
     faults = [] if out.suffix == ending else [f"--out {out}: must end in {ending}"]
     faults += [f"--out {file}: exists; name another file, or remove it" for file in (out, *beside) if file.exists()]
     raise_faults(faults)

@@ -111,9 +111,10 @@ def sharing_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], p
     """Batches that `processes` processes cannot share equally, or whose shares are too small for batch norm."""
     sizes = {name: steps(recipe, data, name)[1] for name in phases}
     alike = [name for name in phases if processes > 1 and sizes[name] % processes == 0]
-    return norm_faults(recipe, data, alike, processes) + [
+    norms = [] if recipe.runtime.sync_batchnorm else norm_faults(recipe, data, alike, processes)
+    return norms + [
         f"{name}: a batch of {size} images cannot be shared equally by {processes} processes; "
-        "make it a multiple of them"
+        + ("make it a multiple of them" if size > processes else f"start at most {size}, or make the batch larger")
         for name, size in sizes.items()
         if size % processes
     ]

@@ -13,6 +13,7 @@ from contrastive_cxr.data import sources
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import Manifest, read_table
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment import inputs
 from contrastive_cxr.recipe.schema import Data, Recipe, Split
 
 SHOWN = 3
@@ -38,8 +39,9 @@ def rows_of(run: Path) -> pd.DataFrame:
     Raises
     ------
     RequestError
-        The run has no manifest, or one without these columns.
+        The run has no manifest, or one without these columns, or one that was changed since.
     """
+    inputs.check(run)
     table = read_table(run / "manifest.csv")
     missing = [name for name in ("path", "source", "split", "class", "digest") if name not in table]
     if missing:
@@ -107,19 +109,22 @@ def difference(part: str, then: pd.DataFrame, now: pd.DataFrame, own: set[str]) 
     Parameters
     ----------
     then, now : tables of str
-        With `split`, `class`, `digest`, a row known by its key; `now` divided as `then`.
+        With `split`, `class`, `digest`, `patient`, a row known by its key; `now` divided as `then`.
     own : set of str
         Keys of the rows that their source puts into this part now.
     """
     known = then[then["split"] == part]
     kept = known.index.intersection(now.index)
-    changed = kept[(known.loc[kept, "digest"] != now.loc[kept, "digest"]).to_numpy(dtype=bool)]
-    other = kept[(known.loc[kept, "class"] != now.loc[kept, "class"]).to_numpy(dtype=bool)]
+
+    def other(column: str) -> list[str]:
+        return sorted(kept[(known.loc[kept, column] != now.loc[kept, column]).to_numpy(dtype=bool)])
+
     found = {
         "added": sorted((own & set(now.index)) - set(then.index)),
         "removed": sorted(known.index.difference(now.index)),
-        "of other content": sorted(changed),
-        "of another class": sorted(other),
+        "of other content": other("digest"),
+        "of another class": other("class"),
+        "of another patient": other("patient") if "patient" in known and "patient" in now else [],
     }
     said = [f"{len(names)} {what} ({listed(names)})" for what, names in found.items() if names]
     return f"the {part} part has changed: {', '.join(said)}" if said and len(known) else ""

@@ -44,7 +44,7 @@ def run(
     Raises
     ------
     RequestError
-        Recipe, data or folder are wrong; nothing was trained.
+        Recipe, data or folder are wrong, or another process is at work in the folder; nothing was trained.
     CcxrError
         Something failed while running; the last checkpoint is kept.
     """

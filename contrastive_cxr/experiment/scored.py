@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import NDArray
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr import report
+from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import yaml_text
 from contrastive_cxr.run import folder as folders
@@ -118,20 +120,21 @@ def _outputs(folder: Path, facts: dict[str, Any]) -> tuple[pd.DataFrame, Floats,
     arrays = folder / "arrays" if facts["cascade"] is not None else folder / facts["phase"] / "arrays"
     rows = table(arrays / "rows.csv")
     if facts["cascade"] is not None:
-        return rows, np.load(arrays / "joined.npy").astype(np.float64), np.load(arrays / "verdicts.npy")
+        probabilities = folders.read_array(arrays / "joined.npy").astype(np.float64)
+        return rows, probabilities, folders.read_array(arrays / "verdicts.npy")
     return rows, said(arrays).astype(np.float64), None
 
 
 def said(arrays: Path) -> NDArray[np.floating[Any]]:
     """Probabilities [n, C] in a phase's arrays; without a classifier, the vote of the neighbours."""
     file = arrays / "probabilities.npy"
-    found: NDArray[np.floating[Any]] = np.load(file if file.is_file() else arrays / "votes.npy")
+    found: NDArray[np.floating[Any]] = folders.read_array(file if file.is_file() else arrays / "votes.npy")
     return found
 
 
 def table(path: Path) -> pd.DataFrame:
     """A `rows.csv`: all text, nothing missing."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return read_table(path)
 
 
 def joined(folders_of: Sequence[Path], part: str = "", array: str = "") -> tuple[pd.DataFrame, Floats, Ints]:
@@ -146,8 +149,8 @@ def joined(folders_of: Sequence[Path], part: str = "", array: str = "") -> tuple
     """
     tables = [
         table(arrays / f"{part}rows.csv").assign(
-            p=list(np.load(arrays / f"{part}{array}.npy") if array else said(arrays)),
-            y=np.load(arrays / f"{part}labels.npy"),
+            p=list(folders.read_array(arrays / f"{part}{array}.npy") if array else said(arrays)),
+            y=folders.read_array(arrays / f"{part}labels.npy"),
         )
         for arrays in folders_of
     ]
@@ -171,8 +174,11 @@ def _recipe(folder: Path) -> dict[str, Any]:
         return {}
     try:
         return recipes.load(place).model_dump(mode="json")
-    except RequestError:
-        tree = yaml_text.parse(place.read_text(encoding="utf-8"))  # of an earlier version of the program
+    except RequestError:  # of an earlier version of the program
+        try:
+            tree = yaml_text.parse(place.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, OSError, ValueError):
+            return {}
         return tree if isinstance(tree, dict) else {}
 
 

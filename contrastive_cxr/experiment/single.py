@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,17 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import read_table
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.experiment import evaluate
+from contrastive_cxr.experiment import disk, evaluate, finished, inputs
 from contrastive_cxr.experiment.audit import of_dataset
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults, start_of
+from contrastive_cxr.files import write_bytes
 from contrastive_cxr.models import weights
 from contrastive_cxr.phases import PhaseName, Setting
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import seeds
+from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -76,10 +79,28 @@ def run_single(
         check_weights(recipe)
     fabric = engine.launch(recipe.runtime)
     raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
+    if fabric.is_global_zero:
+        disk.require(out, [(recipe, data, order)])
 
-    open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
-    if not shared:  # a cascade or a pool audits the images that its parts share
-        audit_images(recipe, data, fabric, out)
+    with folders.held(out, first=fabric.is_global_zero):
+        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
+        if fabric.is_global_zero:
+            start = None if origin is None else start_of(None, order[0], recipe, origin)
+            inputs.record(out, recipe, data, start, resume=resume)
+        if not shared:  # a cascade or a pool audits the images that its parts share
+            audit_images(recipe, data, fabric, out)
+        train(recipe, data, fabric, out, order, origin, resume)
+        if fabric.is_global_zero:
+            finished.record(out, order)
+        fabric.barrier()
+    return out
+
+
+def train(
+    recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, order: Sequence[PhaseName], origin: Path | None,
+    resume: bool,
+) -> None:  # fmt: skip
+    """Train the phases in order, each from the folder of the one before, then score."""
     tracker = Tracker.open(
         recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
     )
@@ -92,7 +113,6 @@ def run_single(
         evaluate.score_run(recipe, data, fabric, out, tracker)
     finally:
         tracker.close()
-    return out
 
 
 def check_overwrite(recipe: Recipe, out: Path, origin: Path | None) -> None:
@@ -141,8 +161,9 @@ def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, res
         same_recipe(recipe, out, resume)
         same_images(data, out, resume)
         folders.create(out, resume=resume, overwrite=overwrite)
+        finished.forget(out)
         folders.write_text(out / "recipe.yaml", recipes.record(recipe))
-        folders.write_json(out / "environment.json", folders.environment())
+        folders.write_json(out / "environment.json", environment(fabric.device.type, fabric.world_size))
         folders.write_table(out / "manifest.csv", data.manifest_table())
         folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
         save_augmentation(recipe, data, out)
@@ -179,4 +200,6 @@ def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
     for name in sorted({getattr(recipe, phase).augment for phase in present(recipe)} - {"none"}):
         seed = seeds.key(recipe.seed, "picture", name)
         picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, name, seed)
-        picture.save(out / f"augmentation-{name}.png")
+        content = io.BytesIO()
+        picture.save(content, format="PNG")
+        write_bytes(out / f"augmentation-{name}.png", content.getvalue())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contrastive_cxr import locks
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
-from contrastive_cxr.engine import Interrupted
-from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
+from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled, raise_faults
 from contrastive_cxr.experiment import compare
 from contrastive_cxr.experiment.cascade import stage_recipes
 from contrastive_cxr.experiment.door import first_process
@@ -132,6 +134,15 @@ def run_points(
     say: Say,
 ) -> dict[str, Any]:
     """Run what is not finished, in order; a point that fails is recorded and left behind. As `sweep`."""
+    with locks.held(out / locks.NAME, f"the sweep '{out}'") if first_process() else nullcontext():
+        return _run_points(planned, out, reference, words, one_at_a_time, seeds, say)
+
+
+def _run_points(
+    planned: Sequence[Planned], out: Path, reference: str, words: Words, one_at_a_time: bool, seeds: int | None,
+    say: Say,
+) -> dict[str, Any]:  # fmt: skip
+    """`run_points`, its folder held."""
     states: dict[str, State] = {each.point.name: each.state for each in planned}
     errors: dict[str, str] = {}
 
@@ -149,13 +160,14 @@ def run_points(
         try:
             _run(each.point.recipe, out / name, seeds)
             states[name] = "finished"
-        except (Interrupted, KeyboardInterrupt) as error:
+        except (Interrupted, Signalled, KeyboardInterrupt) as error:
             states[name] = "started"
             note()
             done = sum(state == "finished" for state in states.values())
             raise Interrupted(
                 f"interrupted in point {name}; {done} of {len(planned)} points are finished and everything is saved: "
-                "the same command goes on from there"
+                "the same command goes on from there",
+                getattr(error, "number", signal.SIGINT),
             ) from error
         except CcxrError as error:
             states[name], errors[name] = "failed", str(error)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from contrastive_cxr import locks
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import door
 from contrastive_cxr.experiment.points import Point, Words, together
@@ -71,7 +72,9 @@ def record(
 def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise RequestError(f"--out {out}: is a file; name a folder for the sweep")
-    there = sorted(item for item in out.iterdir() if not item.name.endswith(PARTIAL)) if out.exists() else []
+    locks.refuse_held(out / locks.NAME, f"the sweep '{out}'")
+    found = sorted(out.iterdir()) if out.exists() else []
+    there = [item for item in found if not item.name.endswith(PARTIAL) and item.name != locks.NAME]
     if there and not (out / RECORD).is_file():
         raise RequestError(
             f"--out {out}: is not empty and holds no sweep (no {RECORD}; there is '{there[0].name}'); name another "

@@ -4,6 +4,7 @@ from contrastive_cxr.models import backbones, weights
 from contrastive_cxr.models.faults import block_faults, growth_faults, norm_blocks
 from contrastive_cxr.models.head import head_statistics
 from contrastive_cxr.models.network import Network, Spec, build
+from contrastive_cxr.models.timm_nets import synchronised
 
 __all__ = [
     "Network",
@@ -14,5 +15,6 @@ __all__ = [
     "growth_faults",
     "head_statistics",
     "norm_blocks",
+    "synchronised",
     "weights",
 ]

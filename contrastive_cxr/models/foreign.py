@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError  # nosec B403  # the error alone: nothing is unpickled
 from urllib.error import URLError
 
 import safetensors.torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import is_plain_zip, is_zip
 from contrastive_cxr.models.grey import fold_grey, stems
 from contrastive_cxr.models.network import Spec
 
@@ -38,7 +39,7 @@ def published(spec: Spec, stem: backbones.Stem) -> dict[str, Tensor]:
     try:
         with torch.random.fork_rng(devices=[]):
             body = backbones.colour(name, image_size=spec.image_size, pretrained=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (URLError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RequestError(
             f"model.weights=imagenet: the weights of {name} could not be had from {place} ({reason}); "
@@ -95,10 +96,15 @@ def _grey_state(body: nn.Module, stem: backbones.Stem) -> dict[str, Tensor]:
 
 
 def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first difference in names and shapes in words, or an empty string; batch counters may be missing."""
+    """The first difference in names, shapes and kinds in words, or an empty string; batch counters may be missing.
+
+    Floats may be of another precision; they are no whole numbers.
+    """
     for key in wanted:
         if key in given and given[key].shape != wanted[key].shape:
             return f"'{key}' is {list(given[key].shape)}, expected {list(wanted[key].shape)}"
+        if key in given and given[key].is_floating_point() != wanted[key].is_floating_point():
+            return f"'{key}' holds {given[key].dtype}, expected {wanted[key].dtype}"
     missing = [key for key in wanted if key not in given and not key.endswith(_COUNTER)]
     unknown = [key for key in given if key not in wanted]
     parts = [f"{len(missing)} tensors are missing ('{missing[0]}', ...)"] if missing else []
@@ -106,25 +112,54 @@ def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
     return " and ".join(parts)
 
 
+def unpacked(data: bytes, path: Path, what: str = "") -> dict[str, Tensor]:
+    """The tensors of a safetensors file; `what` stands before its path in the error.
+
+    Raises
+    ------
+    RequestError
+        Cut short, or a header that lies: lengths, shapes, offsets, types.
+    """
+    try:
+        return safetensors.torch.load(data)
+    except Exception as error:  # of a type it knows and torch does not: KeyError; others are its own
+        raise RequestError(f"{what}{path} is not a safetensors file ({_first_line(error)})") from error
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The named tensors of a file; only tensors are unpickled."""
+    if path.suffix == ".safetensors":
+        return unpacked(path.read_bytes(), path, "model.weights ")
+    if path.suffix not in (".pth", ".pt"):
+        raise RequestError(f"model.weights {path} ends in '{path.suffix}'; give .safetensors, .pth, .pt or a folder")
+    if is_zip(path) and not is_plain_zip(path):
+        raise RequestError(
+            f"model.weights {path} is a compressed zip, or a damaged one; give the file as torch.save wrote it"
+        )
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load(path.read_bytes())
-        if path.suffix not in (".pth", ".pt"):
-            raise RequestError(
-                f"model.weights {path} ends in '{path.suffix}'; give .safetensors, .pth, .pt or a folder"
-            )
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise RequestError(f"model.weights {path} holds no readable plain tensors ({reason})") from error
+    except Exception as error:  # a made-up pickle makes the unpickler raise anything
+        raise RequestError(f"model.weights {path} holds no readable plain tensors ({_first_line(error)})") from error
     for word in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(word), dict):
             content = content[word]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(key, str) and _plain(content[key]) for key in content):
         raise RequestError(f"model.weights {path} is not a state_dict: named tensors and nothing else")
     return content
+
+
+def _plain(value: object) -> bool:
+    """Whether a value is a tensor of real numbers that are there, one beside the other."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
 def _of_classifier(key: str, body: nn.Module) -> bool:

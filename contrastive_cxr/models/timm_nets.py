@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+import contrastive_cxr.models.published as published
 from contrastive_cxr.models.grey import plain_stem
+
+# Read when the hub's library is first imported: with a download it would tell the hub of versions and libraries.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def installed() -> bool:
@@ -90,9 +96,27 @@ def build(
     body: nn.Module = timm.create_model(
         name, pretrained=pretrained, num_classes=0, drop_rate=dropout, in_chans=1 if grey else 3, **settings
     )
+    if pretrained:
+        _check_files(name)
     if grey:
         plain_stem(body)
     return body
+
+
+def _check_files(name: str) -> None:
+    """Refuse published weights whose file is not the published one; what timm loads is tensors, and runs no code.
+
+    The hub's cache names a large file by its SHA-256, other places by the first digits of it.
+    """
+    from huggingface_hub import constants
+
+    record = _record(name)
+    hub, file = str(record["hf_hub_id"] or "").partition("@")[0], str(record["url"] or "").rpartition("/")[2]
+    if hub:
+        for blob in Path(constants.HF_HUB_CACHE, f"models--{hub.replace('/', '--')}", "blobs").glob("[0-9a-f]" * 64):
+            published.check(blob, blob.name)
+    elif file:
+        published.check(Path(torch.hub.get_dir(), "checkpoints", file), published.named(file))
 
 
 def _record(name: str) -> dict[str, Any]:
@@ -102,3 +126,15 @@ def _record(name: str) -> dict[str, Any]:
     config = timm.get_pretrained_cfg(name)
     assert config is not None, f"timm lists {name} and has no record of it"
     return dataclasses.asdict(config)
+
+
+def synchronised(network: nn.Module) -> nn.Module:
+    """The network with batch norms that take their statistics over all processes' shares of a batch (GPUs alone).
+
+    Changed in place; parameters, buffers and their names stay, and so does all it computes in evaluation mode. timm's
+    function, as torch's own drops the activation of timm's fused norms.
+    """
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    converted: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return converted

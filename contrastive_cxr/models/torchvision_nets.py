@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from torch import nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
+import contrastive_cxr.models.published as published
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models.grey import one_colour
 
@@ -104,11 +107,14 @@ def _drop(name: str, dropout: float | tuple[float, ...]) -> dict[str, Any]:
 
 
 def _load(body: nn.Module, name: str, image_size: int | None) -> None:
-    """Load the published weights, which are of 1000 classes and of their own input size."""
-    published = torchvision.models.get_model(name, weights="DEFAULT", progress=False)
-    state = published.state_dict()
+    """Load the published weights, which are of 1000 classes and of their own input size; a cached file is checked."""
+    file = address(name).rpartition("/")[2]
+    published.check(Path(torch.hub.get_dir(), "checkpoints", file), published.named(file))
+    with published.plain_tensors():
+        whole = torchvision.models.get_model(name, weights="DEFAULT", progress=False)
+    state = whole.state_dict()
     if name.startswith("vit_") and image_size is not None:
-        state = interpolate_embeddings(image_size, published.patch_size, state)
+        state = interpolate_embeddings(image_size, whole.patch_size, state)
     wanted = body.state_dict()
     body.load_state_dict({key: value for key, value in state.items() if key in wanted})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ from typing import Any
 import safetensors.torch
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
 from torch import Tensor
 
 import contrastive_cxr.models.backbones as backbones
 import contrastive_cxr.models.foreign as foreign
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.files import write_bytes
+from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.models.card import Card
 from contrastive_cxr.models.network import Network
 
@@ -80,7 +78,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     with torch.random.fork_rng(devices=[]):
         network = Network(card.spec())
     statistics = torch.cat([network.mean, network.std])
-    network.load_state_dict(state)
+    network.load_state_dict(network.state_dict() | state)  # a file may lack the counters of its batch norms
     if not torch.equal(statistics, torch.cat([network.mean, network.std])):
         raise RequestError(f"{folder}: mean and std of model.json are not those of model.safetensors")
     if card.channels_last:
@@ -204,7 +202,7 @@ def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
         if not path.is_file():
             raise RequestError(f"{path} is missing; give a run folder or one of its finished phase folders")
     try:
-        card = Card.model_validate(json.loads(record.read_bytes()))
+        card = Card.model_validate(read_json(record))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"
@@ -220,7 +218,4 @@ def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
             f"{file} is not the file that model.json describes (digest {digest[:12]}, recorded {card.sha256[:12]}): "
             "it was cut short or altered; copy both from the run again"
         )
-    try:
-        return card, safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise RequestError(f"{file} is not a safetensors file ({error})") from error
+    return card, foreign.unpacked(data, file)

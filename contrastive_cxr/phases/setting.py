@@ -17,7 +17,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
 from contrastive_cxr.models import weights
 from contrastive_cxr.objectives.classes import LOSSES
-from contrastive_cxr.recipe.schema import Phase, Recipe, Supervised
+from contrastive_cxr.recipe.schema import Embed, Phase, Recipe, Supervised
 from contrastive_cxr.run import seeds
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run.tracking import Tracker
@@ -83,6 +83,8 @@ class Setting:
             weights.start(network, self.recipe.model.weights, self.recipe.model.stem)
         else:
             weights.carry_over(network, weights.load(self.start)[0].state_dict())
+        if self.recipe.runtime.sync_batchnorm and self.fabric.world_size > 1:
+            models.synchronised(network)
         return network
 
     def spec(self, name: PhaseName, phase: Phase, network: nn.Module, **parts: Any) -> FitSpec:
@@ -101,9 +103,25 @@ class Setting:
             channels_last=runtime.channels_last,
             compile=runtime.compile,
             checkpoint_minutes=runtime.checkpoint_minutes,
+            keep_checkpoints=runtime.keep_checkpoints,
+            checkpoint_mib=runtime.checkpoint_mib,
             tracker=self.tracker,
+            describe=self.describe,
+            smaller=smaller(name, phase, len(self.data.classes)),
             **parts,
         )
+
+    def describe(self, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """What is said of rows where a loss is not finite: place, class, darkest and brightest grey (0..255)."""
+        table = self.data.manifest_table().iloc[rows]
+        pixels = self.data.take(rows).reshape(len(rows), -1)
+        greys = zip(pixels.min(axis=1).tolist(), pixels.max(axis=1).tolist(), strict=True)
+        names = [name for name in ("path", "source", "patient", "class", "digest") if name in table]
+        told = table[names].to_dict("records")
+        return [
+            {"row": int(row), **{str(key): value for key, value in facts.items()}, "darkest": low, "brightest": high}
+            for row, facts, (low, high) in zip(rows, told, greys, strict=True)
+        ]
 
     def encode(
         self, network: nn.Module, images: Images, rows: NDArray[np.int64], view: View | None = None
@@ -160,6 +178,28 @@ class Setting:
             mark_done(self.folder, result)
         self.fabric.barrier()
         return self.folder
+
+
+def smaller(name: PhaseName, phase: Phase, classes: int) -> str:
+    """What to set where a step's batch is too large for the device.
+
+    Examples
+    --------
+    >>> smaller("pretrain", Supervised(batch_size=32), 3)
+    'set pretrain.batch_size=16 pretrain.accumulate=2 (updates stay as they are), or model.image_size lower'
+    """
+    if isinstance(phase, Supervised):
+        half = f"{name}.batch_size={max(1, phase.batch_size // 2)} {name}.accumulate={2 * phase.accumulate}"
+        return f"set {half} (updates stay as they are), or model.image_size lower"
+    assert isinstance(phase, Embed), "there is no third kind of phase"
+    if phase.positives == "augmented":
+        return f"set {name}.batch_size={max(2, phase.batch_size // 2)}, or model.image_size lower"
+    count, each = phase.classes_per_batch or classes, phase.images_per_class
+    fewer = f" or {name}.classes_per_batch={max(2, count // 2)}" if count > 2 else ""
+    return (
+        f"a batch is {count} classes of {each} images; set {name}.images_per_class={max(2, each // 2)}{fewer}, or "
+        "model.image_size lower"
+    )
 
 
 def decode_settings(recipe: Recipe) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contrastive_cxr.recipe import checks, schema, shipped
+from contrastive_cxr import shipped
+from contrastive_cxr.recipe import checks, schema
 from contrastive_cxr.recipe.dump import dump, record
 from contrastive_cxr.recipe.load import load
 from contrastive_cxr.recipe.schema import Recipe

@@ -87,6 +87,8 @@ def _data(data: Data) -> Iterator[str]:
     if data.join:
         if data.root is not None or data.csv is not None:
             yield "`data.root` and `data.csv` are not used where data.join is given; take them out"
+        if data.outside:
+            yield "`data.outside` is not used where data.join is given; set data.join.0.outside and so on"
         for number, source in enumerate(data.join):
             yield from _source(source, f"data.join.{number}")
     else:
@@ -241,3 +243,5 @@ def _cascade(cascade: Cascade, flat: Task) -> Iterator[str]:
 def _machine(recipe: Recipe) -> Iterator[str]:
     if recipe.runtime.precision == "16-mixed" and recipe.runtime.device == "cpu":
         yield "`runtime.precision`: 16-mixed needs a GPU and runtime.device is cpu; set it to bf16-mixed or 32-true"
+    if recipe.runtime.sync_batchnorm and recipe.runtime.device == "cpu":
+        yield "`runtime.sync_batchnorm`: torch has it for GPUs alone and runtime.device is cpu; set it to false"

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 import contrastive_cxr.recipe.checks as checks
 import contrastive_cxr.recipe.sentences as sentences
-import contrastive_cxr.recipe.shipped as shipped
 import contrastive_cxr.recipe.yaml_text as yaml_text
+import contrastive_cxr.shipped as shipped
 from contrastive_cxr import tasks
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.recipe.schema import Recipe
@@ -73,7 +73,8 @@ def _find(reference: str | Path) -> Path:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        tree = yaml_text.parse(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            tree = yaml_text.parse(file.read(yaml_text.LONGEST + 1))
     except yaml.YAMLError as error:
         raise RequestError(f"recipe {path} is not YAML: {yaml_text.explain(error)}") from None
     except (OSError, UnicodeDecodeError) as error:

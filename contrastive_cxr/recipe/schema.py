@@ -59,6 +59,9 @@ class Source(Section):
     csv: UserPath | None = Field(
         None, description="table of rows (csv), relative to root: file, label, patient?, split?"
     )
+    outside: bool = Field(
+        False, description="whether tables and links may name files outside root (absolute, ../, links that lead out)"
+    )
     images: Annotated[int, Field(ge=12)] = Field(600, description="number of painted images (phantom)")
     seed: int = Field(0, description="seed of the painting (phantom)")
 
@@ -266,9 +269,21 @@ class Runtime(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Fabric's precision word")
     channels_last: bool = Field(True, description="NHWC memory layout")
     compile: bool = Field(False, description="torch.compile of the network")
+    sync_batchnorm: bool = Field(
+        False, description="batch norm over the shares of all processes (GPUs alone); false: each its own share"
+    )
+    timeout_minutes: Annotated[float, Field(gt=0.0)] = Field(
+        30.0, description="minutes that a process waits for the others before the run ends; more than evaluation takes"
+    )
     encode_batch: Count = Field(64, description="images a step without gradients")
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = Field(
         5.0, description="minutes between checkpoints inside an epoch; 0: only at its end"
+    )
+    keep_checkpoints: Count = Field(
+        1, description="best checkpoints that a phase keeps beside last.ckpt, the newest ones"
+    )
+    checkpoint_mib: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="most that a phase's checkpoints may come to, MiB, the oldest best ones go first; 0: no limit"
     )
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.report.sheet import shown
+from contrastive_cxr.run.folder import read_array
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,18 @@ def read(folder: Path) -> Arrays | None:
     needed = [folder / name for name in ("rows.csv", "labels.npy", "vectors.npy")]
     if not all(path.is_file() for path in needed):
         return None
-    rows, vectors = _table(needed[0]), np.load(needed[2])
+    rows, vectors = _table(needed[0]), read_array(needed[2])
     probabilities = folder / "probabilities.npy"
     train = [folder / name for name in ("train_rows.csv", "train_vectors.npy")]
     known = all(path.is_file() for path in train)
     return Arrays(
         rows=rows,
-        labels=np.load(needed[1]),
-        probabilities=np.load(probabilities) if probabilities.is_file() else None,
+        labels=read_array(needed[1]),
+        probabilities=read_array(probabilities) if probabilities.is_file() else None,
         vectors=vectors,
         train_rows=_table(train[0]) if known else rows,
-        train_vectors=np.load(train[1]) if known else vectors,
-        hidden=np.load(folder / "hidden.npy") if (folder / "hidden.npy").is_file() else None,
+        train_vectors=read_array(train[1]) if known else vectors,
+        hidden=read_array(folder / "hidden.npy") if (folder / "hidden.npy").is_file() else None,
     )
 
 
@@ -80,20 +82,20 @@ def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided |
     """
     if not all((folder / f"{name}.npy").is_file() for name in ("thumbnails", "labels")):
         return None
-    thumbnails, labels = np.load(folder / "thumbnails.npy"), np.load(folder / "labels.npy")
+    thumbnails, labels = read_array(folder / "thumbnails.npy"), read_array(folder / "labels.npy")
     rows = shown(len(labels))
     said = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
                  if (folder / f"{name}.npy").is_file()), None)  # fmt: skip
     if said is None or len(thumbnails) != len(rows):
         return None
-    found = np.load(said)
+    found = read_array(said)
     if found.ndim == 2:
         found = found.argmax(axis=1) if costs is None else decisions.decide(found, costs)
     return Decided(thumbnails, labels[rows], found[rows], len(labels))
 
 
 def _table(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_table(path)
     return table.reindex(columns=[*table.columns, *({"root", "patient", "label"} - set(table.columns))], fill_value="")
 
 

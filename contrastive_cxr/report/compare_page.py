@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,12 +47,12 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
-    """The tables as Markdown, with the notes below."""
-    lines = [f"# {heading(facts)}", ""]
+    """The tables as Markdown, with the notes below; names in them are text and never markup."""
+    lines = [f"# {_text(heading(facts))}", ""]
     for each in tables(facts):
-        lines += [f"## {each.title}", "", each.words, ""]
+        lines += [f"## {_text(each.title)}", "", _text(each.words), ""]
         lines += [_row(each.columns), _row(["---"] * len(each.columns)), *map(_row, each.rows), ""]
-    lines += [f"- {note}" for note in facts["notes"]]
+    lines += [f"- {_text(note)}" for note in facts["notes"]]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -239,6 +241,10 @@ def _failed(facts: Mapping[str, Any]) -> Table | None:
 
 
 def _row(cells: Sequence[str]) -> str:
-    """A line of a Markdown table; what would end a cell or begin a tag is escaped."""
-    safe = (str(each).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for each in cells)
-    return f"| {' | '.join(safe)} |"
+    """A line of a Markdown table."""
+    return f"| {' | '.join(_text(str(each)) for each in cells)} |"
+
+
+def _text(text: str) -> str:
+    """One line in which nothing ends a cell, begins a tag or a link, or is code."""
+    return re.sub(r"([\\`\[\]|])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

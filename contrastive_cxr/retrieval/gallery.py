@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import contrastive_cxr.retrieval.index as indexes
 import contrastive_cxr.retrieval.index_files as index_files
 import contrastive_cxr.retrieval.measure as measure
 import contrastive_cxr.retrieval.voting as voting
+from contrastive_cxr import locks
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import Together
 from contrastive_cxr.retrieval.embedding import EmbeddingModel
@@ -234,11 +235,12 @@ class Gallery(Held):
         if self.recall is None:
             self.recall = measure.tune(self.index, self.vectors)
         assert familiar is self.about.familiar, "the record holds it"
-        with Together(folder) as together:
-            record = gallery_files.write(together, self.vectors, self.rows, self.about)
-            if self.index.faiss_index is not None:
-                index_files.write(together, self.index, self.recall, record.vectors_sha256)
-        index_files.clear(folder, self.index)
+        with _held(folder, wait=True):
+            with Together(folder) as together:
+                record = gallery_files.write(together, self.vectors, self.rows, self.about)
+                if self.index.faiss_index is not None:
+                    index_files.write(together, self.index, self.recall, record.vectors_sha256)
+            index_files.clear(folder, self.index)
 
     @classmethod
     def load(
@@ -272,13 +274,13 @@ class Gallery(Held):
             return cls(vectors, rows, about, indexes.build("exact", vectors))
         try:
             index, recall = index_files.read(
-                folder, record.kind, record.vectors_sha256, mapped=mapped, trust=trust_index
+                folder, record.kind, record.vectors_sha256, vectors.shape, mapped=mapped, trust=trust_index
             )
         except index_files.Unusable as reason:
             logger.warning("%s: its index is built again, since %s", folder, reason)
             made = cls(vectors, rows, about, Index("exact", None, np.arange(len(vectors))))
             made.rebuild()
-            with suppress(CcxrError), Together(folder) as together:
+            with suppress(CcxrError), _held(folder, wait=False), Together(folder) as together:
                 index_files.write(together, made.index, made.recall, record.vectors_sha256)
             return made
         loaded = cls(vectors, rows, about, index, recall)
@@ -292,6 +294,11 @@ class Gallery(Held):
                 f"queries have {checked.shape[1]} dimensions, the gallery {self.vectors.shape[1]}; use its model"
             )
         return checked
+
+
+def _held(folder: Path, wait: bool) -> AbstractContextManager[None]:
+    """Hold a gallery's folder while it is written."""
+    return locks.held(folder / locks.NAME, f"the gallery '{folder}'", wait=wait)
 
 
 def _places(rows: pd.DataFrame) -> set[str]:

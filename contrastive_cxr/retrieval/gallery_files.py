@@ -6,7 +6,6 @@ The index beside them (`retrieval.index_files`) can be made again from the vecto
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,11 +15,13 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contrastive_cxr import __version__
+from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.files import Together
+from contrastive_cxr.files import Together, complete, read_json
 from contrastive_cxr.retrieval.index import VERSION, Kind
 from contrastive_cxr.retrieval.measure import Familiar
 from contrastive_cxr.retrieval.rows import Vectors, unit_vectors
+from contrastive_cxr.run.folder import read_array
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[Annotated[int, Field(ge=0)], int]
@@ -101,13 +102,15 @@ def read(folder: Path, verify: bool = False) -> tuple[Record, Vectors]:
     RequestError
         Where a file is missing, altered, cut short, or not what `gallery.json` says.
     """
+    if folder.is_dir():
+        complete(folder)
     record = read_record(folder / "gallery.json")
     for name, expected in (("vectors.npy", record.vectors_sha256), ("rows.csv", record.rows_sha256)):
         check(folder / name, expected, None if verify else record.stamps.get(name))
     try:
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise RequestError(f"{folder} holds an unreadable vectors.npy ({error}); {AGAIN}") from error
+        vectors = read_array(folder / "vectors.npy", mapped=True)
+    except RequestError as error:
+        raise RequestError(f"{folder} holds an unreadable vectors.npy ({error.__cause__}); {AGAIN}") from error
     if vectors.shape != (record.count, record.dimensions) or vectors.dtype != np.float32:
         raise RequestError(
             f"{folder / 'gallery.json'} says {record.count} rows of {record.dimensions} numbers, but vectors.npy holds "
@@ -115,7 +118,7 @@ def read(folder: Path, verify: bool = False) -> tuple[Record, Vectors]:
         )
     if verify:
         unit_vectors(vectors, f"{folder / 'vectors.npy'}")
-    return record, np.asarray(vectors)
+    return record, vectors
 
 
 def read_rows(folder: Path, count: int) -> pd.DataFrame:
@@ -127,9 +130,9 @@ def read_rows(folder: Path, count: int) -> pd.DataFrame:
         Where the table cannot be read or has another number of rows.
     """
     try:
-        rows = pd.read_csv(folder / "rows.csv", dtype=str, keep_default_na=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise RequestError(f"{folder} holds an unreadable rows.csv ({error}); {AGAIN}") from error
+        rows = read_table(folder / "rows.csv")
+    except RequestError as error:
+        raise RequestError(f"{folder} holds an unreadable rows.csv ({error.faults[0]}); {AGAIN}") from error
     if len(rows) != count:
         raise RequestError(
             f"{folder / 'gallery.json'} says {count} rows, but there are {len(rows)} in rows.csv; {AGAIN}"
@@ -142,7 +145,7 @@ def read_record(path: Path) -> Record:
     if not path.is_file():
         raise RequestError(f"{path} is missing; give a folder that ccxr index or Gallery.save wrote")
     try:
-        return Record.model_validate(json.loads(path.read_bytes()))
+        return Record.model_validate(read_json(path))
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"

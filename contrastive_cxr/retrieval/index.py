@@ -26,6 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Allowed = npt.NDArray[np.bool_] | None
 _EXACT_ROWS, _FLAT_ROWS = 100_000, 3_000_000  # up to which `auto` takes exact, and ivf; then ivf-pq
 _GATHERED = 1 << 16  # rows copied at once where an exact search may see some alone
+_SAME = np.float32(1e-6)  # similarities nearer than this may be of equal vectors, by rounding
 _FEW = 0.02  # of the rows: fewer allowed ones are searched exactly, which is as fast and misses none
 _LINKS, _CODE = 32, 8  # hnsw: links a row; ivf-pq: dimensions that share a byte
 FACTOR = {"exact": 1, "hnsw": 1, "ivf": 1, "ivf-pq": 10}
@@ -72,9 +73,9 @@ class Index:
         # pytorch-metric-learning loads faiss.contrib.torch_utils, whose `search` knows no params; the other is kept
         search = getattr(self.faiss_index, "search_numpy", self.faiss_index.search)
         _, found = search(queries, count, params=self._parameters(allowed, count))
-        if self._plain():
-            return np.asarray(found)
-        return np.where(found >= 0, np.searchsorted(self.keys, found), -1)
+        places = found if self._plain() else np.searchsorted(self.keys, found)
+        # a key that the gallery does not have is of an index that lies
+        return np.where((found >= 0) & (found <= self.keys[-1]), places, -1)
 
     def add(self, vectors: Vectors) -> None:
         """Put rows behind the others."""
@@ -163,13 +164,26 @@ def codes(width: int) -> int:
 
 
 def exact(vectors: Vectors, queries: Vectors, count: int, allowed: Allowed = None) -> Ids:
-    """Positions int64 [Q, count] of the nearest allowed rows, nearest first; -1 where there are no more.
+    """Positions int64 [Q, count] of the nearest allowed rows, about nearest first; -1 where there are no more.
 
-    Costs 2 Q M D operations; of allowed rows alone, in copies of 65,536 rows.
+    Of rows that are equally near, at the end of what is asked for, those of lower position. Costs 2 Q M D operations;
+    of allowed rows alone, in copies of 65,536 rows; and M D for each query with such rows.
     """
+    near, found = _by_product(vectors, queries, min(count + 1, len(vectors)), allowed)
+    if found.shape[1] > count:
+        next_one = near[:, count]
+        for query in np.flatnonzero(np.isfinite(next_one) & (near[:, count - 1] <= next_one + _SAME)):
+            rows = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
+            gaps = distances(vectors, queries[query : query + 1], rows[None])[0]
+            found[query, :count] = rows[np.argsort(gaps, kind="stable")[:count]]
+    return found[:, :count]
+
+
+def _by_product(vectors: Vectors, queries: Vectors, count: int, allowed: Allowed) -> tuple[Vectors, Ids]:
+    """Similarities and positions [Q, count] of the nearest allowed rows, nearest first; -inf and -1 behind them."""
     if allowed is None or allowed.all():
-        _, found = faiss.knn(queries, np.asarray(vectors), count, faiss.METRIC_INNER_PRODUCT)
-        return np.asarray(found)
+        near, found = faiss.knn(queries, np.asarray(vectors), count, faiss.METRIC_INNER_PRODUCT)
+        return np.asarray(near), np.asarray(found)
     rows = np.flatnonzero(allowed)
     best = np.full((len(queries), count), -np.inf, np.float32)
     places = np.full((len(queries), count), -1, np.int64)
@@ -179,7 +193,7 @@ def exact(vectors: Vectors, queries: Vectors, count: int, allowed: Allowed = Non
         near, found = np.concatenate([best, near], axis=1), np.concatenate([places, part[found]], axis=1)
         order = np.argsort(-near, axis=1, kind="stable")[:, :count]
         best, places = np.take_along_axis(near, order, axis=1), np.take_along_axis(found, order, axis=1)
-    return places
+    return best, places
 
 
 def distances(vectors: Vectors, queries: Vectors, found: Ids) -> Vectors:
@@ -199,14 +213,33 @@ def distances(vectors: Vectors, queries: Vectors, found: Ids) -> Vectors:
 
 
 def write(index: Index, path: Path) -> None:
-    """Write the FAISS index to a file."""
-    faiss.write_index(index.faiss_index, str(path))
+    """Write the FAISS index to a file; `OSError` where the disk is full, which FAISS's own writer may not notice."""
+    with path.open("wb") as file:
+        faiss.write_index(index.faiss_index, faiss.PyCallbackIOWriter(file.write))
 
 
 def read(path: Path, mapped: bool) -> Any:
-    """The FAISS index of a file. FAISS trusts what it reads: give it no file that you have not checked."""
+    """The FAISS index of a file. FAISS trusts what it reads: give it no file that you have not checked.
+
+    A length that the file declares is believed up to the file's own size, where FAISS knows such a limit (1.13 does).
+    """
+    if hasattr(faiss, "set_deserialization_vector_byte_limit"):
+        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
     flag = (faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY) if mapped else 0
     return faiss.read_index(str(path), flag)
+
+
+def fits(index: Index, shape: tuple[int, ...]) -> bool:
+    """Whether an index that was read is of its kind, over vectors of `shape`, with keys that rise from 0 or above."""
+    names = {"hnsw": "IndexHNSWFlat", "ivf": "IndexIVFFlat", "ivf-pq": "IndexIVFPQ"}
+    keys, found = index.keys, index.faiss_index
+    return (
+        type(found).__name__ == names[index.kind]
+        and (int(found.d), len(keys)) == (shape[1], shape[0])
+        and keys.dtype == np.int64
+        and keys.ndim == 1
+        and bool(keys[0] >= 0 and (np.diff(keys) > 0).all())
+    )
 
 
 VERSION: str = faiss.__version__

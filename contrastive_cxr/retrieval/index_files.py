@@ -9,7 +9,6 @@ built again from the vectors.
 from __future__ import annotations
 
 import hmac
-import json
 import os
 import secrets
 from pathlib import Path
@@ -19,11 +18,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import contrastive_cxr.retrieval.index as indexes
-from contrastive_cxr.errors import CcxrError
-from contrastive_cxr.files import Together, write_bytes
+from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.files import Together, read_json, write_bytes
 from contrastive_cxr.retrieval.gallery_files import Digest, digest
 from contrastive_cxr.retrieval.index import Index, Kind
 from contrastive_cxr.retrieval.measure import Recall
+from contrastive_cxr.run.folder import read_array
 
 NAMES = ("index.json", "index.faiss", "index-keys.npy")
 
@@ -74,12 +74,15 @@ def write(together: Together, index: Index, recall: Recall | None, vectors_sha25
     together.place("index.json").write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def read(folder: Path, kind: Kind, vectors_sha256: str, *, mapped: bool, trust: bool) -> tuple[Index, Recall | None]:
+def read(
+    folder: Path, kind: Kind, vectors_sha256: str, shape: tuple[int, ...], *, mapped: bool, trust: bool
+) -> tuple[Index, Recall | None]:
     """The index beside a gallery.
 
     Parameters
     ----------
     kind, vectors_sha256 : what the gallery's record says
+    shape : of the vectors, rows and dimensions
     mapped : bool
         Leave it on disk where FAISS can (inverted lists, flat vectors); such an index cannot be changed.
     trust : bool
@@ -94,10 +97,10 @@ def read(folder: Path, kind: Kind, vectors_sha256: str, *, mapped: bool, trust: 
     if not path.is_file() or not (folder / "index.faiss").is_file():
         raise Unusable("there is none")
     try:
-        record = Record.model_validate(json.loads(path.read_bytes()))
+        record = Record.model_validate(read_json(path))
     except (ValidationError, ValueError) as error:
         raise Unusable("index.json is damaged") from error
-    if record.vectors_sha256 != vectors_sha256 or record.kind != kind:
+    if record.vectors_sha256 != vectors_sha256 or record.kind != kind or record.count != shape[0]:
         raise Unusable("it is of other vectors")
     if not trust and not hmac.compare_digest(record.seal, seal(record)):
         raise Unusable("another user or program wrote it")
@@ -108,12 +111,18 @@ def read(folder: Path, kind: Kind, vectors_sha256: str, *, mapped: bool, trust: 
         place = folder / "index-keys.npy"
         if not place.is_file() or digest(place) != record.keys_sha256:
             raise Unusable("index-keys.npy is missing or damaged")
-        keys = np.load(place, allow_pickle=False)
+        try:
+            keys = read_array(place)
+        except RequestError as error:
+            raise Unusable("index-keys.npy is damaged") from error
     try:
         found = indexes.read(folder / "index.faiss", mapped)
-    except RuntimeError as error:  # of another version of FAISS
-        raise Unusable(f"FAISS cannot read it ({str(error).splitlines()[0]})") from error
-    return Index(record.kind, found, keys, record.effort), record.recall
+    except (RuntimeError, MemoryError) as error:  # of another version of FAISS, or a length that lies
+        raise Unusable(f"FAISS cannot read it ({str(error).partition(chr(10))[0]})") from error
+    index = Index(record.kind, found, keys, record.effort)
+    if not indexes.fits(index, shape) or index.gone != record.gone:
+        raise Unusable("index.faiss or index-keys.npy is not what index.json says")
+    return index, record.recall
 
 
 def clear(folder: Path, index: Index) -> None:

@@ -35,7 +35,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             text[name] = ""
     try:
         ids = np.arange(len(rows)) if "id" not in rows else rows["id"].astype("int64").to_numpy()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise RequestError(f"the rows' column id holds no whole numbers ({error})") from error
     if len(np.unique(ids)) != len(ids) or ids.min() < 0:
         raise RequestError("the rows' ids repeat or are negative; give each row a number of its own, from 0")

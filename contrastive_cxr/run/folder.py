@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import json
 import math
 import os
-import platform
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from contrastive_cxr import files, locks
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.files import PARTIAL, write_bytes
+from contrastive_cxr.files import PARTIAL, make_folder, tidy, tidy_tree, write_bytes
 
 if TYPE_CHECKING:
     import pandas
@@ -27,15 +25,11 @@ if TYPE_CHECKING:
 # the mark of a run: written first, removed last
 MARK = "recipe.yaml"
 OURS = re.compile(
-    r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png"
+    r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|inputs\.json|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png"
     r"|predictions-\d+\.png|model-card\.md"
     r"|(parts|pooled|audit)\.json|audit\.html|wandb(\.json)?|external-[a-z]+|explain"
-    r"|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|.*\.partial"
+    r"|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|done\.json|\..*\.(partial|renames)"
 )
-PACKAGES = (
-    "numpy", "pandas", "torch", "torchvision", "timm", "lightning-fabric", "kornia", "pytorch-metric-learning",
-    "faiss-cpu", "faiss-gpu", "scikit-learn", "wandb",
-)  # fmt: skip
 
 
 def create(path: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
@@ -53,14 +47,16 @@ def create(path: Path, *, resume: bool = False, overwrite: bool = False) -> Path
     Raises
     ------
     RequestError
-        The folder holds a run and neither was asked for; it holds something that is no run; it cannot be made.
+        The folder holds a run and neither was asked for; it holds something that is no run; it cannot be made; another
+        process is at work in it.
     """
     path = Path(path)
     check(path, resume=resume, overwrite=overwrite)
     if overwrite and (path / MARK).exists():
         _remove(sorted(path.iterdir()))
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
+        tidy_run(path)
     except OSError as error:
         raise RequestError(f"cannot make the folder '{path}': {error.strerror}; name another with --out") from error
     if not os.access(path, os.W_OK | os.X_OK):
@@ -75,25 +71,65 @@ def check(path: Path, *, resume: bool = False, overwrite: bool = False) -> None:
     ------
     RequestError
         The folder holds a run and neither `resume` nor `overwrite` was asked for; it is a file, or holds something that
-        is no run.
+        is no run; another process is at work in it.
     """
     if resume and overwrite:
         raise RequestError("--resume and --overwrite exclude each other; name one")
     if path.exists() and not path.is_dir():
         raise RequestError(f"'{path}' is a file; name a folder for the run")
+    locks.refuse_held(path / locks.NAME, f"the run folder '{path}'")
     there = sorted(path.iterdir()) if path.exists() else []
     if (path / MARK).exists():
         if not (resume or overwrite):
             raise RequestError(f"'{path}' already holds a run; --resume goes on with it, --overwrite replaces it")
-    elif any(not item.name.endswith(PARTIAL) for item in there):
+        return
+    strange = [item.name for item in there if not item.name.endswith(PARTIAL) and item.name != locks.NAME]
+    if strange:
         raise RequestError(
-            f"'{path}' is not empty and holds no run (no {MARK}; there is '{there[0].name}'); name another folder"
+            f"'{path}' is not empty and holds no run (no {MARK}; there is '{strange[0]}'); name another folder"
         )
 
 
+@contextmanager
+def held(path: Path, *, first: bool = True) -> Iterator[None]:
+    """Hold a run's folder while something writes into it; what a killed process left half-written there is removed.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; made where it is missing.
+    first : bool
+        Whether this is the first process of several: the others hold nothing.
+
+    Raises
+    ------
+    RequestError
+        Another process holds it: which one, where, since when.
+    """
+    if not first:
+        yield
+        return
+    with locks.held(path / locks.NAME, f"the run folder '{path}'"):
+        tidy_run(path)
+        yield
+
+
+def tidy_run(path: Path) -> None:
+    """Take away what killed processes left half-written in a run's folder, which the caller holds."""
+    tidy(path, held=True)
+    for item in path.iterdir():
+        if OURS.fullmatch(item.name) and item.is_dir() and item.name != "wandb":
+            tidy_tree(item)
+
+
 def _remove(items: list[Path]) -> None:
-    """Remove what a run wrote; its mark goes last, so an interrupted removal still looks like a run."""
-    for item in sorted((item for item in items if OURS.fullmatch(item.name)), key=lambda item: item.name == MARK):
+    """Remove what a run wrote; its mark goes last, so an interrupted removal still looks like a run.
+
+    Its rows go just before: as long as a phase is there, so is what says of which images it is.
+    """
+    last = ("manifest.csv", MARK)
+    ours = [item for item in items if OURS.fullmatch(item.name)]
+    for item in sorted(ours, key=lambda item: last.index(item.name) if item.name in last else -1):
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         else:
@@ -130,7 +166,7 @@ def read_json(path: Path) -> Any:
         The file is missing or is no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return files.read_json(Path(path))
     except (OSError, ValueError) as error:
         raise RequestError(f"'{path}' cannot be read ({error}); is this a finished run?") from error
 
@@ -140,6 +176,38 @@ def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
+
+
+def read_array(path: Path, mapped: bool = False) -> np.ndarray[Any, Any]:
+    """The array of a `.npy` file; its header is held to the file's size before memory is taken, no pickle is opened.
+
+    Parameters
+    ----------
+    mapped : bool
+        Leave it on disk, for reading.
+
+    Raises
+    ------
+    RequestError
+        The file is missing, cut short, of objects, or its header lies.
+    """
+    try:
+        if not Path(path).is_file():
+            raise ValueError("there is no such file")
+        with Path(path).open("rb") as file:
+            start = file.read(12)
+        if start[:6] != b"\x93NUMPY":
+            raise ValueError("it is no .npy file")
+        # formats 2 and 3 state the length of their header in four bytes, and NumPy makes room for it
+        if start[:7] in (b"\x93NUMPY\x02", b"\x93NUMPY\x03"):
+            length = int.from_bytes(start[8:], "little")
+            if length > path.stat().st_size:
+                raise ValueError(f"its header of {length} bytes is longer than the file")
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a made-up header makes NumPy's parser raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RequestError(f"'{path}' cannot be read as an array ({reason}); is this a finished run?") from error
+    return np.asarray(found) if mapped else np.array(found)
 
 
 def write_table(path: Path, table: pandas.DataFrame) -> None:
@@ -160,43 +228,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def environment() -> dict[str, Any]:
-    """What a run depends on besides its recipe: versions, machine, threads, commit of the source tree."""
-    import torch  # here: the other functions of this file are called before torch is wanted
-
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "command": sys.argv,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
-        "commit": _commit(),
-        "versions": versions,
-    }
-
-
-def _commit() -> str | None:
-    """Commit of the source tree this package is run from; None where it is installed or git is missing."""
-    tree = Path(__file__).resolve().parents[2]
-    if not (tree / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None

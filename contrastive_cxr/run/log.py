@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import sync_folder
 from contrastive_cxr.run.folder import plain
+from contrastive_cxr.space import unwritable
 
 
 class MetricsLog:
@@ -23,22 +25,36 @@ class MetricsLog:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._named = False  # whether its name is on the disk
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row; keys in their order, floats in full, NaN and infinity as null."""
-        line = json.dumps(plain(row), allow_nan=False, ensure_ascii=False) + "\n"
+        line = (json.dumps(plain(row), allow_nan=False, ensure_ascii=False) + "\n").encode()
         try:
             with self.path.open("ab") as file:
-                file.write(line.encode())
+                file.write(line)
         except OSError as error:
-            raise CcxrError(f"cannot write '{self.path}': {error.strerror}") from error
+            # half a row may stand there: a resumed run winds back to its checkpoint, which is before it
+            raise unwritable(self.path, error, len(line)) from error
 
     def sync(self) -> int:
-        """Bring what was added to the disk and return the file's size, bytes: a place to wind back to."""
+        """Bring what was added to the disk and return the file's size, bytes: a place to wind back to.
+
+        Raises
+        ------
+        CcxrError
+            The disk is full: some systems say so only here.
+        """
         if not self.path.exists():
             return 0
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+            if not self._named:
+                sync_folder(self.path.parent)
+                self._named = True
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         return self.size()
 
     def size(self) -> int:

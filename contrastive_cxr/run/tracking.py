@@ -7,30 +7,42 @@ import json
 import logging
 import math
 import os
-import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.run.aside import Aside
 from contrastive_cxr.run.folder import plain, write_json
+from contrastive_cxr.run.wandb_records import recorded
 
 log = logging.getLogger(__name__)
+INIT_SECONDS = 20.0
+"""Waited for a W&B server at the beginning, while the run goes on; then the run is recorded offline."""
+FINISH_SECONDS = 60.0
+"""Waited for uploads at the end; what is left then lies in the run's folder, for `wandb sync`."""
 
 
 class Tracker:
     """A W&B run that lasts as long as the run folder does.
 
+    W&B is called from a thread of its own, so a server that is slow, gone or silent costs the run nothing while it
+    trains, and at most `INIT_SECONDS + FINISH_SECONDS` at its end. A failure of W&B is said once and ends the tracking,
+    not the training; a server that does not answer makes it an offline run.
+
     Offline, W&B writes one file a sitting and knows nothing of the earlier ones; what a killed sitting had in memory
     (some 15 s, and the newest row) is lost. So a new sitting reads the earlier sittings' files, numbers its rows from
     there on, and leaves out the values that they hold: `replay` can then give it the rows of `metrics.jsonl` again, and
-    none is lost or doubled. A failure of W&B is said once and ends the tracking, not the training.
+    none is lost or doubled.
     """
 
     def __init__(self) -> None:
+        self._aside: Aside | None = None
+        # of the thread alone
         self._run: Any = None
         self._seen: dict[str, float] = {}
         self._row = 0
@@ -70,37 +82,50 @@ class Tracker:
             log.warning("Weights & Biases is not installed (pip install wandb); going on without it")
         elif tracking.wandb != "off" and first:
             identity = _identity(folder, resume)
-            tracker._attempt(lambda: tracker._begin(_arguments(recipe, folder, tracking, identity), resume))
+            arguments = _arguments(recipe, folder, tracking, identity)
+            tracker._aside = Aside("wandb", tracker._fail)
+            tracker._aside.do(lambda: tracker._begin(arguments, resume))
         return tracker
 
     def _begin(self, arguments: dict[str, Any], resume: bool) -> None:
         import wandb
 
         # where it cannot write, W&B would silently take a temporary folder
-        Path(arguments["dir"]).mkdir(parents=True, exist_ok=True)
+        place = Path(arguments["dir"])
+        place.mkdir(parents=True, exist_ok=True)
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(f"'{place}' cannot be written to")
         if resume:
             # W&B's own process holds an id as long as it lives, its run finished or not; ended, it has written all
             wandb.teardown()
-            self._seen, self._row = _recorded(Path(arguments["dir"]), arguments["id"])
+            self._seen, self._row = recorded(place, arguments["id"])
             # W&B names a sitting's folder by the second: a sitting that follows within it would be lost
-            while any(Path(arguments["dir"]).rglob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{arguments['id']}")):
+            while any(place.rglob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{arguments['id']}")):
                 time.sleep(0.1)
-        quiet = wandb.Settings(
-            silent=True, console="off", save_code=False, disable_git=True, x_disable_stats=True, x_disable_meta=True
-        )
-        self._run = wandb.init(**arguments, resume="allow", settings=quiet)
+        try:
+            self._run = wandb.init(**arguments, resume="allow", settings=_settings())
+        except Exception as error:  # W&B's errors have no common class
+            if arguments["mode"] != "online":
+                raise
+            why = f"{type(error).__name__}: {_first_line(error)}"
+            log.warning(
+                "Weights & Biases does not answer (%s); the run is recorded offline in '%s': `wandb sync` sends it",
+                why,
+                place,
+            )
+            wandb.teardown()  # its process holds the id
+            self._run = wandb.init(**{**arguments, "mode": "offline"}, resume="allow", settings=_settings())
 
     def log(self, phase: str, step: int, values: Mapping[str, float | None]) -> None:
         """Log values at a step of a phase; those that an earlier sitting logged are left out."""
-        fresh = {
-            f"{phase}/{name}": math.nan if value is None else value
-            for name, value in values.items()
-            if step > self._seen.get(f"{phase}/{name}", -1)
-        }
-        if self._run is not None and fresh:
-            self._attempt(lambda: self._send(phase, step, fresh))
+        numbers = {f"{phase}/{name}": math.nan if value is None else value for name, value in values.items()}
+        if self._aside is not None:
+            self._aside.do(lambda: self._send(phase, step, numbers))
 
-    def _send(self, phase: str, step: int, values: dict[str, float]) -> None:
+    def _send(self, phase: str, step: int, numbers: dict[str, float]) -> None:
+        values = {name: value for name, value in numbers.items() if step > self._seen.get(name, -1)}
+        if not values:
+            return
         if not any(name.startswith(f"{phase}/") for name in self._seen):
             self._run.define_metric(f"{phase}/step", hidden=True)
             self._run.define_metric(f"{phase}/*", step_metric=f"{phase}/step")
@@ -117,8 +142,8 @@ class Tracker:
 
     def picture(self, name: str, path: Path) -> None:
         """Show a picture (png)."""
-        if self._run is not None:
-            self._attempt(lambda: self._show(name, path))
+        if self._aside is not None:
+            self._aside.do(lambda: self._show(name, path))
 
     def _show(self, name: str, path: Path) -> None:
         import wandb
@@ -128,8 +153,8 @@ class Tracker:
 
     def model(self, folder: Path) -> None:
         """Keep a phase's `model.safetensors` and `model.json` as an artifact; the same content is one version."""
-        if self._run is not None:
-            self._attempt(lambda: self._keep(folder))
+        if self._aside is not None:
+            self._aside.do(lambda: self._keep(folder))
 
     def _keep(self, folder: Path) -> None:
         import wandb
@@ -140,29 +165,39 @@ class Tracker:
         self._run.log_artifact(artifact)
 
     def close(self) -> None:
-        """Write what is left and end the sitting."""
-        if self._run is not None:
-            self._attempt(self._run.finish)
-            self._run = None
+        """Write what is left and end the sitting; waits for a bounded time."""
+        if self._aside is None:
+            return
+        self._aside.do(self._finish)
+        if not self._aside.close(INIT_SECONDS + FINISH_SECONDS):
+            log.warning("Weights & Biases did not end in time; `wandb sync` sends what it has written")
+        self._aside = None
 
-    def _attempt(self, what: Callable[[], object]) -> None:
-        """Do something with W&B; whatever it raises ends the tracking."""
-        try:
-            what()
-        except _failures() as error:
-            log.warning("Weights & Biases failed (%s: %s); going on without it", type(error).__name__, error)
-            self._run = None
+    def _finish(self) -> None:
+        self._run.finish()
+
+    def _fail(self, error: Exception) -> None:
+        """Say it, and let W&B's own process go: left, it would be waited for, or missed, at the program's end."""
+        log.warning("Weights & Biases failed (%s: %s); going on without it", type(error).__name__, _first_line(error))
+        self._run = None
+        with suppress(Exception):
+            import wandb
+
+            wandb.teardown(exit_code=1)
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What W&B raises when it, its process or its disk fails."""
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def _settings() -> Any:
+    """Quiet, and bounded in what it waits for."""
     import wandb
-    from wandb.sdk.mailbox import mailbox, mailbox_handle
 
-    # the errors of its process derive from Exception alone
-    private = [item for module in (mailbox, mailbox_handle) for item in vars(module).values() if isinstance(item, type)]
-    mail = [item for item in private if issubclass(item, Exception)]
-    return (ImportError, wandb.Error, OSError, RuntimeError, ValueError, *mail)
+    limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS, "login_timeout": INIT_SECONDS}
+    known = {name: value for name, value in limits.items() if name in wandb.Settings.model_fields}
+    quiet = {"silent": True, "console": "off", "x_disable_stats": True, "x_disable_meta": True}
+    return wandb.Settings(save_code=False, disable_git=True, **quiet, **known)
 
 
 def _identity(folder: Path, resume: bool) -> str:
@@ -194,42 +229,3 @@ def _arguments(recipe: Mapping[str, Any], folder: Path, tracking: schema.Trackin
         "mode": tracking.wandb,
         "dir": place,
     }
-
-
-def _recorded(place: Path, identity: str) -> tuple[dict[str, float], int]:
-    """What earlier sittings hold: `({metric: newest step}, number of the next row)`."""
-    from wandb.proto import wandb_internal_pb2
-
-    seen: dict[str, float] = {}
-    row = 0
-    for path in sorted(place.rglob(f"*run-*/run-{identity}.wandb")):
-        for body in _records(path.read_bytes()):
-            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
-            record.ParseFromString(body)
-            if record.WhichOneof("record_type") != "history":
-                continue
-            row = max(row, record.history.step.num + 1)
-            items = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
-            steps = [float(value) for name, value in items.items() if name.endswith("/step")]
-            if steps:
-                seen.update({name: max(steps[0], seen.get(name, -1.0)) for name in items if not name.startswith("_")})
-    return seen, row
-
-
-def _records(data: bytes) -> Iterator[bytes]:
-    """The whole records of a `.wandb` file: LevelDB's log format (blocks of 32 KiB) after 7 bytes of header."""
-    block, head = 32 * 1024, struct.Struct("<IHB")
-    at, parts = 7, b""
-    while at + head.size <= len(data):
-        if block - at % block < head.size:
-            at += block - at % block
-            continue
-        _, length, kind = head.unpack_from(data, at)
-        at += head.size
-        if kind == 0 or at + length > len(data):
-            return  # a killed process left the rest unwritten
-        parts += data[at : at + length]
-        at += length
-        if kind in (1, 4):  # a record in one piece, or its last piece
-            yield parts
-            parts = b""

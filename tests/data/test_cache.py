@@ -6,6 +6,8 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from contrastive_cxr import locks
 from contrastive_cxr.data.cache import LISTED, build
 from contrastive_cxr.data.decode import decode, fit_square
 from contrastive_cxr.data.manifest import Manifest
@@ -227,6 +230,26 @@ def test_a_disk_that_is_full_is_an_error_and_the_next_build_goes_on(manifest: Ma
     assert cache.rows_decoded == COUNT - 6
     clean = build(manifest, larger.model_copy(update={"cache_dir": cache.folder / "other"}))
     assert np.array_equal(cache.take(np.arange(COUNT)), clean.take(np.arange(COUNT)))
+
+
+def test_a_second_process_says_for_whom_it_waits(
+    manifest: Manifest, data: Data, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second is a thread of this process that is told to forget that it holds the lock."""
+    folder = build(manifest.take(np.arange(2)), data).folder
+    found: list[int] = []
+    second = threading.Thread(target=lambda: found.append(build(manifest, data).rows_decoded))
+    with locks.held(folder / locks.NAME, "the cache"):
+        locks._held.clear()
+        second.start()
+        limit = time.monotonic() + 60
+        while "waiting for" not in caplog.text and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert not found
+    second.join()
+    assert found == [COUNT - 2]
+    assert f"waiting for the image cache {folder}" in caplog.text
+    assert f"in use by process {os.getpid()} on " in caplog.text
 
 
 # A process of its own, as forking the one that runs the tests, and its threads, would not be safe.

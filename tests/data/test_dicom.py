@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contrastive_cxr.data import dicom
 from contrastive_cxr.data.decode import DecodeError, decode
 from contrastive_cxr.recipe.schema import Data, Intensity
+from tests.data.corpus.writers import dicom as deflated
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -106,6 +108,13 @@ def test_colour_becomes_luma() -> None:
     assert facts.mode == "RGB"
 
 
+def test_a_deflated_file_that_grows_is_refused_while_it_is_inflated() -> None:
+    content = deflated(np.zeros((400, 400), np.uint8), "1.2.840.10008.1.2.1.99")
+    assert dicom.read(content, "dtype", 160_000)[0].values.shape == (400, 400)
+    with pytest.raises(DecodeError, match="deflated DICOM file of more than 1600 bytes"):
+        dicom.read(content, "dtype", 100)
+
+
 def test_what_is_no_single_image_is_named() -> None:
     good = _dicom(np.zeros((8, 8), np.uint16))
     with pytest.raises(DecodeError, match="4 frames"):
@@ -139,3 +148,10 @@ def test_without_pydicom_the_install_line_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "pydicom", None)  # what `import` sees where it is not installed
     with pytest.raises(DecodeError, match=r"pip install 'contrastive_cxr\[dicom\]'"):
         decode(content, Data())
+
+
+def test_frames_that_are_not_declared_are_counted_by_their_pixels() -> None:
+    one = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    twice = _dicom(one, PixelData=one.tobytes() * 2)
+    with pytest.raises(DecodeError, match="the pixels of 2 frames"):
+        decode(twice, Data())

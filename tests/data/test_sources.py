@@ -52,9 +52,9 @@ def test_links_are_followed_and_a_loop_of_links_is_named(tmp_path: Path) -> None
     root = tmp_path / "root"
     put(tmp_path, "elsewhere/a.png", "root/normal/b.png")
     (root / "covid").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert read(Source(root=root)).rows["path"].tolist() == ["covid/a.png", "normal/b.png"]
+    assert read(Source(root=root, outside=True)).rows["path"].tolist() == ["covid/a.png", "normal/b.png"]
     (root / "normal" / "again").symlink_to(root, target_is_directory=True)
-    (fault,) = faults(Source(root=root))
+    (fault,) = faults(Source(root=root, outside=True))
     assert "normal/again is a link to" in fault
     assert "remove the link" in fault
 
@@ -173,6 +173,16 @@ def test_join_names_sources_and_keeps_patients_apart(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         read_data(Data(join=(Source(root=tmp_path / "no"), Source(root=tmp_path / "nor"))))
     assert len(caught.value.faults) == 2, "faults of all sources at once"
+
+
+def test_phantoms_that_a_killed_process_left_half_painted_are_painted_anew(tmp_path: Path) -> None:
+    left = tmp_path / "phantom" / ".painting-12-5-v1" / "images"
+    left.mkdir(parents=True)
+    (left / "00000.png").write_bytes(b"half")
+    rows = read_data(Data(source="phantom", images=12, seed=5, cache_dir=tmp_path)).rows
+    assert len(rows) == 12
+    (folder,) = (tmp_path / "phantom").iterdir()
+    assert str(folder.resolve()) == rows["root"][0]
 
 
 def test_phantoms_are_painted_once_and_read_as_csv(tmp_path: Path) -> None:

@@ -122,6 +122,45 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, fabric: Fabric, step
     assert outcome(again) == outcome(whole)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_in_a_validation_is_answered_there(tmp_path: Path, fabric: Fabric, number: signal.Signals) -> None:
+    whole = spec(tmp_path / "whole", fabric)
+    engine.fit(fabric, whole)
+    part = spec(tmp_path / "part", fabric)
+    after: list[int] = []
+
+    def validate(network: nn.Module, epoch: int) -> dict[str, float]:
+        if epoch == 1:
+            signal.raise_signal(number)
+            signal.raise_signal(number)  # as a scheduler does, to a process and then to its group
+            after.append(epoch)
+        return part.validate(network, epoch)
+
+    with pytest.raises(engine.Interrupted, match="after 10 of 15 steps") as caught:
+        engine.fit(fabric, replace(part, validate=validate))
+    assert caught.value.exit_code == 128 + number
+    assert not after, "the validation went on"
+    # no step is done again
+    engine.fit(fabric, before_step(9, kill, part), resume=True)
+    assert outcome(part) == outcome(whole)
+
+
+def test_a_signal_in_the_last_step_is_answered_before_the_validation(tmp_path: Path, fabric: Fabric) -> None:
+    part = spec(tmp_path / "part", fabric, validate=None, choose_by="last")
+    part = replace(part, validate=lambda network, epoch: pytest.fail("validated"))
+    with pytest.raises(engine.Interrupted, match="after 5 of 15 steps"):
+        engine.fit(fabric, before_step(4, interrupt, part))
+
+
+def test_a_second_sigterm_waits_for_the_first_ones_answer(tmp_path: Path, fabric: Fabric) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(engine.Interrupted, match="after 8 of 15 steps"):
+        engine.fit(fabric, before_step(7, twice, spec(tmp_path, fabric)))
+
+
 def test_a_second_ctrl_c_is_not_caught(tmp_path: Path, fabric: Fabric) -> None:
     def twice() -> None:
         interrupt()
@@ -234,27 +273,24 @@ def test_validation_every_second_epoch_and_after_the_last(tmp_path: Path, fabric
     assert told == [(0, ["train"]), (1, ["train", "val"]), (2, ["train", "val"])]
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path, fabric: Fabric) -> None:
-    part = spec(tmp_path, fabric)
-
-    def step(network: nn.Module, batch: engine.Batch) -> engine.StepOutput:
-        output = part.step(network, batch)
-        return replace(output, loss=output.loss * float("inf")) if batch.step == 7 else output
-
-    with pytest.raises(CcxrError, match=r"loss is inf in epoch 2, step 8; lower the learning rate"):
-        engine.fit(fabric, replace(part, step=step))
-    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert state["progress"]["epoch"] == 1
-    assert all(torch.isfinite(value).all() for value in state["parts"]["network"].values())
-
-
 def test_too_little_memory_is_said(tmp_path: Path, fabric: Fabric) -> None:
     def step(network: nn.Module, batch: engine.Batch) -> engine.StepOutput:
         torch.empty(2**60)
         raise AssertionError("more memory than any machine has")
 
-    with pytest.raises(CcxrError, match="too little memory for 6 images a step"):
+    with pytest.raises(CcxrError, match="cpu has too little memory for tiny with 6 images a step on a process; make"):
         engine.fit(fabric, replace(spec(tmp_path, fabric), step=step))
+    with pytest.raises(CcxrError, match=r"6 images a step on a process; set tiny\.batch_size=3"):
+        engine.fit(fabric, replace(spec(tmp_path, fabric), step=step, smaller="set tiny.batch_size=3"))
+
+
+def test_too_little_memory_in_a_validation_is_said(tmp_path: Path, fabric: Fabric) -> None:
+    def validate(network: nn.Module, epoch: int) -> dict[str, float]:
+        torch.empty(2**60)
+        raise AssertionError("more memory than any machine has")
+
+    with pytest.raises(CcxrError, match=r"memory for the validation of tiny; set runtime\.encode_batch lower"):
+        engine.fit(fabric, replace(spec(tmp_path, fabric), validate=validate))
 
 
 def test_other_errors_are_not_hidden(tmp_path: Path, fabric: Fabric) -> None:

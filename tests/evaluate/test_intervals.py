@@ -155,3 +155,9 @@ def test_paired_statistic_takes_both_of_the_same_resample() -> None:
     )
     assert found["difference"] == pytest.approx(1.0)
     assert (found["low"], found["high"]) == (None, None), "the difference is the same in every resample"
+
+
+@pytest.mark.parametrize("n", [1, 3, 137, 1000])
+def test_the_interval_of_a_rate_of_0_or_1_ends_there_to_the_last_digit(n: int) -> None:
+    assert intervals.wilson(n, n)[1] == 1.0
+    assert intervals.wilson(0, n)[0] == 0.0

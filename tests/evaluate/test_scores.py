@@ -189,3 +189,15 @@ def test_paired_difference_of_two_models() -> None:
     alone = scores.classification(better, labels, "abc", 2, resamples=100)["scores"]["macro_f1"]["value"]
     difference = scores.paired(better, worse, labels, names=["macro_f1"], resamples=100)["macro_f1"]["difference"]
     assert difference == pytest.approx(alone - metrics.f1_score(labels, worse.argmax(1), average="macro"))
+
+
+def test_the_bound_of_a_mean_is_over_the_classes_that_the_mean_is_over() -> None:
+    # no row of the second class, which was predicted once: macro precision is that of the first alone
+    said, labels = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0])
+    found = scores.classification(said, labels, ["a", "b"], positive=1, resamples=50)["scores"]["macro_precision"]
+    assert found["value"] == 1
+    assert found["low"] < 1 == found["high"]
+    # a class of which nothing was predicted counts as 0 in the mean and has no ends: neither has the mean
+    said, labels, patients = np.array([[0.9, 0.1]] * 4), np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    found = scores.classification(said, labels, ["a", "b"], 1, patients, resamples=50)["scores"]["macro_precision"]
+    assert (found["value"], found["low"], found["high"]) == (0.25, None, None)

@@ -281,7 +281,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "<i>a" not in page
     assert "&lt;i&gt;a|b$" in page
     text = (tmp_path / "out" / "compare.md").read_text()
-    assert "&lt;i>a\\|b$" in text
+    assert "&lt;i&gt;a\\|b$" in text
 
 
 def test_a_section_that_one_recipe_lacks_is_one_difference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 import pytest
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment.predict import encode, images_of, predict
-from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.experiment.encode import encode
+from contrastive_cxr.experiment.predict import images_of, predict
 
 
 @pytest.fixture
@@ -38,15 +39,6 @@ def test_predictions_are_those_of_the_evaluation(finished: Path, pictures: Path,
     np.testing.assert_allclose(said.to_numpy(), known, atol=1e-5)
 
 
-def test_encode_is_the_imported_model_bit_for_bit(finished: Path, pictures: Path, tmp_path: Path) -> None:
-    out = encode(finished, pictures, tmp_path / "vectors.npy")
-    files = pd.read_csv(tmp_path / "vectors.csv")["file"]
-    vectors = np.load(out)
-    assert vectors.dtype == np.float32
-    assert vectors.tobytes() == EmbeddingModel.load(finished).embed(list(files)).tobytes()
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-
-
 def test_an_image_alone_is_a_source(finished: Path, pictures: Path, tmp_path: Path) -> None:
     one = sorted(pictures.rglob("*.png"))[0]
     assert images_of(one) == [one]
@@ -71,3 +63,24 @@ def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
         images_of(tmp_path)
     with pytest.raises(RequestError, match="no such file or folder"):
         images_of(tmp_path / "nowhere")
+
+
+def test_a_name_that_is_a_formula_is_not_computed_by_a_spreadsheet(
+    finished: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("=1+1").mkdir()
+    Path("=1+1", "x.png").write_bytes(sorted(pictures.rglob("*.png"))[0].read_bytes())
+    table = predict(finished / "pretrain", Path("=1+1"), tmp_path / "said.csv")
+    assert table["file"].tolist() == ["=1+1/x.png"]
+    assert pd.read_csv(tmp_path / "said.csv")["file"].tolist() == ["'=1+1/x.png"]
+
+
+def test_a_name_that_no_table_can_hold_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(b"x")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system keeps names of its own kind only")
+    with pytest.raises(RequestError, match="is not UTF-8"):
+        images_of(tmp_path)

@@ -320,7 +320,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     for name, content, words in [
         ("a.pth", b"", "no readable plain tensors"),
         ("b.pth", b"not a zip", "no readable plain tensors"),
-        ("c.safetensors", b"\xff" * 20, "no readable plain tensors"),
+        ("c.safetensors", b"\xff" * 20, "is not a safetensors file"),
         ("d.bin", b"", "ends in '.bin'"),
     ]:
         (tmp_path / name).write_bytes(content)
@@ -352,6 +352,9 @@ def test_published_weights_are_taken_from_the_librarys_cache(tmp_path: Path, mon
     colour = colour_net(classes=1000)
     torch.save(colour.state_dict(), tmp_path / "hub" / "checkpoints" / url.rsplit("/", 1)[-1])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(RequestError, match="is not the published file"):
+        weights.start(network(), "imagenet")
+    monkeypatch.setattr("contrastive_cxr.models.published.named", lambda file: "")  # these weights are our own
     net = network()
     weights.start(net, "imagenet")
     torch.testing.assert_close(net.backbone.conv1[0].weight, colour.conv1[0].weight.sum(dim=1, keepdim=True))
@@ -368,6 +371,7 @@ def test_published_positions_of_torchvisions_transformer_are_fitted_to_the_size(
     colour = torchvision.models.vit_b_32()
     torch.save(colour.state_dict(), tmp_path / "hub" / "checkpoints" / url.rsplit("/", 1)[-1])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("contrastive_cxr.models.published.named", lambda file: "")  # these weights are our own
     net = models.build(schema.Model(backbone="vit_b_32", image_size=64), mean=0.5, std=0.25, seed=0)
     weights.start(net, "imagenet")
     given, found = colour.encoder.pos_embedding.detach()[0], net.backbone.encoder.pos_embedding.detach()[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from contrastive_cxr.recipe import shipped, yaml_text
+from contrastive_cxr import shipped
+from contrastive_cxr.recipe import yaml_text
 
 
 def roots(name: str) -> list[str]:

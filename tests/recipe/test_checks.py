@@ -42,6 +42,7 @@ WRONG: dict[str, tuple[dict[str, object], list[str]]] = {
     "csv without csv": ({"data": {"source": "csv", "root": "a"}}, ["data.csv"]),
     "csv of folders": ({"data": {"source": "folders", "root": "a", "csv": "b"}}, ["data.csv", "folders"]),
     "join without root": ({"data": join({"source": "phantom"}, {"source": "folders"})}, ["data.join.1.root"]),
+    "join and outside": ({"data": join({"source": "phantom"}, outside=True)}, ["data.outside", "data.join.0.outside"]),
     "join and root": ({"data": join({"source": "phantom"}, root="a")}, ["data.join", "data.root"]),
     "window upside down": (
         {"data": {"source": "phantom", "intensity": {"kind": "window", "low": 40, "high": -160}}},

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_cxr import recipe
-from contrastive_cxr.recipe import shipped, yaml_text
+from contrastive_cxr import recipe, shipped
+from contrastive_cxr.recipe import yaml_text
 from tests.recipe.roots import roots
 
 

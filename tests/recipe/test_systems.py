@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from contrastive_cxr import recipe
-from contrastive_cxr.recipe import shipped
+from contrastive_cxr import recipe, shipped
 from tests.recipe.roots import roots
 
 IMBALANCE_AND_AUGMENTATION = {

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.retrieval import Gallery, gallery_files
 from contrastive_cxr.retrieval import index as indexes
 from tests.retrieval.clusters import rows, vectors
 
@@ -130,3 +131,99 @@ def test_an_exact_gallery_leaves_no_index_of_a_former_kind(folder: Path) -> None
     gallery.save(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["gallery.json", "rows.csv", "vectors.npy"]
     assert Gallery.load(folder).search(QUERIES, 3).counts.tolist() == [3] * 8
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    """Another user's index beside the gallery: its record with changes, and the digests of the files as they are."""
+    record = json.loads((folder / "index.json").read_text()) | changes
+    record["index_sha256"] = gallery_files.digest(folder / "index.faiss")
+    if (folder / "index-keys.npy").is_file():
+        record["keys_sha256"] = gallery_files.digest(folder / "index-keys.npy")
+    (folder / "index.json").write_text(json.dumps(record))
+
+
+def lying_lengths(folder: Path) -> None:
+    """Every eight bytes of the head that may be a length say 2^40, one after the other, until one is believed."""
+    whole = (folder / "index.faiss").read_bytes()
+    place = whole.index(len(vectors(500, 0)).to_bytes(8, "little"))
+    (folder / "index.faiss").write_bytes(whole[:place] + (2**40).to_bytes(8, "little") + whole[place + 8 :])
+
+
+def cut(folder: Path) -> None:
+    whole = (folder / "index.faiss").read_bytes()
+    (folder / "index.faiss").write_bytes(whole[: len(whole) // 2])
+
+
+def narrower(folder: Path) -> None:
+    """A sound index of vectors of another width."""
+    Gallery.build(vectors(500, 7, 8), rows(500), kind="ivf").save(folder / "other")
+    (folder / "other" / "index.faiss").replace(folder / "index.faiss")
+
+
+def fewer(folder: Path) -> None:
+    Gallery.build(vectors(400, 7), rows(400), kind="ivf").save(folder / "other")
+    (folder / "other" / "index.faiss").replace(folder / "index.faiss")
+
+
+def another_kind(folder: Path) -> None:
+    Gallery.build(vectors(500, 0), rows(500), kind="hnsw").save(folder / "other")
+    (folder / "other" / "index.faiss").replace(folder / "index.faiss")
+
+
+def pickled_keys(folder: Path) -> None:
+    np.save(folder / "index-keys.npy", np.array([{}] * 500, dtype=object), allow_pickle=True)
+
+
+def keys_below_zero(folder: Path) -> None:
+    np.save(folder / "index-keys.npy", np.arange(-500, 0))
+
+
+def keys_of_text(folder: Path) -> None:
+    np.save(folder / "index-keys.npy", np.array(["1"] * 500))
+
+
+def nothing(folder: Path) -> None:
+    """The record alone lies."""
+
+
+@pytest.mark.parametrize(
+    ("change", "record"),
+    [
+        (lying_lengths, {}),
+        (cut, {}),
+        (narrower, {}),
+        (fewer, {}),
+        (another_kind, {}),
+        (pickled_keys, {}),
+        (keys_below_zero, {}),
+        (keys_of_text, {}),
+        (nothing, {"count": 2**60}),
+        (nothing, {"gone": 5}),
+        (nothing, {"effort": -1}),
+    ],
+)
+def test_a_lying_index_is_built_again_also_where_it_is_trusted(
+    folder: Path, caplog: pytest.LogCaptureFixture, change: Callable[[Path], None], record: dict[str, object]
+) -> None:
+    expected = Gallery.load(folder).search(QUERIES).ids.tolist()
+    change(folder)
+    rewrite(folder, **record)
+    with caplog.at_level(logging.WARNING):
+        assert Gallery.load(folder, trust_index=True).search(QUERIES).ids.tolist() == expected
+    assert "its index is built again" in caplog.text
+
+
+def test_keys_that_the_gallery_does_not_have_are_no_rows(folder: Path) -> None:
+    gallery = Gallery.load(folder)
+    expected = gallery.search(QUERIES, 3).ids.tolist()
+    made = gallery.index.faiss_index
+    made.remove_ids(np.arange(500))
+    made.add_with_ids(gallery.vectors, np.arange(500) + 10**12)
+    assert gallery.search(QUERIES, 3).ids.tolist() == expected  # found without the index
+
+
+def test_faiss_believes_a_length_up_to_the_files_own_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(indexes.faiss, "set_deserialization_vector_byte_limit", limits.append, raising=False)
+    Gallery.load(folder)
+    assert limits == [(folder / "index.faiss").stat().st_size]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,31 @@ def test_no_code_is_run(tmp_path: Path) -> None:
     torch.save({"a": Bomb()}, tmp_path / "bomb.ckpt")
     with pytest.raises(RequestError, match="cannot be read"):
         checkpoint.load(tmp_path / "bomb.ckpt")
+    torch.save({"a": Bomb()}, tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    with pytest.raises(RequestError, match="cannot be read"):
+        checkpoint.load(tmp_path / "old.ckpt")
     (tmp_path / "bomb.pickle").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(RequestError, match="cannot be read"):
         checkpoint.load(tmp_path / "bomb.pickle")
+
+
+class Greedy:
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return (bytearray, (2**50,))
+
+
+def test_memory_that_a_checkpoint_asks_for_and_does_not_fill(tmp_path: Path) -> None:
+    torch.save({"a": Greedy()}, tmp_path / "greedy.ckpt")
+    with pytest.raises(RequestError, match="cannot be read"):
+        checkpoint.load(tmp_path / "greedy.ckpt")
+
+
+def test_an_archive_that_grows_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path / "plain.ckpt", {"a": torch.zeros(100_000)})
+    with zipfile.ZipFile(tmp_path / "plain.ckpt") as plain, zipfile.ZipFile(tmp_path / "bomb.ckpt", "w") as bomb:
+        for member in plain.infolist():
+            bomb.writestr(member.filename, plain.read(member), compress_type=zipfile.ZIP_DEFLATED)
+    assert checkpoint.load(tmp_path / "plain.ckpt")["a"].shape == (100_000,)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the archive was read"))
+    with pytest.raises(RequestError, match="cannot be read"):
+        checkpoint.load(tmp_path / "bomb.ckpt")

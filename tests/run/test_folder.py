@@ -10,7 +10,9 @@ import pandas
 import pytest
 import torch
 
+from contrastive_cxr import locks
 from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.files import PARTIAL
 from contrastive_cxr.run import folder
 
 
@@ -90,7 +92,50 @@ def test_disk_space(tmp_path: Path) -> None:
         folder.require_space(tmp_path, 2**60)
 
 
-def test_environment_is_json() -> None:
-    facts = json.loads(json.dumps(folder.environment()))
-    assert facts["versions"]["torch"] == torch.__version__.split("+")[0] or "+" in facts["versions"]["torch"]
-    assert facts["threads"] == torch.get_num_threads()
+def test_a_run_in_use_is_refused_and_a_dead_ones_leftovers_go(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run")
+    left = run / "pretrain" / f".model.json.00000000-1{PARTIAL}"
+    left.write_text("half")
+    (run / "wandb").mkdir()
+    (run / "notes").mkdir()
+    other = [run / name / left.name for name in ("wandb", "notes")]
+    for path in other:
+        path.write_text("not ours")
+    with folder.held(run):
+        assert not left.exists()
+        assert all(path.exists() for path in other)
+        locks._held.clear()  # as if another process held it
+        for ask in (lambda: folder.check(run, resume=True), lambda: folder.held(run).__enter__()):
+            with pytest.raises(RequestError, match=r"run folder '.*' is in use by process \d+ on "):
+                ask()
+    folder.create(run, resume=True)
+    assert not (run / locks.NAME).exists()
+
+
+def test_the_other_processes_of_a_run_hold_nothing(tmp_path: Path) -> None:
+    with folder.held(tmp_path / "run", first=False):
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_or_a_half_written_file_alone_is_no_other_thing(tmp_path: Path) -> None:
+    """What a process leaves that is killed before it wrote anything."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / locks.NAME).write_text("{}")
+    (run / f".recipe.yaml.00000000-1{PARTIAL}").write_text("half")
+    folder.create(run)
+    assert not list(run.iterdir())
+
+
+def test_an_overwrite_that_is_killed_leaves_what_says_of_which_images_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(tmp_path / "run")
+    for name in ("manifest.csv", "report.json", "split.csv"):
+        folder.write_text(run / name, "")
+    gone: list[str] = []
+    monkeypatch.setattr(folder.shutil, "rmtree", lambda path: gone.append(path.name))
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: gone.append(path.name))
+    folder._remove(list(run.iterdir()))
+    assert gone[-2:] == ["manifest.csv", folder.MARK]
+    assert set(gone[:-2]) == {"pretrain", "report.json", "split.csv"}

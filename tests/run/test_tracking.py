@@ -1,4 +1,4 @@
-"""Weights & Biases for real, offline."""
+"""Weights & Biases for real: offline, with a server that refuses or never answers, with its process killed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.run.tracking import Tracker, _records
+from contrastive_cxr.run import tracking
+from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.run.wandb_records import records
 
 
 def sit(folder: Path, first: int, last: int, *, resume: bool) -> Tracker:
@@ -40,6 +46,11 @@ def sit_and_be_killed(folder: Path, first: int, last: int) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the tracker said; W&B logs too."""
+    return [record.message for record in caplog.records if record.name == tracking.__name__]
+
+
 def history(folder: Path) -> list[dict[str, object]]:
     """The rows of all sittings, as `wandb sync` would send them."""
     import wandb
@@ -49,7 +60,7 @@ def history(folder: Path) -> list[dict[str, object]]:
     identity = json.loads((folder / "wandb.json").read_text())["id"]
     rows = []
     for path in sorted((folder / "wandb" / "wandb").glob(f"offline-run-*/run-{identity}.wandb")):
-        for body in _records(path.read_bytes()):
+        for body in records(path.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(body)
             if record.WhichOneof("record_type") == "history":
@@ -80,8 +91,8 @@ def test_records_cross_blocks() -> None:
     head = lambda size, kind: bytes(4) + size.to_bytes(2, "little") + bytes([kind])  # noqa: E731
     data = bytes(7) + head(len(first), 1) + first + head(room, 2) + second[:room]
     data += head(2000 - room, 4) + second[room:]
-    assert list(_records(data)) == [first, second]
-    assert list(_records(data[:-1])) == [first]
+    assert list(records(data)) == [first, second]
+    assert list(records(data[:-1])) == [first]
 
 
 def test_off_does_nothing(tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ def test_a_failure_is_said_once_and_training_goes_on(tmp_path: Path, caplog: pyt
         tracker = Tracker.open({"name": "x"}, tmp_path, schema.Tracking())
         tracker.log("pretrain", 1, {"loss": 1.0})
         tracker.close()
-    assert [record.message.split("(")[0] for record in caplog.records] == ["Weights & Biases failed "]
+    assert [text.split("(")[0] for text in ours(caplog)] == ["Weights & Biases failed "]
 
 
 def test_nothing_is_reported_to_the_makers_of_wandb(tmp_path: Path) -> None:
@@ -111,3 +122,96 @@ def test_nothing_is_reported_to_the_makers_of_wandb(tmp_path: Path) -> None:
     from wandb import env
 
     assert not env.error_reporting_enabled()
+
+
+@contextmanager
+def server(word: str) -> Iterator[str]:
+    """The address of a server that refuses connections, or takes them and never answers."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        if word == "silent":
+            place.listen(64)
+        yield f"http://127.0.0.1:{place.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("word", ["refusing", "silent"])
+def test_a_server_that_does_not_answer_costs_nothing_and_the_rows_are_kept(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    wandb.teardown()  # its settings are read again
+    monkeypatch.setattr(tracking, "INIT_SECONDS", 2.0)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    with server(word) as address, caplog.at_level(logging.WARNING):
+        monkeypatch.setenv("WANDB_BASE_URL", address)
+        began = time.monotonic()
+        tracker = Tracker.open({"name": "x"}, tmp_path, schema.Tracking(wandb="online"))
+        for step in range(1, 101):
+            tracker.log("pretrain", step, {"step/loss": step / 10})
+        logged = time.monotonic() - began
+        tracker.close()
+        closed = time.monotonic() - began
+    assert logged < 1.0 < closed, "the rows were logged before the server was given up"
+    assert closed < 60
+    assert ["the run is recorded offline" in text for text in ours(caplog)] == [True]
+    assert [row["pretrain/step"] for row in history(tmp_path)] == list(range(1, 101))
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from contrastive_cxr.recipe import schema
+from contrastive_cxr.run.tracking import Tracker
+def children():
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = status.read_text().rpartition(")")
+        except OSError:
+            continue
+        parents.setdefault(int(rest.split()[1]), []).append(int(name.split()[0]))
+    return parents.get(os.getpid(), [])
+tracker = Tracker.open({"name": "x"}, Path(sys.argv[1]), schema.Tracking())
+while not list(Path(sys.argv[1]).rglob("*.wandb")):
+    time.sleep(0.05)
+for pid in children():
+    os.kill(pid, signal.SIGKILL)
+began = time.monotonic()
+for step in range(1, 101):
+    tracker.log("pretrain", step, {"loss": 1.0})
+assert time.monotonic() - began < 1
+tracker.close()
+assert time.monotonic() - began < 60
+print("the run went on")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds W&B's process in /proc")
+def test_wandbs_process_dies_and_the_run_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], env={**own, "PYTHONPATH": path}, capture_output=True, text=True,
+        timeout=200,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["the run went on"]), done.stderr
+    assert done.stderr.count("Weights & Biases failed") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full or a folder without rights")
+def test_a_folder_that_cannot_be_written_to_does_not_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("wandb")
+    (tmp_path / "wandb").mkdir()
+    # the rights of a folder mean nothing to root, as whom tests may run: the answer to the question is the case
+    monkeypatch.setattr(tracking.os, "access", lambda place, rights: False)
+    with caplog.at_level(logging.WARNING):
+        tracker = Tracker.open({"name": "x"}, tmp_path, schema.Tracking())
+        tracker.log("pretrain", 1, {"loss": 1.0})
+        tracker.close()
+    assert ours(caplog) == [
+        f"Weights & Biases failed (PermissionError: '{tmp_path / 'wandb'}' cannot be written to); going on without it"
+    ]

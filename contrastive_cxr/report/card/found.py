@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.recipe import yaml_text
 
 PHASES = ("pretrain", "embed", "finetune")
@@ -131,4 +132,4 @@ def _recipe(path: Path) -> dict[str, Any]:
 def _table(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return read_table(path)

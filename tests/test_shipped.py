@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_cxr import recipe
+from contrastive_cxr import recipe, shipped
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.recipe import Recipe, shipped
+from contrastive_cxr.recipe import Recipe
 from tests.recipe.roots import roots
 
 NAMES = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contrastive_cxr.errors import RequestError, nearest
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def folder() -> Path:

@@ -1,0 +1,149 @@
+"""The picture files that Pillow reads, checked before and while they are unpacked."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from contrastive_cxr.data.intensity import Bytes, DecodeError, Stored
+
+__all__ = ["LARGEST", "read", "stored"]
+
+LARGEST = 2**26
+"""Pixels of the largest picture that is read (8192 x 8192): a declared size is believed only up to here."""
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+SIGNATURES = {
+    b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP",
+    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+}  # fmt: skip
+# Files of these kinds are met among images, and are named rather than called no image: place, bytes, kind.
+OTHERS = (
+    (0, b"GIF8", "a GIF"), (8, b"WEBP", "a WebP"), (4, b"ftypavi", "an AVIF"), (4, b"ftyphei", "a HEIC"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000"), (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (0, b"%PDF", "a PDF"), (0, b"\x1f\x8b", "a gzip"), (0, b"PK\3\4", "a zip"),
+)  # fmt: skip
+READ = "PNG, JPEG, TIFF, BMP and DICOM are read, by content, not by name"
+# What Pillow's readers are known to raise on damaged files.
+DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
+    ZeroDivisionError, struct.error, zlib.error,
+)  # fmt: skip
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
+ORIENTATION = 274  # EXIF tag; 1 is upright
+FRAMES = 100  # pictures of one TIFF that are counted: a small file can hold a million
+
+
+def read(content: bytes) -> tuple[Stored, str, str]:
+    """Stored values, format and mode of a file that Pillow reads.
+
+    Raises
+    ------
+    DecodeError
+        Truncated, damaged, no image, of a kind that is not read, too large, or several pictures in one file.
+    """
+    known = next((name for start, name in SIGNATURES.items() if content.startswith(start)), "")
+    try:
+        if known == "PNG":
+            _check_sums(content)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check(image)
+            kind, mode = str(image.format), image.mode
+            return stored(image), kind, mode
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DecodeError(f"declares more than {LARGEST} pixels") from error
+    except UnidentifiedImageError as error:
+        if known:
+            raise DecodeError(f"begins as {known} and is truncated, damaged or of a kind that is not read") from error
+        other = next((kind for place, mark, kind in OTHERS if content[place:].startswith(mark)), "")
+        raise DecodeError(f"is {other} file; {READ}" if other else f"is not an image: {READ}") from error
+    except DAMAGED as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DecodeError(f"is {known or 'an image'}, truncated or damaged ({reason})") from error
+
+
+def _check_sums(content: bytes) -> None:
+    """Hold every chunk of a PNG to its checksum up to the last: unpacking alone stops at the last row it wants."""
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        _check_size(image)
+        image.verify()
+
+
+def _check(image: Image.Image) -> None:
+    """Refuse what is not one picture of a bearable size, before its pixels are unpacked."""
+    _check_size(image)
+    frames = _frames(image)
+    if frames > 1:
+        raise DecodeError(f"holds {frames}{' or more' * (frames >= FRAMES)} pictures; give one file an image")
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > LARGEST:
+        raise DecodeError(f"declares {width} x {height} pixels; at most {LARGEST} are read")
+
+
+def _frames(image: Image.Image) -> int:
+    """How many pictures a file holds; those of a TIFF are counted up to `FRAMES`."""
+    if image.format == "MPO":  # a camera's JPEG with previews behind the picture
+        return 1
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    frames = 1
+    try:
+        while frames < FRAMES:
+            image.seek(frames)
+            frames += 1
+    except EOFError:
+        pass
+    image.seek(0)
+    return frames
+
+
+def stored(image: Image.Image) -> Stored:
+    """Grey values of an open picture, in its own depth, upright."""
+    tags = getattr(image, "tag_v2", {})
+    image.load()  # a PNG may say behind its pixels how it is turned
+    # each copy of a large picture costs a tenth of its decoding
+    upright = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        return _deep(upright, tags)
+    if upright.mode == "L" and tags.get(SAMPLE_FORMAT) == (2,):
+        return Stored(np.asarray(upright).view(np.int8), -128, 127)
+    if upright.has_transparency_data:
+        return Stored(_over_black(upright.convert("RGBA")), 0, 255)
+    if upright.mode not in ("1", "L", "RGB"):
+        upright = upright.convert("RGB")
+    return Stored(np.asarray(upright if upright.mode == "L" else upright.convert("L")), 0, 255)
+
+
+def _deep(image: Image.Image, tags: Any) -> Stored:
+    """Values of more than 8 bits and the range of their type, of which Pillow's mode says little."""
+    values: npt.NDArray[Any] = np.asarray(image)
+    # Pillow inverts WhiteIsZero up to 8 bits, and leaves it above.
+    turned = tags.get(PHOTOMETRIC) == 0
+    if image.mode == "F":
+        return Stored(values, 0.0, 1.0, turned)
+    if image.mode == "I" and tags:
+        bits = tags.get(BITS_PER_SAMPLE, (32,))[0]
+        if tags.get(SAMPLE_FORMAT, (1,)) == (2,):
+            return Stored(values, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, turned)
+        return Stored(values.view(np.uint32), 0, 2**bits - 1, turned)
+    bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+    return Stored(values.astype(np.uint16), 0, 2**bits - 1, turned)
+
+
+def _over_black(image: Image.Image) -> Bytes:
+    """Luma of RGBA over black; an alpha of 0 everywhere says nothing about the picture and is ignored."""
+    grey = np.asarray(image.convert("RGB").convert("L"))
+    alpha = np.asarray(image.getchannel("A"))
+    if not alpha.any() or alpha.min() == 255:
+        return grey
+    shown: Bytes = ((grey.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
+    return shown

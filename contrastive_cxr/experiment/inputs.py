@@ -1,0 +1,103 @@
+"""The digests of everything that a run is made of: `inputs.json`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from contrastive_cxr import models
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models import backbones, weights
+from contrastive_cxr.recipe.schema import Data, Recipe, Source
+from contrastive_cxr.run import folder as folders
+
+NAME = "inputs.json"
+
+
+def record(out: Path, recipe: Recipe, data: Dataset, start: Path | None = None, *, resume: bool = False) -> None:
+    """Write `inputs.json` beside the `recipe.yaml` and `manifest.csv` that a run has just written.
+
+    Parameters
+    ----------
+    start : Path, optional
+        Folder of the model that the first phase starts from, where it is of another run.
+    resume : bool
+        Keep the record that is there: a run is gone on with only where recipe and images are the same.
+    """
+    if resume and (out / NAME).is_file():
+        return
+    facts: dict[str, Any] = {
+        "recipe": file_digest(out / "recipe.yaml"),
+        "manifest": file_digest(out / "manifest.csv"),
+        "images": {"count": len(data), "sha256": text_digest("\n".join(data.facts["digest"]))},
+        "tables": {str(path): file_digest(path) for path in tables(recipe.data)},
+        # a run that is gone on with may have begun with weights that are no longer there
+        "weights": {"word": recipe.model.weights} if resume else weights_facts(recipe),
+    }
+    if start is not None:
+        facts["from"] = {"folder": str(start), "sha256": file_digest(start / "model.safetensors")}
+    folders.write_json(out / NAME, facts)
+
+
+def check(run: Path) -> None:
+    """Refuse a run whose `manifest.csv` is not the one that it wrote; runs of earlier versions have no record.
+
+    Raises
+    ------
+    RequestError
+        Both digests.
+    """
+    if not (run / NAME).is_file():
+        return
+    then, now = folders.read_json(run / NAME).get("manifest"), file_digest(run / "manifest.csv")
+    if then != now:
+        raise RequestError(
+            f"{run / 'manifest.csv'} is not what the run wrote: its SHA-256 is {now[:12]}..., and {NAME} says "
+            f"{str(then)[:12]}...; put the file back from a copy, or run the recipe again"
+        )
+
+
+def tables(data: Data) -> list[Path]:
+    """The tables of rows that the sources name."""
+    sources: tuple[Source, ...] = data.join or (data,)
+    named = [(source.root, source.csv) for source in sources if source.source == "csv"]
+    return [root / table for root, table in named if root is not None and table is not None]
+
+
+def weights_facts(recipe: Recipe) -> dict[str, Any]:
+    """What `model.weights` names, and its digest: of the file; of published weights, of their tensors."""
+    word = recipe.model.weights
+    if word == "none":
+        return {"word": word}
+    if word == "imagenet":
+        network = models.build(recipe.model, mean=0.5, std=0.5, seed=0)
+        weights.start(network, word, recipe.model.stem)
+        address = backbones.address(recipe.model.backbone)
+        return {"word": word, "address": str(address), "sha256": tensors_digest(network.backbone)}
+    path = Path(word)
+    file = weights.find(path) / "model.safetensors" if path.is_dir() else path
+    return {"word": word, "sha256": file_digest(file)}
+
+
+def tensors_digest(network: nn.Module) -> str:
+    """SHA-256 of names and values of a network's state, in its order."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of UTF-8 text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, not held in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,145 @@
+"""What is encoded: image files, or the run's own images from their cache; read a few at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.experiment import recorded
+from contrastive_cxr.experiment.predict import images_of
+from contrastive_cxr.recipe import schema
+from contrastive_cxr.retrieval.inputs import squares
+
+PARTS = ("train", "val", "test", "all")
+
+
+class Pictures(Protocol):
+    """N images in an order of their own."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def pixels(self, first: int, end: int) -> Tensor:
+        """Images first..end-1 as the network was trained on: uint8 [end - first, 1, S, S], on the CPU."""
+
+    def rows(self, first: int, end: int) -> pd.DataFrame:
+        """A row an image, `file` first."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files, decoded when they are asked for. The names are text: a `Path` takes three times as much memory."""
+
+    files: list[str]
+    settings: schema.Data
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def pixels(self, first: int, end: int) -> Tensor:
+        """As in `Pictures`; unreadable files are named in one `RequestError`."""
+        return squares(self.files[first:end], self.settings, first)
+
+    def rows(self, first: int, end: int) -> pd.DataFrame:
+        """`file` alone."""
+        return pd.DataFrame({"file": [shown(name) for name in self.files[first:end]]})
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Images of a run, from the cache they were decoded into."""
+
+    data: Dataset
+    chosen: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def pixels(self, first: int, end: int) -> Tensor:
+        """As in `Pictures`."""
+        return torch.from_numpy(self.data.take(self.chosen[first:end]))
+
+    def rows(self, first: int, end: int) -> pd.DataFrame:
+        """`file`, and as the run recorded them `class`, `patient` and `split`."""
+        chosen = self.chosen[first:end]
+        rows = self.data.manifest.rows.iloc[chosen]
+        classes = np.array(self.data.classes, dtype=object)[self.data.labels[chosen]]
+        files = [shown(os.path.join(root, path)) for root, path in zip(rows["root"], rows["path"], strict=True)]
+        return pd.DataFrame(
+            {"file": files, "class": classes, "patient": rows["patient"].to_numpy(), "split": self.data.split[chosen]}
+        )
+
+
+def pictures_of(run: Path, source: str | Path, settings: schema.Data) -> Pictures:
+    """The images of a source.
+
+    Parameters
+    ----------
+    run : Path
+        A run, or a phase's folder in it.
+    source : str or Path
+        `train`, `val`, `test` or `all`: images of the run. Else an image file or a folder; `./test` is one.
+    settings : schema.Data
+        How the model wants files decoded.
+
+    Raises
+    ------
+    RequestError
+        No such part, run, file or folder; images that changed since the run.
+    """
+    if source not in PARTS:
+        return Files([str(path) for path in images_of(Path(source))], settings)
+    home = next((place for place in (run, run.parent) if (place / "recipe.yaml").is_file()), run)
+    scored = None if source == "all" else str(source)
+    data = recorded.reopen(home, recorded.recipe_of(home), scored)
+    chosen = np.flatnonzero(data.split != "unused") if scored is None else data.rows(scored)
+    if not len(chosen):
+        raise RequestError(f"{home}: no image is in its part '{source}'; name another part, or a folder of images")
+    return Recorded(data, chosen)
+
+
+def shown(name: str) -> str:
+    """A file's name as text that every program reads: bytes that are no UTF-8 stand there as `\\xNN`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def digest(pictures: Pictures) -> str:
+    """SHA-256 of the names and their order: what an encoding that goes on is held to."""
+    found = hashlib.sha256()
+    for first in range(0, len(pictures), 4096):
+        names = pictures.rows(first, min(first + 4096, len(pictures)))["file"]
+        found.update("".join(f"{name}\0" for name in names).encode())
+    return found.hexdigest()
+
+
+def ahead(
+    read: Callable[[int, int], Tensor], first: int, end: int, batch: int, threads: int
+) -> Iterator[tuple[int, Tensor]]:
+    """(first row, pixels) of the batches of first..end-1 in order, `threads` of them read ahead, side by side."""
+    starts = iter(range(first, end, batch))
+    waiting: list[tuple[int, Future[Tensor]]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for start in islice(starts, threads + 1):
+                waiting.append((start, pool.submit(read, start, min(start + batch, end))))
+            while waiting:
+                start, pixels = waiting.pop(0)
+                yield start, pixels.result()
+                for following in islice(starts, 1):
+                    waiting.append((following, pool.submit(read, following, min(following + batch, end))))
+        finally:
+            pool.shutdown(cancel_futures=True)

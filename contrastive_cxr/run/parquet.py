@@ -1,0 +1,50 @@
+"""Vectors and their rows as Parquet; the one file that imports pyarrow, late, as it is optional."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import write_bytes
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def require() -> None:
+    """Raise a `RequestError` with the install line where pyarrow is missing."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise RequestError(
+            "Parquet needs pyarrow, which is not installed: pip install 'contrastive_cxr[parquet]'; or write one .npy "
+            "file, from one process"
+        )
+
+
+def write(path: Path, rows: pandas.DataFrame, vectors: NDArray[np.float32]) -> None:
+    """Write a table with a column `vector`, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    rows : DataFrame [n]
+        The columns before it; text or whole numbers.
+    vectors : float32 [n, D]
+        A list of D numbers a row, stored as they are: a float that changes in its last bits does not compress.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    flat = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1), type=pyarrow.float32())
+    columns: dict[str, Any] = {str(name): pyarrow.array(rows[name].tolist()) for name in rows}
+    columns["vector"] = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    buffer = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(
+        pyarrow.table(columns), buffer, use_dictionary=False, compression=dict.fromkeys(map(str, rows), "snappy")
+    )
+    write_bytes(path, buffer.getvalue())
