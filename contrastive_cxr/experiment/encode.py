@@ -14,12 +14,13 @@ from contrastive_cxr.engine.fabric import losses_told
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import parts
 from contrastive_cxr.experiment.door import faults_of
-from contrastive_cxr.experiment.pictures import Pictures, ahead, pictures_of
+from contrastive_cxr.experiment.pictures import Pictures, pictures_of
 from contrastive_cxr.experiment.predict import check_device, refuse_existing
 from contrastive_cxr.files import Together
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.retrieval.embedding import embed_cached
+from contrastive_cxr.retrieval.inputs import ahead
 from contrastive_cxr.run import parquet
 
 PART_IMAGES = 4096

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -124,22 +121,3 @@ def digest(pictures: Pictures) -> str:
         names = pictures.rows(first, min(first + 4096, len(pictures)))["file"]
         found.update("".join(f"{name}\0" for name in names).encode())
     return found.hexdigest()
-
-
-def ahead(
-    read: Callable[[int, int], Tensor], first: int, end: int, batch: int, threads: int
-) -> Iterator[tuple[int, Tensor]]:
-    """(first row, pixels) of the batches of first..end-1 in order, `threads` of them read ahead, side by side."""
-    starts = iter(range(first, end, batch))
-    waiting: list[tuple[int, Future[Tensor]]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for start in islice(starts, threads + 1):
-                waiting.append((start, pool.submit(read, start, min(start + batch, end))))
-            while waiting:
-                start, pixels = waiting.pop(0)
-                yield start, pixels.result()
-                for following in islice(starts, 1):
-                    waiting.append((following, pool.submit(read, following, min(following + batch, end))))
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from contrastive_cxr import augment
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import Network, links, weights
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.retrieval.inputs import Inputs, items, squares
+from contrastive_cxr.retrieval.inputs import Inputs, ahead, items, squares
 
 Vectors = npt.NDArray[np.float32]
 
@@ -220,14 +221,17 @@ class EmbeddingModel:
     def _batches(
         self, inputs: Inputs, batch_size: int, width: int, function: Callable[[Tensor], Tensor], tta: str = "none"
     ) -> Vectors:
-        """Decode and run batch by batch, so that memory does not grow with the number of pictures."""
+        """Run batch by batch, the next ones decoded meanwhile; memory does not grow with the number of pictures."""
         if batch_size < 1:
             raise RequestError(f"batch_size={batch_size}; give at least 1")
         found = items(inputs)
         result = np.empty((len(found), width), np.float32)
-        for first in range(0, len(found), batch_size):
-            images = squares(found[first : first + batch_size], self.settings, first).to(self.device)
-            views = augment.views(images, self.network.spec.image_size, tta)
+
+        def read(first: int, end: int) -> Tensor:
+            return squares(found[first:end], self.settings, first)
+
+        for first, images in ahead(read, 0, len(found), batch_size, os.cpu_count() or 1):
+            views = augment.views(images.to(self.device), self.network.spec.image_size, tta)
             result[first : first + batch_size] = _run(self.network, views, function).cpu().numpy()
         return result
 

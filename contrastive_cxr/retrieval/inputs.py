@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,25 @@ def squares(found: Sequence[Item], settings: schema.Data, first: int = 0) -> tor
     if faults:
         raise RequestError(*faults)
     return torch.from_numpy(images)
+
+
+def ahead(
+    read: Callable[[int, int], torch.Tensor], first: int, end: int, batch: int, threads: int
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """(first row, pixels) of the batches of first..end-1 in order, `threads` of them read ahead, side by side."""
+    starts = iter(range(first, end, batch))
+    waiting: list[tuple[int, Future[torch.Tensor]]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for start in islice(starts, threads + 1):
+                waiting.append((start, pool.submit(read, start, min(start + batch, end))))
+            while waiting:
+                start, pixels = waiting.pop(0)
+                yield start, pixels.result()
+                for following in islice(starts, 1):
+                    waiting.append((following, pool.submit(read, following, min(following + batch, end))))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _pictures(array: npt.NDArray[Any] | torch.Tensor) -> Iterator[npt.NDArray[Any]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment import encode as encoding
@@ -91,23 +89,6 @@ def test_an_unreadable_image_leaves_nothing_behind(finished: Path, painted: Path
     with pytest.raises(RequestError, match=r"17\.png"):
         encode(finished, tmp_path / "images", tmp_path / "out" / "vectors.npy", batch_size=4, part_images=8)
     assert not list((tmp_path / "out").iterdir())
-
-
-def test_batches_are_read_ahead_in_order_and_not_all_at_once() -> None:
-    asked: list[int] = []
-    lock = threading.Lock()
-
-    def read(first: int, end: int) -> torch.Tensor:
-        with lock:
-            asked.append(first)
-        return torch.arange(first, end)
-
-    seen = []
-    for start, part in pictures.ahead(read, 3, 50, 4, 2):
-        seen += part.tolist()
-        assert start == part[0]
-        assert max(asked) <= start + 4 * 4, "two threads are at most a few batches ahead"
-    assert seen == list(range(3, 50))
 
 
 def test_a_name_that_is_no_text_is_shown() -> None:
