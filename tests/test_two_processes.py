@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from contrastive_cxr import engine
 from contrastive_cxr.recipe import schema
 from tests.engine import two as engines
 from tests.phases import two as phases
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """One test: with fixtures, two test processes might launch twice."""
     launch(tmp_path)

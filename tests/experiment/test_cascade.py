@@ -126,6 +126,7 @@ def test_costs_are_between_the_classes_of_the_flat_task(recipe: Recipe) -> None:
     assert [part.evaluation.costs for part in stage_recipes(dear).values()] == [costs, {}, {}]
 
 
+@pytest.mark.slow
 def test_a_finished_cascade_trains_nothing_again(cascade: Path, recipe: Recipe) -> None:
     weights = {path: path.stat().st_mtime_ns for path in cascade.rglob("model.safetensors")}
     assert len(weights) == 3

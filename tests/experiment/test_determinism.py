@@ -36,6 +36,7 @@ def same(first: Path, second: Path) -> None:
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_twice_in_one_process(cache: Path, tmp_path: Path) -> None:
     """Whatever the global generators have been through in between."""
     recipe = small_recipe(cache, *TINY)

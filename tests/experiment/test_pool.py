@@ -24,6 +24,7 @@ def arrays(run: Path, phase: str = "pretrain") -> tuple[list[str], np.ndarray, n
     return paths, np.load(folder / "probabilities.npy"), np.load(folder / "labels.npy")
 
 
+@pytest.mark.slow
 def test_folds_score_every_image_once(cache: Path, tmp_path: Path) -> None:
     recipe = small_recipe(cache, *QUICK)
     out = run_folds(recipe, tmp_path / "folds", 3)

@@ -54,10 +54,8 @@ def same_runs(first: Path, second: Path) -> None:
     assert scores[0] == scores[1]
 
 
-@pytest.mark.parametrize(
-    "phase",
-    ["embed", pytest.param("pretrain", marks=pytest.mark.slow), pytest.param("finetune", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["pretrain", "embed", "finetune"])
 def test_a_run_that_died_in_a_phase_goes_on(
     finished: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:

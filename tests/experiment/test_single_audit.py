@@ -14,6 +14,7 @@ from tests.small import small_recipe
 QUICK = ("embed=null", "finetune=null", "pretrain.epochs=1")
 
 
+@pytest.mark.slow
 def test_a_run_audits_its_images_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = small_recipe(cache, *QUICK, "evaluation.audit=true")
     out = run(recipe, tmp_path / "run")
