@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from contrastive_cxr.errors import visible
+from contrastive_cxr.run import processes
 
 
 def say(text: str) -> None:
     """Text to the terminal, what would steer it as escapes; of several processes (torchrun) the first one speaks."""
-    if os.environ.get("RANK", "0") == "0":
+    if processes.is_first():
         typer.echo("\n".join(visible(line) for line in text.split("\n")))
 
 
@@ -70,7 +70,7 @@ def print_batches(found: list[Any]) -> None:
 def print_scores(folder: Path) -> None:
     """The scores of a report with intervals, the blind baselines beside, what the model adds to the best of them."""
     path = folder / "report.json"
-    if not path.is_file() or os.environ.get("RANK", "0") != "0":  # another process may be before the report
+    if not path.is_file() or not processes.is_first():  # another process may be before the report
         return
     facts = json.loads(path.read_text())
     rows: list[tuple[Any, ...]] = []

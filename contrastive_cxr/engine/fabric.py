@@ -18,6 +18,7 @@ from torch import Tensor
 
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.run import processes
 
 
 def launch(runtime: schema.Runtime) -> Fabric:
@@ -35,19 +36,18 @@ def launch(runtime: schema.Runtime) -> Fabric:
         The device is not there, is too few, or lacks the precision or synchronised batch norm.
     """
     device = ("cuda" if torch.cuda.is_available() else "cpu") if runtime.device == "auto" else runtime.device
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))
+    count, local = processes.count(), processes.count_here()
     _check(device, runtime, local)
-    if processes > 1 and device == "cpu" and os.environ.get("OMP_NUM_THREADS", "1") == "1":
+    if count > 1 and device == "cpu" and os.environ.get("OMP_NUM_THREADS", "1") == "1":
         # torchrun sets 1 where the user set nothing
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
     fabric = Fabric(
         accelerator=device,
         devices=local,
-        num_nodes=processes // local,
-        strategy=DDPStrategy(timeout=timedelta(minutes=runtime.timeout_minutes)) if processes > 1 else "auto",
+        num_nodes=count // local,
+        strategy=DDPStrategy(timeout=timedelta(minutes=runtime.timeout_minutes)) if count > 1 else "auto",
         precision=runtime.precision,
-        plugins=[TorchElasticEnvironment() if processes > 1 else LightningEnvironment()],
+        plugins=[TorchElasticEnvironment() if count > 1 else LightningEnvironment()],
     )
     fabric.launch()
     return fabric

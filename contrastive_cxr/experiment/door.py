@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment.subgroups import column_faults
 from contrastive_cxr.recipe.schema import Data, Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run import processes
 from contrastive_cxr.space import free, size_words
 from contrastive_cxr.tasks import Task
 
@@ -36,15 +36,10 @@ def first_door(recipe: Recipe, out: Path | None = None, *, resume: bool = False,
         Every fault of the folder and of the data, one sentence each.
     """
     faults: list[str] = []
-    if out is not None and first_process():
+    if out is not None and processes.is_first():
         faults += faults_of(lambda: check_folder(recipe, out, resume=resume, overwrite=overwrite))
     tasks = [recipe.task, *((recipe.cascade.stage1, recipe.cascade.stage2) if recipe.cascade else ())]
     raise_faults([*faults, *faults_of(lambda: check_rows(recipe.data, tasks, recipe.evaluation.subgroups))])
-
-
-def first_process() -> bool:
-    """Whether this is the process that writes: the only one, or the first of those that `torchrun` started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def faults_of(check: Callable[[], None]) -> list[str]:

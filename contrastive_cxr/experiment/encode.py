@@ -21,7 +21,7 @@ from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.retrieval.embedding import embed_cached
 from contrastive_cxr.retrieval.inputs import ahead
-from contrastive_cxr.run import parquet
+from contrastive_cxr.run import parquet, processes
 
 PART_IMAGES = 4096
 """Rows of a part: what a kill costs at most, and what is held in memory (512 float32 each: 8 MiB)."""
@@ -68,7 +68,7 @@ def encode(
     fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
     model = EmbeddingModel.load(run, device=str(fabric.device))
     pictures = pictures_of(run, source, model.settings)
-    threads = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    threads = max(1, (os.cpu_count() or 1) // processes.count_here())
 
     def vectors(first: int, end: int) -> NDArray[np.float32]:
         found = np.empty((end - first, model.size), np.float32)
@@ -96,7 +96,7 @@ def check_out(out: Path) -> None:
     """Refuse an ending that is not written here, an array that is there, and one of several processes."""
     if out.suffix == ".npy":
         refuse_existing(out, ".npy", out.with_suffix(".csv"))
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if processes.count() > 1:
             raise RequestError(f"--out {out}: several processes write parts; name a folder, without .npy")
     elif out.suffix and not out.is_dir():
         raise RequestError(

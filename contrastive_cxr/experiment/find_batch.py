@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size
 from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.recipe.schema import Embed, Recipe
+from contrastive_cxr.run import processes
 
 SAMPLE = 64  # real images that a trial's batch is made of
 USED = 0.9  # of the CPU's free memory; the rest is for what else the machine does
@@ -71,7 +71,7 @@ def find_batch(recipe: Recipe, tell: Callable[[str], None] = lambda words: None)
     CcxrError
         Not even the smallest batch trains.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes.count() > 1:
         raise RequestError("--find-batch looks for the batch of one process; start it without torchrun")
     order = present(recipe)
     data = open_dataset(recipe.data, recipe.task)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from contrastive_cxr.experiment.door import first_process, same_recipe
+from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run import processes
 
 RECORD = "done.json"
 VERSION = 1
@@ -44,7 +45,7 @@ def is_finished(
     """
     if not (out / folders.MARK).is_file():
         return False
-    if first_process():
+    if processes.is_first():
         folders.check(out, resume=True)
         same_recipe(recipe, out, resume=True)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,7 +14,6 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled, raise_faults
 from contrastive_cxr.experiment import compare
 from contrastive_cxr.experiment.cascade import stage_recipes
-from contrastive_cxr.experiment.door import first_process
 from contrastive_cxr.experiment.plan import PhasePlan, phase_plan
 from contrastive_cxr.experiment.points import Point, Words, points_of, read_words, together
 from contrastive_cxr.experiment.pool import run_seeds
@@ -23,6 +21,7 @@ from contrastive_cxr.experiment.prepare import check_weights, present, second_do
 from contrastive_cxr.experiment.run import run
 from contrastive_cxr.experiment.sweep_folder import State, record, state, sweep_door
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import processes
 
 Say = Callable[[str], None]
 
@@ -134,7 +133,7 @@ def run_points(
     say: Say,
 ) -> dict[str, Any]:
     """Run what is not finished, in order; a point that fails is recorded and left behind. As `sweep`."""
-    with locks.held(out / locks.NAME, f"the sweep '{out}'") if first_process() else nullcontext():
+    with locks.held(out / locks.NAME, f"the sweep '{out}'") if processes.is_first() else nullcontext():
         return _run_points(planned, out, reference, words, one_at_a_time, seeds, say)
 
 
@@ -147,7 +146,7 @@ def _run_points(
     errors: dict[str, str] = {}
 
     def note() -> None:
-        if first_process():
+        if processes.is_first():
             lines = [_line(each, states[each.point.name], errors.get(each.point.name)) for each in planned]
             record(out, reference, words, lines, one_at_a_time=one_at_a_time, seeds=seeds)
 
@@ -193,7 +192,7 @@ def _table(planned: Sequence[Planned], states: dict[str, State], errors: dict[st
         raise CcxrError(*(f"point {each['name']} failed: {each['error']}" for each in failed[:1]))
     facts = compare.table_of([out / name for name in names], names=names)
     facts["failed"] = failed
-    if first_process():
+    if processes.is_first():
         compare.write(out, facts)
     return facts
 
@@ -202,14 +201,13 @@ def _plan(point: Point, data: Dataset, there: State, times: int) -> Planned:
     """Check one point's networks and batches, and count."""
     cascade = point.recipe.cascade is not None
     parts = list(stage_recipes(point.recipe).values()) if cascade else [point.recipe]
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     faults: list[str] = []
     plans: list[list[PhasePlan]] = []
     for part in parts:
         images = retask(data, part.task) if cascade else data
         try:
             second_door(part, images, present(part))
-            raise_faults(sharing_faults(part, images, present(part), processes))
+            raise_faults(sharing_faults(part, images, present(part), processes.count()))
             plans.append([phase_plan(part, images, name) for name in present(part)])
         except RequestError as error:
             faults += [fault for fault in error.faults if fault not in faults]

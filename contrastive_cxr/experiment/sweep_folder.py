@@ -14,6 +14,7 @@ from contrastive_cxr.experiment.points import Point, Words, together
 from contrastive_cxr.files import PARTIAL
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run import processes
 from contrastive_cxr.tasks import Task
 
 VERSION = 1
@@ -29,9 +30,9 @@ def sweep_door(points: Sequence[Point], out: Path, *, seeds: int | None = None) 
     RequestError
         Every fault: a folder that is no sweep's, a point whose run there has another recipe, data that do not fit.
     """
-    faults = door.faults_of(lambda: _check_folder(out)) if door.first_process() else []
+    faults = door.faults_of(lambda: _check_folder(out)) if processes.is_first() else []
     told: list[tuple[str, str]] = []
-    if not faults and door.first_process():
+    if not faults and processes.is_first():
         told += [(fault, point.name) for point in points for fault in _point_faults(point, out / point.name, seeds)]
     told += [(fault, point.name) for point in points for fault in _recipe_faults(point.recipe, seeds)]
     told += list(_data_faults(points))
