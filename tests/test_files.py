@@ -146,3 +146,9 @@ def test_a_stop_in_the_middle_leaves_nothing_beside(tmp_path: Path, monkeypatch:
         together.place("b").write_text("new")
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_digest_is_the_published_one(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert files.digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

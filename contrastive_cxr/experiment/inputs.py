@@ -11,6 +11,7 @@ from torch import nn
 from contrastive_cxr import models
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.files import digest
 from contrastive_cxr.models import backbones, weights
 from contrastive_cxr.recipe.schema import Data, Recipe, Source
 from contrastive_cxr.run import folder as folders
@@ -31,15 +32,15 @@ def record(out: Path, recipe: Recipe, data: Dataset, start: Path | None = None, 
     if resume and (out / NAME).is_file():
         return
     facts: dict[str, Any] = {
-        "recipe": file_digest(out / "recipe.yaml"),
-        "manifest": file_digest(out / "manifest.csv"),
+        "recipe": digest(out / "recipe.yaml"),
+        "manifest": digest(out / "manifest.csv"),
         "images": {"count": len(data), "sha256": text_digest("\n".join(data.facts["digest"]))},
-        "tables": {str(path): file_digest(path) for path in tables(recipe.data)},
+        "tables": {str(path): digest(path) for path in tables(recipe.data)},
         # a run that is gone on with may have begun with weights that are no longer there
         "weights": {"word": recipe.model.weights} if resume else weights_facts(recipe),
     }
     if start is not None:
-        facts["from"] = {"folder": str(start), "sha256": file_digest(start / "model.safetensors")}
+        facts["from"] = {"folder": str(start), "sha256": digest(start / "model.safetensors")}
     folders.write_json(out / NAME, facts)
 
 
@@ -53,7 +54,7 @@ def check(run: Path) -> None:
     """
     if not (run / NAME).is_file():
         return
-    then, now = folders.read_json(run / NAME).get("manifest"), file_digest(run / "manifest.csv")
+    then, now = folders.read_json(run / NAME).get("manifest"), digest(run / "manifest.csv")
     if then != now:
         raise RequestError(
             f"{run / 'manifest.csv'} is not what the run wrote: its SHA-256 is {now[:12]}..., and {NAME} says "
@@ -80,24 +81,18 @@ def weights_facts(recipe: Recipe) -> dict[str, Any]:
         return {"word": word, "address": str(address), "sha256": tensors_digest(network.backbone)}
     path = Path(word)
     file = weights.find(path) / "model.safetensors" if path.is_dir() else path
-    return {"word": word, "sha256": file_digest(file)}
+    return {"word": word, "sha256": digest(file)}
 
 
 def tensors_digest(network: nn.Module) -> str:
     """SHA-256 of names and values of a network's state, in its order."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def text_digest(text: str) -> str:
     """SHA-256 of UTF-8 text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, not held in memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

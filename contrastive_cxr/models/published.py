@@ -6,13 +6,13 @@ it finds. Here a file is checked at every use, a second a gigabyte, and only pla
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from contrastive_cxr import files
 from contrastive_cxr.errors import RequestError
 
 # torch's word: no torch.load of this process runs code of a pickle, whatever its caller asks for
@@ -36,8 +36,7 @@ def check(path: Path, digest: str) -> None:
     """
     if not digest or not path.is_file():
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = files.digest(path)
     if not found.startswith(digest):
         raise RequestError(
             f"model.weights=imagenet: {path} is not the published file (digest {found[:12]}, published "

@@ -5,7 +5,6 @@ The index beside them (`retrieval.index_files`) can be made again from the vecto
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contrastive_cxr import __version__
 from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.files import Together, complete, read_json
+from contrastive_cxr.files import Together, complete, digest, read_json
 from contrastive_cxr.retrieval.index import VERSION, Kind
 from contrastive_cxr.retrieval.measure import Familiar
 from contrastive_cxr.retrieval.rows import Vectors, unit_vectors
@@ -162,12 +161,6 @@ def check(path: Path, expected: str, known: Stamp | None) -> None:
         return
     if (known is not None and stamp(path)[0] != known[0]) or digest(path) != expected:
         raise RequestError(f"{path} is not the file that gallery.json describes: cut short or altered; {AGAIN}")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, about a second a gigabyte."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stamp(path: Path) -> Stamp:

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import contrastive_cxr.retrieval.index as indexes
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.files import Together, read_json, write_bytes
-from contrastive_cxr.retrieval.gallery_files import Digest, digest
+from contrastive_cxr.files import Together, digest, read_json, write_bytes
+from contrastive_cxr.retrieval.gallery_files import Digest
 from contrastive_cxr.retrieval.index import Index, Kind
 from contrastive_cxr.retrieval.measure import Recall
 from contrastive_cxr.run.folder import read_array

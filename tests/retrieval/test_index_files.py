@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contrastive_cxr.retrieval import Gallery, gallery_files
+from contrastive_cxr import files
+from contrastive_cxr.retrieval import Gallery
 from contrastive_cxr.retrieval import index as indexes
 from tests.retrieval.clusters import rows, vectors
 
@@ -136,9 +137,9 @@ def test_an_exact_gallery_leaves_no_index_of_a_former_kind(folder: Path) -> None
 def rewrite(folder: Path, **changes: object) -> None:
     """Another user's index beside the gallery: its record with changes, and the digests of the files as they are."""
     record = json.loads((folder / "index.json").read_text()) | changes
-    record["index_sha256"] = gallery_files.digest(folder / "index.faiss")
+    record["index_sha256"] = files.digest(folder / "index.faiss")
     if (folder / "index-keys.npy").is_file():
-        record["keys_sha256"] = gallery_files.digest(folder / "index-keys.npy")
+        record["keys_sha256"] = files.digest(folder / "index-keys.npy")
     (folder / "index.json").write_text(json.dumps(record))
 
 
