@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,7 @@ from PIL import Image
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.recipe.card import Card
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra dev")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium is installed; with Debian: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 RUN = "window.ran=1;alert(1)"
 EVIL = f"</title></style><script>{RUN}</script><img src=x onerror={RUN}>'\"--><svg onload={RUN}>{{{{7+7}}}}"
 LINK = f"[a](javascript:{RUN}) ![b](x onerror={RUN}) `c` | d"
@@ -104,14 +98,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "card": folder / "card.html",
         "table": folder / "table.html",
     }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("name", PAGES)

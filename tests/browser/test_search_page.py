@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,7 @@ from PIL import Image
 
 from contrastive_cxr.report import search_page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra dev")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium is installed; with Debian: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 EVIL = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>"
 
 
@@ -57,14 +50,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(search_page.page(facts(), pictures), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", [1200, 400])

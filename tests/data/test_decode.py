@@ -16,6 +16,7 @@ from PIL import Image
 
 from contrastive_cxr.data.decode import LARGEST, DecodeError, decode, fit_square, grey_of
 from contrastive_cxr.recipe.schema import Data, Intensity
+from tests.data.corpus.writers import turned
 
 PLAIN = Data()
 
@@ -190,20 +191,9 @@ def test_float_tiff_with_nan_is_refused() -> None:
 def test_orientation_is_applied(orientation: int, kind: str) -> None:
     upright = np.full((16, 32), 40, np.uint8)
     upright[:8, :8] = 220
-    # What a camera stores, so that turning it by the tag gives `upright` (TIFF 6.0, tag 274).
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.T,
-        6: np.rot90(upright),
-        7: upright[::-1, ::-1].T,
-        8: np.rot90(upright, -1),
-    }[orientation]
     exif = Image.Exif()
     exif[274] = orientation
-    picture = Image.fromarray(np.ascontiguousarray(stored))
+    picture = Image.fromarray(turned(upright, orientation))
     content = _file(picture, kind, exif=exif) if kind != "TIFF" else _file(picture, kind, tiffinfo={274: orientation})
     grey, facts = decode(content, PLAIN)
     assert (facts.width, facts.height) == (32, 16)

@@ -11,17 +11,9 @@ from torch import Tensor
 from contrastive_cxr.objectives.losses import distance_of, distances_of
 from contrastive_cxr.objectives.mining import Triplets, mine
 from contrastive_cxr.objectives.pairs import Pairs, References, allowed
+from tests.objectives.points import points
 
 MINING = ("random", "batch-hard", "distance-weighted")
-
-
-def points(count: int = 12, anchors: int | None = None, seed: int = 0, width: int = 4) -> tuple[References, Pairs]:
-    generator = torch.Generator().manual_seed(seed)
-    vectors = torch.nn.functional.normalize(torch.randn(count, width, generator=generator), dim=1)
-    labels = torch.randint(0, 3, (count,), generator=generator)
-    patients = torch.randint(-1, 4, (count,), generator=generator)
-    references = References(vectors, labels, patients)
-    return references, allowed(anchors or count, references)
 
 
 def distances(references: References, pairs: Pairs, word: str = "euclidean") -> Tensor:

@@ -12,18 +12,10 @@ from contrastive_cxr.objectives import stats
 from contrastive_cxr.objectives.losses import distance_of, distances_of
 from contrastive_cxr.objectives.pairs import Pairs, References, allowed
 from contrastive_cxr.objectives.triplet_margin import KINDS, counted, of_kind, triplet_margin
+from tests.objectives.points import points
 
 MARGIN = 0.3
 Triplets = list[tuple[int, int, int]]
-
-
-def points(count: int = 12, anchors: int | None = None, seed: int = 0, width: int = 4) -> tuple[References, Pairs]:
-    generator = torch.Generator().manual_seed(seed)
-    vectors = torch.nn.functional.normalize(torch.randn(count, width, generator=generator), dim=1)
-    labels = torch.randint(0, 3, (count,), generator=generator)
-    patients = torch.randint(-1, 4, (count,), generator=generator)
-    references = References(vectors, labels, patients)
-    return references, allowed(anchors or count, references)
 
 
 def listed(kind: str, references: References, anchors: int, cosine: bool) -> Triplets:
