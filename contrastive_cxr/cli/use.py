@@ -26,9 +26,12 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test where there is one.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(help="Score the vote of this gallery's nearest images, not the classifier.")
+    ] = None,
 ) -> None:
-    """Score a run on a recorded split, or on new images as an external test."""
-    folder = experiment.call("evaluate")(run, overrides or [], split=split, out=out)
+    """Score a run on a recorded split, or on new images as an external test; its classifier, or a gallery's vote."""
+    folder = experiment.call("evaluate")(run, overrides or [], split=split, out=out, gallery=gallery)
     print_scores(folder)
     say(f"Report: {(folder / 'report.html').resolve()}")
     say(f"Model card: {(folder / 'model-card.md').resolve()}")

@@ -44,6 +44,7 @@ def write_card(run: Path, words: Sequence[str] = ()) -> Path:
         if words:
             folders.write_text(run / "recipe.yaml", recipes.dump(recipe))
         report.write(run)
-        for path in sorted(run.glob("external-*/report.json")):
+        beside = {path for name in ("external-*", "*-gallery") for path in run.glob(f"{name}/report.json")}
+        for path in sorted(beside):
             report.write(path.parent, run)
     return run / "model-card.md"

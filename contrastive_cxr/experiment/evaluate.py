@@ -23,6 +23,7 @@ from contrastive_cxr.experiment.judge import (
 )
 from contrastive_cxr.experiment.outputs import Outputs, outputs, write_arrays, write_thumbnails
 from contrastive_cxr.experiment.prepare import PHASES
+from contrastive_cxr.experiment.voted import Voters
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -45,7 +46,7 @@ def score_run(
 
 def score_split(
     recipe: Recipe, data: Dataset, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
-    reference: Dataset | None = None, notes: Sequence[str] = (),
+    reference: Dataset | None = None, notes: Sequence[str] = (), voters: Voters | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score the models of `run` on `split` of `data`; arrays and report go to `out`.
 
@@ -55,11 +56,15 @@ def score_split(
         Where the training images are that neighbours come from, if not in `data` (an external test).
     notes : sequence of str
         Sentences that the report's reader needs, before those of the evaluation itself.
+    voters : Voters, optional
+        A gallery whose vote is scored in the place of the classifier; later phases than its own are left out.
     """
     scene = Scene(recipe, data, reference or data)
     finished = [name for name in PHASES if (run / name / "model.json").is_file()]
     asked: dict[PhaseName, Outputs] = {}
     known: dict[PhaseName, Outputs] = {}
+    if voters is not None:
+        finished = finished[: finished.index(voters.phase) + 1]
     trained = scene.reference.rows("train")
     for name in finished:
         asked[name] = outputs(recipe, data, fabric, run / name, data.rows(split), recipe.evaluation.tta)
@@ -70,6 +75,10 @@ def score_split(
     reserved = reserve(scene, fabric, run / finished[-1], split) if len(data.classes) > 1 else None
     if not fabric.is_global_zero:
         return {}
+    if voters is not None:
+        asked[voters.phase] = voters.vote(data, asked[voters.phase], strangers=reference is not None)
+        reserved = None if reserved is None else voters.vote(scene.reference, reserved, strangers=False)
+        notes = [voters.note(), *notes]
     for name in finished:
         write_arrays(out / name / "arrays", data, asked[name], scene.reference, known[name])
         kept.record(out / name / "arrays", known[name], scene.reference)

@@ -14,7 +14,7 @@ from contrastive_cxr.data import sources
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.experiment import recorded
+from contrastive_cxr.experiment import recorded, voted
 from contrastive_cxr.experiment.evaluate import score_split
 from contrastive_cxr.experiment.subgroups import column_faults
 from contrastive_cxr.recipe.schema import Data, Recipe
@@ -39,7 +39,14 @@ class Wanted:
     notes: tuple[str, ...] = ()
 
 
-def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = None, out: Path | None = None) -> Path:
+def evaluate(
+    run: Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    out: Path | None = None,
+    gallery: Path | None = None,
+) -> Path:
     """Score the models of `run`; with `data.root=DIR` (or another source) on new images, as an external test.
 
     Parameters
@@ -52,7 +59,10 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     split : str, optional
         `test`, `val` or `train`; none: test where there is one, else val.
     out : Path, optional
-        Where report and arrays go; none: `RUN`, or `RUN/external-<split>` for new images.
+        Where report and arrays go; none: `RUN`, or `RUN/external-<split>` for new images; `-gallery` is put behind,
+        where one votes (`RUN/test-gallery`).
+    gallery : Path, optional
+        A gallery of one of the run's models: the vote of its nearest rows is scored in the place of the classifier.
 
     Returns
     -------
@@ -63,21 +73,34 @@ def evaluate(run: Path, overrides: Sequence[str] = (), *, split: str | None = No
     ------
     RequestError
         No run, no such split, a recorded split whose rows have changed, new images that are among the run's training
-        images (by content or patient), or a setting that is of neither section; another process writes there.
+        images (by content or patient), or a setting that is of neither section; a gallery of
+        another model, without one of the classes, or with a scored image in it; another process writes there.
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
     places = [word for word in overrides if word.startswith("data.")]
     recipe = checked_recipe(run, overrides)
     wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
-    target = out or (run if wanted.reference is None else run / f"external-{wanted.split}")
+    chosen = None if gallery is None else voted.voters(run, gallery, recipe.evaluation.vote)
+    if chosen is not None:
+        voted.check(chosen, wanted.data, wanted.split, wanted.reference or wanted.data)
+    target = out or default_out(run, wanted, chosen)
     fabric = engine.launch(recipe.runtime)
     with folders.held(target, first=fabric.is_global_zero):
         score_split(
-            recipe, wanted.data, fabric, run, target, wanted.split, reference=wanted.reference, notes=wanted.notes
-        )
+            recipe, wanted.data, fabric, run, target, wanted.split, reference=wanted.reference, notes=wanted.notes,
+            voters=chosen,
+        )  # fmt: skip
         fabric.barrier()
     return target
+
+
+def default_out(run: Path, wanted: Wanted, chosen: voted.Voters | None) -> Path:
+    """The run itself for its own images and classifier, a folder in it for others."""
+    if chosen is None and wanted.reference is None:
+        return run
+    where = "" if wanted.reference is None else "external-"
+    return run / f"{where}{wanted.split}{'' if chosen is None else '-gallery'}"
 
 
 def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:

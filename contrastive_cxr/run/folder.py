@@ -27,7 +27,7 @@ MARK = "recipe.yaml"
 OURS = re.compile(
     r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|inputs\.json|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png"
     r"|predictions-\d+\.png|model-card\.md"
-    r"|(parts|pooled|audit)\.json|audit\.html|wandb(\.json)?|external-[a-z]+|explain"
+    r"|(parts|pooled|audit)\.json|audit\.html|wandb(\.json)?|external-[a-z]+(-gallery)?|(train|val|test)-gallery|explain"
     r"|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|done\.json|\..*\.(partial|renames)"
 )
 
