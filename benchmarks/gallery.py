@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path("runs/gallery-benchmark"))
     parser.add_argument("--step", choices=("build", "use"), help="one measurement, printed as JSON")
     parser.add_argument("--result", type=Path)
+    parser.add_argument("--words", default="", help="a remark for the file")
     options = parser.parse_args()
     if options.step:
         step = build if options.step == "build" else use
@@ -48,10 +49,28 @@ def main() -> None:
     if not (options.scratch / "vectors.npy").is_file():
         write_vectors(options.scratch, options.rows)
     kinds = {kind: measured(options.scratch, options.rows, kind, options.threads) for kind in options.kinds}
-    from benchmarks import record
+    from benchmarks import record  # torch, which the measured processes do without
 
-    what = {"rows": options.rows, "width": WIDTH, "clusters": CLUSTERS, "queries": QUERIES, "k": K}
-    record.write(options.result, "gallery", {**what, "threads": options.threads, "kinds": kinds})
+    what: dict[str, Any] = {"question": "A gallery of many vectors, search against bare FAISS", "words": options.words}
+    what |= {"rows": options.rows, "width": WIDTH, "clusters": CLUSTERS, "queries": QUERIES, "k": K}
+    lines = [line for kind, steps in kinds.items() for line in figures(kind, steps, record.figure)]
+    record.write(options.result, "gallery", {**what, "threads": options.threads, "figures": lines, "kinds": kinds})
+
+
+def figures(kind: str, steps: dict[str, Any], figure: Callable[..., Any]) -> list[Any]:
+    """Search beside bare FAISS, recall, times and memory of one kind."""
+    built, used = steps["build"], steps["use"]
+    turns = used["search"]["turns"]
+    pairs = zip(turns["ours"], turns["faiss"], strict=True)
+    ratios = [ours["cpu_seconds"] / bare["cpu_seconds"] for ours, bare in pairs]
+    return [
+        figure(f"{kind}: search, CPU time over bare FAISS's", ratios, wanted="<= 1.05"),
+        figure(f"{kind}: recall of the {K} nearest", used["recall_at_10"]),
+        figure(f"{kind}: CPU time a query, {QUERIES} at once", used["milliseconds_a_query"], "ms"),
+        figure(f"{kind}: build, with the choice of its effort, CPU time", built["build"]["cpu_seconds"], "s"),
+        figure(f"{kind}: load", used["load"]["seconds"], "s"),
+        figure(f"{kind}: anonymous memory once loaded", used["memory"]["loaded"]["anonymous_mib"], "MiB"),
+    ]
 
 
 def measured(scratch: Path, rows: int, kind: str, threads: int) -> dict[str, Any]:

@@ -100,10 +100,10 @@ def _area(trust: Floats, right: NDArray[np.bool_], groups: Ints | None, resample
 
 
 def _kept(trust: Floats, right: NDArray[np.bool_], owners: Ints) -> list[dict[str, Any]]:
-    """Accuracy of the most trusted share of the images, at each of `COVERAGES`."""
-    order, lines = np.argsort(-trust, kind="stable"), []
+    """Accuracy of the most trusted share of the images, at each of `COVERAGES`; equal trust is kept at once."""
+    ranked, lines = np.sort(trust)[::-1], []
     for coverage in COVERAGES:
-        rows = order[: max(1, round(coverage * len(order)))]
+        rows = np.flatnonzero(trust >= ranked[max(1, round(coverage * len(ranked))) - 1])
         entry: dict[str, Any] = {"value": float(right[rows].mean()), "low": None, "high": None}
         intervals.add_rate(entry, right[rows], owners[rows])
         lines.append({"coverage": coverage, "accuracy": entry})

@@ -67,12 +67,13 @@ def roc(
 def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool) -> str:
     """Dots with intervals: `names` of scores down, one colour for each of `rows` (a name and its scores)."""
     height = 0.75 + 0.2 * len(names) * (len(rows) + 0.7)
+    step = min(0.26, 0.72 / len(rows))  # a gap stays between one score and the next
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(10.4, height))
         axes = figure.subplots()
         for place, (colour, (label, entries)) in enumerate(zip(_cycle(len(rows)), rows, strict=True)):
             for line, name in enumerate(names):
-                _dot(axes, entries[name], line + (place - (len(rows) - 1) / 2) * 0.26, colour, grouped)
+                _dot(axes, entries[name], line + (place - (len(rows) - 1) / 2) * step, colour, grouped)
             axes.plot([], [], "o", color=colour, label=label)
         axes.set_yticks(range(len(names)), [words.title(name) for name in names])
         axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -53,7 +53,9 @@ def coverage(selective: Mapping[str, Any]) -> str:
         axes.axhline(1 - selective["random"], color=LINE, lw=1.2)
         for colour, (name, found) in zip(PALETTE, selective["by"].items(), strict=False):
             shares, accuracies = zip(*found["curve"], strict=True)
-            axes.plot(shares, accuracies, color=colour, lw=1.8, label=f"reject by: {words.title(name).lower()}")
+            label = f"reject by: {words.title(name).lower()}"
+            # the dot is where equal trust ends the choice; it may be all that there is
+            axes.plot(shares, accuracies, "o-", markevery=[0], ms=4, color=colour, lw=1.8, label=label)
         axes.set(xlabel="share of the images kept", ylabel="accuracy of the kept", xlim=(1.0, 0.0))
         axes.grid(True)
         axes.legend(fontsize=8)

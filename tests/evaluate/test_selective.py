@@ -43,6 +43,8 @@ def test_report_keeps_the_most_trusted() -> None:
     assert (kept[0.9]["successes"], kept[0.9]["n"]) == (14, 18)
     assert (kept[0.7]["successes"], kept[0.7]["n"]) == (14, 14)
     assert kept[0.5]["value"] == 1.0
+    tied = {line["accuracy"]["n"] for line in found["by"]["blind"]["kept"]}
+    assert tied == {20}, "no order of the rows breaks a tie"
     assert found["random"] == pytest.approx(0.3)
     assert found["by"]["blind"]["area"]["value"] == pytest.approx(0.3), "equal trust is kept at once"
     assert found["by"]["confidence"]["area"]["value"] == pytest.approx(found["ideal"])
