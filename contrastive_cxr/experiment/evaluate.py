@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from contrastive_cxr.experiment.judge import (
 )
 from contrastive_cxr.experiment.outputs import Outputs, outputs, write_arrays, write_thumbnails
 from contrastive_cxr.experiment.prepare import PHASES
-from contrastive_cxr.experiment.voted import Voters
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -41,61 +41,72 @@ def score_run(
         The contents of `report.json`.
     """
     split = "test" if len(data.rows("test")) else "val"
-    return score_split(recipe, data, fabric, out, out, split, tracker)
+    return score_split(Scene(recipe, data, data), fabric, out, out, split, tracker)
 
 
 def score_split(
-    recipe: Recipe, data: Dataset, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
-    reference: Dataset | None = None, notes: Sequence[str] = (), voters: Voters | None = None,
+    scene: Scene, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Score the models of `run` on `split` of `data`; arrays and report go to `out`.
+    """Score the models of `run` on a part of the scene's images; arrays and report go to `out`.
 
     Parameters
     ----------
-    reference : Dataset, optional
-        Where the training images are that neighbours come from, if not in `data` (an external test).
+    split : str
+        The part of `scene.data`.
     notes : sequence of str
         Sentences that the report's reader needs, before those of the evaluation itself.
-    voters : Voters, optional
-        A gallery whose vote is scored in the place of the classifier; later phases than its own are left out.
     """
-    scene = Scene(recipe, data, reference or data)
-    finished = [name for name in PHASES if (run / name / "model.json").is_file()]
-    asked: dict[PhaseName, Outputs] = {}
-    known: dict[PhaseName, Outputs] = {}
-    if voters is not None:
-        finished = finished[: finished.index(voters.phase) + 1]
-    trained = scene.reference.rows("train")
-    for name in finished:
-        asked[name] = outputs(recipe, data, fabric, run / name, data.rows(split), recipe.evaluation.tta)
-        if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.trainable == ("classifier",):
-            known[name] = known["embed"]  # its encoder is embed's to the bit: encoded once
-            continue
-        known[name] = kept.known(recipe, scene.reference, fabric, run / name, asked[name], trained)
-    reserved = reserve(scene, fabric, run / finished[-1], split) if len(data.classes) > 1 else None
+    data, reference = scene.data, scene.reference
+    said = asked_of(scene, fabric, run, split)
     if not fabric.is_global_zero:
         return {}
-    if voters is not None:
-        asked[voters.phase] = voters.vote(data, asked[voters.phase], strangers=reference is not None)
-        reserved = None if reserved is None else voters.vote(scene.reference, reserved, strangers=False)
-        notes = [voters.note(), *notes]
-    for name in finished:
-        write_arrays(out / name / "arrays", data, asked[name], scene.reference, known[name])
-        kept.record(out / name / "arrays", known[name], scene.reference)
-    write_thumbnails(out / finished[-1] / "arrays", data, data.rows(split))
+    for name, asked in said.asked.items():
+        write_arrays(out / name / "arrays", data, asked, reference, said.known[name])
+        kept.record(out / name / "arrays", said.known[name], reference)
+    write_thumbnails(out / said.final / "arrays", data, data.rows(split))
     if len(data.classes) < 2:
         return {}  # without labels there is nothing to score
-    found = {name: neighbour_scores(recipe, data, scene.reference, asked[name], known[name]) for name in finished}
-    for name in finished:
-        folders.write_array(out / name / "arrays" / "votes.npy", found[name].votes)
-    facts = report_on(scene, Said(asked, known, reserved, found), out, split)
+    found = {
+        name: neighbour_scores(scene.recipe, data, reference, asked, said.known[name])
+        for name, asked in said.asked.items()
+    }
+    for name, each in found.items():
+        folders.write_array(out / name / "arrays" / "votes.npy", each.votes)
+    facts = report_on(scene, replace(said, found=found), out, split)
     facts["notes"] = [*notes, *facts["notes"]]
-    facts["budget"] = budget(run, finished, fabric)
+    facts["budget"] = budget(run, list(said.asked), fabric)
     folders.write_json(out / "report.json", facts)
     report.write(out, run)
     if tracker is not None:
         tracker.log("evaluation", 0, flat_scores(facts))
     return facts
+
+
+def asked_of(scene: Scene, fabric: Fabric, run: Path, split: str) -> Said:
+    """What the finished phases of `run` say of the scored, the training and the validation images; no neighbours yet.
+
+    Where a gallery votes, its shares stand in the place of its phase's classifier, and later phases are left out.
+    """
+    recipe, voters = scene.recipe, scene.voters
+    finished = [name for name in PHASES if (run / name / "model.json").is_file()]
+    if voters is not None:
+        finished = finished[: finished.index(voters.phase) + 1]
+    asked: dict[PhaseName, Outputs] = {}
+    known: dict[PhaseName, Outputs] = {}
+    for name in finished:
+        asked[name] = outputs(recipe, scene.data, fabric, run / name, scene.data.rows(split), recipe.evaluation.tta)
+        if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.trainable == ("classifier",):
+            known[name] = known["embed"]  # its encoder is embed's to the bit: encoded once
+            continue
+        rows = scene.reference.rows("train")
+        known[name] = kept.known(recipe, scene.reference, fabric, run / name, asked[name], rows)
+    reserved = reserve(scene, fabric, run / finished[-1], split) if len(scene.data.classes) > 1 else None
+    if voters is not None:
+        strangers = scene.data is not scene.reference
+        asked[voters.phase] = voters.vote(scene.data, asked[voters.phase], strangers=strangers)
+        reserved = None if reserved is None else voters.vote(scene.reference, reserved, strangers=False)
+    return Said(asked, known, reserved, {})
 
 
 def report_on(scene: Scene, said: Said, out: Path, split: str) -> dict[str, Any]:

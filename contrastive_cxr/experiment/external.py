@@ -16,6 +16,7 @@ from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import recorded, voted
 from contrastive_cxr.experiment.evaluate import score_split
+from contrastive_cxr.experiment.judge import Scene
 from contrastive_cxr.experiment.subgroups import column_faults
 from contrastive_cxr.recipe.schema import Data, Recipe
 from contrastive_cxr.run import folder as folders
@@ -73,8 +74,8 @@ def evaluate(
     ------
     RequestError
         No run, no such split, a recorded split whose rows have changed, new images that are among the run's training
-        images (by content or patient), or a setting that is of neither section; a gallery of
-        another model, without one of the classes, or with a scored image in it; another process writes there.
+        images (by content or patient), or a setting that is of neither section; a gallery of another model, without
+        one of the classes, or with a scored image in it; another process writes there.
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
@@ -87,10 +88,9 @@ def evaluate(
     target = out or default_out(run, wanted, chosen)
     fabric = engine.launch(recipe.runtime)
     with folders.held(target, first=fabric.is_global_zero):
-        score_split(
-            recipe, wanted.data, fabric, run, target, wanted.split, reference=wanted.reference, notes=wanted.notes,
-            voters=chosen,
-        )  # fmt: skip
+        scene = Scene(recipe, wanted.data, wanted.reference or wanted.data, chosen)
+        notes = wanted.notes if chosen is None else (chosen.note(), *wanted.notes)
+        score_split(scene, fabric, run, target, wanted.split, notes=notes)
         fabric.barrier()
     return target
 

@@ -16,6 +16,7 @@ from contrastive_cxr.engine import Fabric
 from contrastive_cxr.evaluate import baselines, decisions, neighbours
 from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.experiment.outputs import Outputs, outputs
+from contrastive_cxr.experiment.voted import Voters
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -27,11 +28,22 @@ Blind = list[tuple[str, Probabilities]]
 
 @dataclass(frozen=True)
 class Scene:
-    """The recipe, the scored images, and the ones that training took (the same `Dataset`, but for an external test)."""
+    """What is scored, and by what.
+
+    Attributes
+    ----------
+    data : Dataset
+        The scored images.
+    reference : Dataset
+        The ones that training took: the same `Dataset`, but for an external test.
+    voters : Voters or None
+        A gallery whose vote is scored in the place of the classifier.
+    """
 
     recipe: Recipe
     data: Dataset
     reference: Dataset
+    voters: Voters | None = None
 
 
 @dataclass(frozen=True)
