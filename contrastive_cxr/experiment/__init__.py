@@ -16,7 +16,6 @@ _HOMES = {
     "run_seeds": "pool",
     "evaluate": "external",
     "write_card": "card",
-    "summary": "external",
     "predict": "predict",
     "encode": "encode",
     "index": "gallery",

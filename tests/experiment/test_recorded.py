@@ -9,8 +9,8 @@ import pytest
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment.external import recorded_split
 from contrastive_cxr.experiment.recorded import recipe_of, reopen, rows_of
+from contrastive_cxr.experiment.wanted import recorded_split
 from tests.experiment.recorded_runs import CLASSES, images, paint, record
 
 PARTS = {"train": 4, "val": 2, "test": 2}

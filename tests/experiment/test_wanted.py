@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment.external import Wanted, checked_recipe, new_images
+from contrastive_cxr.experiment.external import checked_recipe
 from contrastive_cxr.experiment.recorded import recipe_of
+from contrastive_cxr.experiment.wanted import Wanted, new_images
 from tests.experiment.recorded_runs import CLASSES, images, move, record, table
 
 PARTS = {"train": 4, "val": 2, "test": 2}
