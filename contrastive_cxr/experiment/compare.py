@@ -81,14 +81,7 @@ def table_of(
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The facts of a comparison of one or more runs; `names` are theirs in the table, parameters else as `compare`."""
-    found: list[Scored] = []
-    faults: list[str] = []
-    for run in runs:
-        try:
-            found.append(read(run, split))
-        except RequestError as error:
-            faults += error.faults
-    raise_faults(faults)
+    found = _read_all(runs, split)
     called = dict(zip(map(str, runs), names or short_names(runs), strict=True))
     first = next((each for each in found if against is not None and _same(each.run, against)), found[0])
     raise_faults(differences(first, [each for each in found if each is not first], called))
@@ -115,6 +108,19 @@ def table_of(
             }
         )
     )
+
+
+def _read_all(runs: Sequence[Path], split: str | None) -> list[Scored]:
+    """The runs, or every fault of them."""
+    found: list[Scored] = []
+    faults: list[str] = []
+    for run in runs:
+        try:
+            found.append(read(run, split))
+        except RequestError as error:
+            faults += error.faults
+    raise_faults(faults)
+    return found
 
 
 def write(out: Path, facts: dict[str, Any]) -> None:
@@ -165,9 +171,6 @@ def _lines(
     name, facts = called[str(each.run)], each.facts
     labels = _labels(first)
 
-    def against(said: NDArray[np.floating[Any]], decisions: bool) -> dict[str, Any]:
-        return _against(said, first, labels, patients, resamples, decisions)
-
     by_patient = facts.get("by_patient")
     line = {
         "name": name,
@@ -181,7 +184,7 @@ def _lines(
         "costs": facts.get("costs"),
         "tta": facts.get("tta"),
         "cost": each.cost,
-        "against": None if each is first else against(each.probabilities, False),
+        "against": None if each is first else _against(each.probabilities, first, labels, patients, resamples, False),
     }
     if each.verdicts is None:
         return [line]
@@ -197,7 +200,7 @@ def _lines(
             "by_patient": None,
             "costs": None,
             "tta": None,
-            "against": against(hard, True),
+            "against": _against(hard, first, labels, patients, resamples, True),
         },
     ]
 
