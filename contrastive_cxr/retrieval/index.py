@@ -218,13 +218,18 @@ def write(index: Index, path: Path) -> None:
         faiss.write_index(index.faiss_index, faiss.PyCallbackIOWriter(file.write))
 
 
-def read(path: Path, mapped: bool) -> Any:
-    """The FAISS index of a file. FAISS trusts what it reads: give it no file that you have not checked.
+def read(path: Path, mapped: bool, kind: Kind, width: int) -> Any:
+    """The FAISS index of a file, over vectors of `width` numbers. Give it no file that you have not checked.
 
-    A length that the file declares is believed up to the file's own size, where FAISS knows such a limit (1.13 does).
+    FAISS trusts what it reads. A length that the file declares is believed up to the file's own size, where FAISS knows
+    such a limit (1.13 does); of ivf-pq up to that of the table which FAISS may make of the centroids: 256 sums for each
+    byte of a code.
     """
+    limit = path.stat().st_size
+    if kind == "ivf-pq":
+        limit = limit * 256 * codes(width) // width
     if hasattr(faiss, "set_deserialization_vector_byte_limit"):
-        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+        faiss.set_deserialization_vector_byte_limit(limit)
     flag = (faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY) if mapped else 0
     return faiss.read_index(str(path), flag)
 

@@ -116,7 +116,7 @@ def read(
         except RequestError as error:
             raise Unusable("index-keys.npy is damaged") from error
     try:
-        found = indexes.read(folder / "index.faiss", mapped)
+        found = indexes.read(folder / "index.faiss", mapped, kind, shape[1])
     except (RuntimeError, MemoryError) as error:  # of another version of FAISS, or a length that lies
         raise Unusable(f"FAISS cannot read it ({str(error).partition(chr(10))[0]})") from error
     index = Index(record.kind, found, keys, record.effort)

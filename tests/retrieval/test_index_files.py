@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     read = indexes.read
 
-    def counted(path: Path, mapped: bool) -> object:
+    def counted(path: Path, *rest: Any) -> object:
         seen.append(path)
-        return read(path, mapped)
+        return read(path, *rest)
 
     monkeypatch.setattr(indexes, "read", counted)
     return seen
@@ -228,3 +229,16 @@ def test_faiss_believes_a_length_up_to_the_files_own_size(folder: Path, monkeypa
     monkeypatch.setattr(indexes.faiss, "set_deserialization_vector_byte_limit", limits.append, raising=False)
     Gallery.load(folder)
     assert limits == [(folder / "index.faiss").stat().st_size]
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivf-pq", "hnsw"])
+def test_an_index_of_many_rows_is_read_and_not_built_again(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From 10,000 rows on, the table of ivf-pq is larger than its file."""
+    made = Gallery.build(vectors(10_000, 0), rows(10_000), kind=kind)
+    made.save(tmp_path / "gallery")
+    loaded = Gallery.load(tmp_path / "gallery")
+    assert not caplog.records
+    queries = vectors(5, 1)
+    assert loaded.search(queries, 3).ids.tolist() == made.search(queries, 3).ids.tolist()
