@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,8 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.compare import compare
 from contrastive_cxr.experiment.external import evaluate
 from contrastive_cxr.experiment.gallery import index
+from contrastive_cxr.experiment.outputs import Outputs
+from contrastive_cxr.experiment.voted import Voters
 from contrastive_cxr.retrieval import Gallery
 
 
@@ -121,3 +125,17 @@ def test_what_cannot_vote_is_refused(finished: Path, gallery: Path, tmp_path: Pa
 def _counts(run: Path) -> list[int]:
     parts = pd.read_csv(run / "manifest.csv", dtype=str)["split"].value_counts()
     return [int(parts[name]) for name in ("test", "val")]
+
+
+def test_a_patients_own_rows_do_not_vote_but_a_strangers_of_that_name_do() -> None:
+    rows = pd.DataFrame({"label": ["well", "ill"], "patient": ["p", "q"], "path": ["0.png", "1.png"]})
+    held = Gallery.build(np.array([[1.0, 0.0], [0.8, 0.6]], np.float32), rows)
+    table = pd.DataFrame({"patient": ["p", ""]})
+    data: Any = SimpleNamespace(classes=("well", "ill"), manifest_table=lambda: table)
+    asked = Outputs(np.arange(2), np.array([[1.0, 0.0]] * 2, np.float32), None)
+    chosen = Voters(held, Path("gallery"), "embed", k=1)
+    own, strange = (chosen.vote(data, asked, strangers=each).probabilities for each in (False, True))
+    assert own is not None
+    assert strange is not None
+    assert own.tolist() == [[0, 1], [1, 0]], "an unknown patient passes over nobody"
+    assert strange.tolist() == [[1, 0], [1, 0]]
