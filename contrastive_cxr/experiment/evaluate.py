@@ -10,6 +10,7 @@ from typing import Any
 from contrastive_cxr import report
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
+from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment import kept, subgroups
 from contrastive_cxr.experiment.judge import (
     Said,
@@ -89,7 +90,7 @@ def asked_of(scene: Scene, fabric: Fabric, run: Path, split: str) -> Said:
     Where a gallery votes, its shares stand in the place of its phase's classifier, and later phases are left out.
     """
     recipe, voters = scene.recipe, scene.voters
-    finished = [name for name in PHASES if (run / name / "model.json").is_file()]
+    finished = finished_phases(run)
     if voters is not None:
         finished = finished[: finished.index(voters.phase) + 1]
     asked: dict[PhaseName, Outputs] = {}
@@ -107,6 +108,20 @@ def asked_of(scene: Scene, fabric: Fabric, run: Path, split: str) -> Said:
         asked[voters.phase] = voters.vote(scene.data, asked[voters.phase], strangers=strangers)
         reserved = None if reserved is None else voters.vote(scene.reference, reserved, strangers=False)
     return Said(asked, known, reserved, {})
+
+
+def finished_phases(run: Path) -> list[PhaseName]:
+    """The phases of a run that have a model, in order.
+
+    Raises
+    ------
+    RequestError
+        None has.
+    """
+    finished = [name for name in PHASES if (run / name / "model.json").is_file()]
+    if not finished:
+        raise RequestError(f"{run} has no finished phase to score; finish one first: ccxr run ... --out {run} --resume")
+    return finished
 
 
 def report_on(scene: Scene, said: Said, out: Path, split: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from contrastive_cxr import engine
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import recorded, voted
-from contrastive_cxr.experiment.evaluate import score_split
+from contrastive_cxr.experiment.evaluate import finished_phases, score_split
 from contrastive_cxr.experiment.judge import Scene
 from contrastive_cxr.experiment.subgroups import column_faults
 from contrastive_cxr.experiment.wanted import PARTS, Wanted, new_images, recorded_split
@@ -49,14 +49,15 @@ def evaluate(
     Raises
     ------
     RequestError
-        No run, no such split, a recorded split whose rows have changed, new images that are among the run's training
-        images (by content or patient), or a setting that is of neither section; a gallery of another model, without
-        one of the classes, or with a scored image in it; another process writes there.
+        No run, none of its phases finished, no such split, a recorded split whose rows have changed, new images that
+        are among the run's training images (by content or patient), or a setting that is of neither section; a gallery
+        of another model, without one of the classes, or with a scored image in it; another process writes there.
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
     places = [word for word in overrides if word.startswith("data.")]
     recipe = checked_recipe(run, overrides)
+    finished_phases(run)
     wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
     chosen = None if gallery is None else voted.voters(run, gallery, recipe.evaluation.vote)
     if chosen is not None:

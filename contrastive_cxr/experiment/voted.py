@@ -14,6 +14,7 @@ from contrastive_cxr.experiment.outputs import Outputs
 from contrastive_cxr.experiment.prepare import PHASES
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.retrieval.rows import places
 from contrastive_cxr.run import folder as folders
 
 
@@ -100,9 +101,9 @@ def check(chosen: Voters, data: Dataset, split: str, reference: Dataset) -> None
     labels = set(chosen.gallery.rows["label"])
     absent = [name for name in data.classes if name not in labels]
     faults = [f"--gallery {chosen.place}: no row has the label '{name}', a class of the run" for name in absent]
-    parts = {"scored": data.rows(split), "validation": reference.rows("val")}
-    for name, rows in parts.items():
-        asked = (data if name == "scored" else reference).manifest_table().iloc[rows]
+    parts = {"scored": (data, split)} | ({} if split == "val" else {"validation": (reference, "val")})
+    for name, (images, part) in parts.items():
+        asked = images.manifest_table().iloc[images.rows(part)]
         held = asked["path"][_known(asked, chosen.gallery.rows)]
         if len(held):
             faults.append(
@@ -116,10 +117,4 @@ def _known(asked: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
     """Which images are among the rows of a gallery: by content where it is recorded, else by root and path."""
     if "digest" in rows:
         return asked["digest"].isin(set(rows["digest"]) - {""})
-    return _places(asked).isin(set(_places(rows)))
-
-
-def _places(rows: pd.DataFrame) -> pd.Series:
-    """Root and path of each row."""
-    roots = rows["root"] if "root" in rows else [""] * len(rows)
-    return pd.Series([str(Path(root) / path) for root, path in zip(roots, rows["path"], strict=True)], rows.index)
+    return pd.Series(places(asked), asked.index).isin(set(places(rows)) - {""})

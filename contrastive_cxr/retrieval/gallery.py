@@ -28,7 +28,7 @@ from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.inputs import Inputs
 from contrastive_cxr.retrieval.near import Own, nearest
 from contrastive_cxr.retrieval.result import SearchResult, masked
-from contrastive_cxr.retrieval.rows import Vectors, Where, matching, table, unit_vectors
+from contrastive_cxr.retrieval.rows import Vectors, Where, matching, places, table, unit_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Gallery(Held):
             Where the other is of another model or size, or holds images (root and path) that this one holds too.
         """
         self.check_model(other.model_digest, other.about.preprocessing)
-        shared = _places(self.rows) & _places(other.rows)
+        shared = set(places(self.rows)) & set(places(other.rows)) - {""}
         if shared:
             raise RequestError(
                 f"{len(shared)} images are in both galleries, such as {min(shared)}; remove them from one of the two"
@@ -299,9 +299,3 @@ class Gallery(Held):
 def _held(folder: Path, wait: bool) -> AbstractContextManager[None]:
     """Hold a gallery's folder while it is written."""
     return locks.held(folder / locks.NAME, f"the gallery '{folder}'", wait=wait)
-
-
-def _places(rows: pd.DataFrame) -> set[str]:
-    """Root and path of each row that has a path."""
-    roots = rows["root"] if "root" in rows else [""] * len(rows)
-    return {str(Path(root) / path) for root, path in zip(roots, rows["path"], strict=True) if path}

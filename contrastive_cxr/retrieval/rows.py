@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -96,3 +97,9 @@ def matching(rows: pd.DataFrame, where: Where) -> npt.NDArray[np.bool_]:
     if not allowed.any():
         raise RequestError(f"where {dict(where)}: no row of the gallery fits all of it; ask for less")
     return allowed
+
+
+def places(rows: pd.DataFrame) -> list[str]:
+    """Root and path of each row as one, '' where it has no path."""
+    roots = rows["root"] if "root" in rows else [""] * len(rows)
+    return [str(Path(root) / path) if path else "" for root, path in zip(roots, rows["path"], strict=True)]

@@ -87,3 +87,13 @@ def test_the_test_part_scored_again_gives_the_same_report_and_encodes_no_trainin
     then = json.loads((finished / "report.json").read_text())
     assert again["scores"] == then["scores"]
     assert again["neighbours"] == then["neighbours"]
+
+
+def test_a_run_without_a_finished_phase_is_refused(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("recipe.yaml", "manifest.csv"):
+        shutil.copy(finished / name, run)
+    with pytest.raises(RequestError, match="has no finished phase to score"):
+        evaluate(run)
+    assert sorted(path.name for path in run.iterdir()) == ["manifest.csv", "recipe.yaml"]
