@@ -65,6 +65,7 @@ def numerics(on_gpu: bool) -> dict[str, Any]:
         {name: item.get(name) for name in ("internal_api", "version", "architecture", "num_threads")}
         for item in threadpool_info()
     ]
+    libraries.sort(key=lambda item: [str(value) for value in item.values()])  # they come as they lie in memory
     facts: dict[str, Any] = {
         "cpu": cpu_model(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
