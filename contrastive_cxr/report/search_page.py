@@ -11,7 +11,7 @@ from PIL import Image
 from contrastive_cxr.report.drawing import address
 from contrastive_cxr.report.templates import environment
 
-SIDE = 240  # pixels of a picture, shown at 172
+SIDE = 240  # pixels of a picture, shown at 164: the image and five neighbours fit a page
 
 
 def name(query: int, neighbour: int | None = None, side: str = "") -> str:
