@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("WHO", "KIND"), help="one measurement, printed as JSON")
     options = parser.parse_args()
     if options.quick:
-        options.sizes, options.repeats = [64, 128], 2
+        options.sizes, options.repeats = [128], 2
     if options.one:
         torch.set_num_threads(options.threads)
         record.say(json.dumps(measured(options.one[0], options.one[1], options.sizes[0], options.repeats)))

@@ -56,6 +56,7 @@ def first_step(scratch: Path, turn: int) -> float:
             raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
         time.sleep(0.005)
     spent = time.perf_counter() - start
+    process.terminate()
     process.wait()
     return spent
 
