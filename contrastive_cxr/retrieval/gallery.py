@@ -220,7 +220,14 @@ class Gallery(Held):
         self._changed(self.rows[~gone].reset_index(drop=True))
 
     def rebuild(self, kind: str | None = None) -> None:
-        """Build the index anew from the vectors, of this kind or the one it has."""
+        """Build the index anew from the vectors, of this kind or the one it has.
+
+        Raises
+        ------
+        RequestError
+            Where the kind is unknown, or vectors that were loaded without `verify` are not finite and of unit length.
+        """
+        unit_vectors(self.vectors, "vectors of the gallery")  # FAISS ends the process where it trains on others
         chosen = indexes.kind_for(len(self), kind or self.about.kind)
         self.index, self.about, self._fixed = (
             indexes.build(chosen, self.vectors),

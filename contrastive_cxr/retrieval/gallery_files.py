@@ -87,14 +87,14 @@ def write(together: Together, vectors: Vectors, rows: pd.DataFrame, about: About
 def read(folder: Path, verify: bool = False) -> tuple[Record, Vectors]:
     """The record and the vectors, mapped from disk and not read; no pickle is opened.
 
-    Files below 64 MiB are always digested. A larger one is taken for what was written where its size and time of change
-    are those recorded: to digest 2 GB costs seconds at every load, and only somebody who means to could change it so.
-    A copied gallery has new times, and is digested.
+    Files below 64 MiB are always digested, and vectors in them held to be finite and of unit length. A larger file is
+    taken for what was written where its size and time of change are those recorded: to digest 2 GB costs seconds at
+    every load, and only somebody who means to could change it so. A copied gallery has new times, and is digested.
 
     Parameters
     ----------
     verify : bool
-        Digest every file, and check that vectors are finite and of unit length.
+        Digest and check larger files too.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def read(folder: Path, verify: bool = False) -> tuple[Record, Vectors]:
             f"{folder / 'gallery.json'} says {record.count} rows of {record.dimensions} numbers, but vectors.npy holds "
             f"{vectors.dtype} {list(vectors.shape)}; {AGAIN}"
         )
-    if verify:
+    if verify or vectors.nbytes < DIGESTED:
         unit_vectors(vectors, f"{folder / 'vectors.npy'}")
     return record, vectors
 

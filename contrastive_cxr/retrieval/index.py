@@ -121,7 +121,7 @@ def check_kind(word: str) -> None:
 def kind_for(rows: int, word: str = "auto") -> Kind:
     """The kind that `auto` stands for, or the word itself.
 
-    Up to 100,000 rows an exact search of one query takes some 20 ms; ivf is built in minutes where hnsw takes hours;
+    Up to 100,000 rows an exact search of one query takes some 20 ms; hnsw is no quicker to build than ivf and larger;
     beyond 3 million rows of 512 numbers (6 GB) the index should be smaller than the vectors.
     """
     check_kind(word)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from contrastive_cxr import files
-from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.retrieval import Gallery, gallery_files
 from contrastive_cxr.retrieval import index as indexes
 from tests.retrieval.clusters import rows, vectors
 
@@ -213,6 +214,23 @@ def test_a_lying_index_is_built_again_also_where_it_is_trusted(
     with caplog.at_level(logging.WARNING):
         assert Gallery.load(folder, trust_index=True).search(QUERIES).ids.tolist() == expected
     assert "its index is built again" in caplog.text
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "row 3"), (1e10, "row 3 has length")])
+def test_faiss_is_never_given_vectors_that_end_its_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, value: float, words: str, small: bool
+) -> None:
+    """A stranger's gallery whose digests fit: found by fuzzing, where FAISS called abort() in its training."""
+    known = np.load(folder / "vectors.npy")
+    known[3, 1] = value
+    np.save(folder / "vectors.npy", known)
+    record = json.loads((folder / "gallery.json").read_text())
+    record |= {"stamps": {}, "vectors_sha256": files.digest(folder / "vectors.npy")}
+    (folder / "gallery.json").write_text(json.dumps(record))
+    monkeypatch.setattr(gallery_files, "DIGESTED", 2**26 if small else 0)
+    with pytest.raises(RequestError, match=words):
+        Gallery.load(folder)
 
 
 def test_keys_that_the_gallery_does_not_have_are_no_rows(folder: Path) -> None:
