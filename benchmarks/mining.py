@@ -36,13 +36,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--one", nargs=2, metavar=("WHO", "KIND"), help="one measurement, printed as JSON")
     options = parser.parse_args()
+    kinds = KINDS[:1] if options.quick else KINDS
     if options.quick:
         options.sizes, options.repeats = [128], 2
     if options.one:
         torch.set_num_threads(options.threads)
         record.say(json.dumps(measured(options.one[0], options.one[1], options.sizes[0], options.repeats)))
         return
-    table = [{"kind": kind, "batch": batch, **sides(kind, batch, options)} for kind in KINDS for batch in options.sizes]
+    table = [{"kind": kind, "batch": batch, **sides(kind, batch, options)} for kind in kinds for batch in options.sizes]
     figures = [line for row in table for line in compared(row)] + growth(table)
     what = {"question": "Mining and loss by batch size", "width": WIDTH, "classes": 3, "words": options.words}
     record.write(options.result, "mining", {**what, "table": table, "figures": figures})
@@ -119,7 +120,7 @@ def compared(row: dict[str, Any]) -> list[record.Figure]:
 def growth(table: list[dict[str, Any]]) -> list[record.Figure]:
     """Memory of the largest batch over that of half of it: 4 where it grows with the square, 8 with the cube."""
     lines = []
-    for kind in KINDS:
+    for kind in dict.fromkeys(row["kind"] for row in table):
         sizes = {row["batch"]: row["ours"]["mib"] for row in table if row["kind"] == kind}
         most = max(sizes)
         lines.append(record.figure(f"{kind}: memory at {most} images", sizes[most], "MiB"))

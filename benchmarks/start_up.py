@@ -24,13 +24,13 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
-    repeats = 3 if options.quick else options.repeats
+    repeats, starts = (3, 1) if options.quick else (options.repeats, max(2, options.repeats // 3))
     figures = []
     for words in (["--help"], ["recipes"]):
         spent = [wall([*CCXR, *words]) for _ in range(repeats + 1)][1:]
         figures.append(record.figure(f"ccxr {' '.join(words)}", spent, "s", wanted="<= 0.4"))
     with tempfile.TemporaryDirectory() as scratch:
-        runs = [first_step(Path(scratch), turn) for turn in range(1 + max(2, repeats // 3))][1:]
+        runs = [first_step(Path(scratch), turn) for turn in range(1 + starts)][1:]
     figures.append(record.figure("from command to first training step", runs, "s"))
     record.write(options.result, "start_up", {"question": "Start-up", "words": options.words, "figures": figures})
 
