@@ -24,7 +24,9 @@ if [ "$#" -eq 0 ]; then
     exit 2
 fi
 
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# the first line without `head`: it closes the pipe early, and with pipefail a slower scontrol then ends the job (141)
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+first=${hosts%%$'\n'*}
 processes=${SLURM_GPUS_ON_NODE:-1}
 # what torch computes on the CPU beside each GPU
 export OMP_NUM_THREADS=$((SLURM_CPUS_PER_TASK / processes > 1 ? SLURM_CPUS_PER_TASK / processes : 1))

@@ -47,7 +47,7 @@ def test_the_slurm_script_encodes_on_two_nodes(finished: Path, tmp_path: Path) -
     pytest.importorskip("pyarrow")
     programs = {
         "srun": FAKE_SRUN,
-        "scontrol": "#!/bin/sh\necho localhost; echo other\n",
+        "scontrol": "#!/bin/sh\necho localhost; sleep 0.2; echo other\n",  # slower than a reader that stops early
         "torchrun": f'#!/bin/sh\nexec {sys.executable} -m torch.distributed.run "$@"\n',
     }
     for name, text in programs.items():
