@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the X-rays that xray/three-class-scratch is for")
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=workers(), help="DataLoader workers of the plain script")
     parser.add_argument("--ours", nargs=2, metavar=("SCRATCH", "LOSS"), help="one training of ours, printed as JSON")
     options = parser.parse_args()
     if options.quick:
@@ -56,7 +57,14 @@ def main() -> None:
             figures += compared(loss, Path(scratch), wanted, options)
     note = "" if "nt-xent" in there else " lightly is not installed: NT-Xent was not compared."
     what = {"question": "Against what a user would write", "size": vars(wanted), "steps": options.steps}
-    record.write(options.result, "against_plain", {**what, "words": options.words + note, "figures": figures})
+    more = {"workers": options.workers, "words": options.words + note, "figures": figures}
+    record.write(options.result, "against_plain", {**what, **more})
+
+
+def workers() -> int:
+    """As many as a user would take: beside a GPU half of the cores, at most 8; otherwise 2."""
+    cores = os.cpu_count() or 1
+    return min(8, max(1, cores // 2)) if torch.cuda.is_available() else min(2, cores)
 
 
 def compared(loss: str, scratch: Path, wanted: Size, options: Any) -> list[record.Figure]:
@@ -70,7 +78,7 @@ def compared(loss: str, scratch: Path, wanted: Size, options: Any) -> list[recor
     for _ in range(options.repeats):
         words = ["--ours", str(scratch), loss, *common, *more, *data]
         sides["ours"].append(timing.in_process("against_plain", words, options.threads))
-        words = [str(scratch / "plain"), *common, *plain, "--workers", str(min(2, os.cpu_count() or 1))]
+        words = [str(scratch / "plain"), *common, *plain, "--workers", str(options.workers)]
         sides["plain"].append(timing.in_process("plain_triplet", words, options.threads))
     speed = {name: [run["images_per_second"] for run in runs] for name, runs in sides.items()}
     vote = {name: [run["knn_accuracy"] for run in runs] for name, runs in sides.items()}

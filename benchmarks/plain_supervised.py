@@ -6,12 +6,14 @@
 torchvision's DenseNet-169 from scratch, AdamW, one cycle, brightness, contrast, small rotation and shift; the last
 weights are scored once on the run's test part (validation where it has none). The passes of all phases of RUN count,
 each image of a step once, frozen blocks or not. With --state an interrupted script goes on after its last whole epoch.
+On a GPU pictures are augmented in --workers processes of a DataLoader.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils import data as torch_data
 from torchvision.transforms import v2
 
 from benchmarks import record
@@ -32,6 +35,9 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import checkpoint
 
 Rows = NDArray[np.int64]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+WORKERS = min(8, os.cpu_count() or 1) if DEVICE == "cuda" else 0
+"""On a CPU the training has all cores, and pictures are made between its steps."""
 
 
 def main() -> None:
@@ -44,6 +50,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--state", type=Path)
     options = parser.parse_args()
@@ -85,32 +92,51 @@ def fit(
     `on_epoch(network, minutes)` is called after each epoch; its time does not count.
     """
     torch.manual_seed(options.seed)
-    network = torchvision.models.densenet169(num_classes=len(data.classes)).to(memory_format=torch.channels_last)
-    augment = v2.Compose([v2.RandomAffine(10, translate=(0.05, 0.05), scale=(0.95, 1.05)), v2.ColorJitter(0.2, 0.2)])
+    network = torchvision.models.densenet169(num_classes=len(data.classes))
+    network = network.to(DEVICE).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), options.lr, weight_decay=0.05)
-    steps = len(train) // options.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=steps * epochs)
+    loader = torch_data.DataLoader(
+        Pictures(data, train, options.size), options.batch, shuffle=True, num_workers=options.workers, drop_last=True,
+        pin_memory=DEVICE == "cuda", persistent_workers=options.workers > 0,
+    )  # fmt: skip
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.lr, total_steps=len(loader) * epochs)
     parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
     first, minutes = restore(options.state, parts)
     for epoch in range(first, epochs):
         begin = time.perf_counter()
         network.train()
-        order = torch.randperm(len(train)).numpy()
-        for step in range(steps):
-            rows = train[order[step * options.batch : (step + 1) * options.batch]]
-            pictures = torch.stack([augment(picture) for picture in prepared(data, rows, options.size)])
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = nn.functional.cross_entropy(network(pictures), torch.from_numpy(data.labels[rows]))
+        for pictures, labels in loader:
+            pictures = pictures.to(DEVICE, memory_format=torch.channels_last, non_blocking=True)
+            with torch.autocast(DEVICE, dtype=torch.bfloat16):
+                loss = nn.functional.cross_entropy(network(pictures), labels.to(DEVICE, non_blocking=True))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+        last = loss.item()  # waits for the device
         minutes += (time.perf_counter() - begin) / 60
-        record.say(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}, {minutes:.1f} minutes")
+        record.say(f"epoch {epoch + 1}/{epochs}: loss {last:.3f}, {minutes:.1f} minutes")
         if on_epoch is not None:
             on_epoch(network, minutes)
         keep(options.state, parts, epoch + 1, minutes)
     return network, minutes
+
+
+class Pictures(torch_data.Dataset[tuple[torch.Tensor, int]]):
+    """Training pictures: float32 [3, size, size], brightness, contrast, small rotation, shift and zoom drawn anew."""
+
+    def __init__(self, data: Dataset, rows: Rows, size: int) -> None:
+        self.data, self.rows, self.size = data, rows, size
+        self.augment = v2.Compose(
+            [v2.RandomAffine(10, translate=(0.05, 0.05), scale=(0.95, 1.05)), v2.ColorJitter(0.2, 0.2)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        row = self.rows[place : place + 1]
+        return self.augment(prepared(self.data, row, self.size)[0]), int(self.data.labels[row[0]])
 
 
 def restore(path: Path | None, parts: dict[str, Any]) -> tuple[int, float]:
@@ -142,8 +168,8 @@ def prepared(data: Dataset, rows: Rows, size: int) -> torch.Tensor:
 def predict(network: nn.Module, data: Dataset, rows: Rows, size: int) -> NDArray[np.float32]:
     """Probabilities float32 [n, C]."""
     network.eval()
-    parts = [network(prepared(data, part, size)).softmax(1) for part in np.array_split(rows, max(1, len(rows) // 64))]
-    return torch.cat(parts).numpy()
+    batches = [prepared(data, part, size).to(DEVICE) for part in np.array_split(rows, max(1, len(rows) // 64))]
+    return torch.cat([network(batch).softmax(1).cpu() for batch in batches]).numpy()
 
 
 if __name__ == "__main__":

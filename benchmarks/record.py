@@ -150,12 +150,12 @@ def without_place(word: str) -> str:
 
 
 def commit() -> str:
-    """Short hash of the working tree's commit, `+` where there are changes."""
+    """Short hash of the working tree's commit, `+` where there are changes; without git what `CCXR_COMMIT` says."""
     here = Path(__file__).parent
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=False
     )
-    return done.stdout.strip() or "unknown"
+    return done.stdout.strip() or os.environ.get("CCXR_COMMIT", "unknown")
 
 
 def say(text: str) -> None:

@@ -33,7 +33,7 @@ def size(quick: bool) -> Size:
     if quick:
         return Size("resnet18", 32, 12, 60, last_block="layer4")
     if torch.cuda.is_available():
-        return Size("densenet169", 224, 64, 3840, "bf16-mixed")
+        return Size("densenet169", 224, 64, 1920, "bf16-mixed")
     return Size("densenet169", 64, 32, 320)
 
 

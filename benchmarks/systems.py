@@ -4,7 +4,8 @@
 
 Each row is a run of a shipped recipe (`recipes/systems`, `ct/three-phase`), changed in one word; rows of one system
 look at equally many images, from scratch where --weights none. Without --own-size the large networks get smaller
-images, so that two CPU cores can do it. A finished row is kept, an interrupted one goes on, and one that failed (a loss
+images, so that two CPU cores can do it. --jobs trains several rows at once, as a GPU has room for (minutes are then
+those of a shared device). A finished row is kept, an interrupted one goes on, and one that failed (a loss
 that became infinite, say) stands in the table with its reason; remove its `.stopped` file to try it again. Writes
 `benchmarks/results/systems.json` and `systems.md` beside it; a row whose validation was still rising when it ended
 says "runs, not comparable".
@@ -16,7 +17,9 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -108,21 +111,30 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/systems"))
     parser.add_argument("--passes", type=int, default=8000, help="image passes of each network")
     parser.add_argument("--only", action="append", help="numbers of systems; default: all")
+    parser.add_argument("--jobs", type=int, default=1, help="rows trained at once")
+    parser.add_argument("--row", action="append", help="names of rows; default: all")
     parser.add_argument("--own-size", action="store_true", help="published input sizes")
     parser.add_argument("--weights", choices=("none", "recipe"), default="none", help="recipe: as each recipe says")
+    parser.add_argument("--words", default="", help="a remark for the file")
     parser.add_argument("--table-only", action="store_true", help="train nothing, write the table of what is finished")
     parser.add_argument("--result", type=Path, help="default: benchmarks/results/systems.json")
     parser.add_argument("overrides", nargs="*", help="for every row, such as data.cache_dir=DIR")
     options = parser.parse_args()
     chosen = [row for row in rows() if not options.only or row.system.split()[0] in options.only]
+    chosen = [row for row in chosen if not options.row or row.name in options.row]
     if not options.table_only:
-        for row in chosen:
-            run(row, options)
+        due = [row for row in chosen if not settled(row, options.out)]
+        words = [overrides(row, options) for row in due]
+        with ThreadPoolExecutor(options.jobs) as pool:
+            refused = [each for each in pool.map(run, due, words, repeat(options.out)) if each]
+        if refused:
+            raise SystemExit("\n".join(refused))
     done = [row for row in chosen if (place(row, options.out) / "report.json").is_file()]
     failed = [row for row in chosen if stopped(row, options.out).is_file()]
     result = {
         "own_size": options.own_size,
         "weights": options.weights,
+        "words": options.words,
         **table(done, options.out),
         "failed": [failure(row, options.out) for row in failed],
     }
@@ -147,21 +159,24 @@ def failure(row: Row, out: Path) -> dict[str, Any]:
     return {"system": row.system, "row": row.name, "recipe": row.recipe, "changes": list(row.changes), "reason": reason}
 
 
-def run(row: Row, options: argparse.Namespace) -> None:
-    """Run a row in a process of its own, so that its memory is its own; a finished or failed one is left alone."""
-    where = place(row, options.out)
-    if (where / "report.json").is_file() or stopped(row, options.out).is_file():
-        return
-    words = overrides(row, options)
+def settled(row: Row, out: Path) -> bool:
+    """Whether a row is finished or failed; both are left alone."""
+    return (place(row, out) / "report.json").is_file() or stopped(row, out).is_file()
+
+
+def run(row: Row, words: list[str], out: Path) -> str:
+    """Run a row in a process of its own, so that its memory is its own; say why where it was refused or interrupted."""
+    where = place(row, out)
     command = [sys.executable, "-m", "contrastive_cxr", "run", row.recipe, *words, "--out", str(where)]
     record.say(f"{row.system}: {row.name}")
     command += ["--resume"] * (where / "recipe.yaml").is_file()
     ended = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
     sys.stderr.write(ended.stderr)
     if ended.returncode == 1:  # failed while running; 2: refused, 130: interrupted
-        folder.write_text(stopped(row, options.out), ended.stderr.strip().rpartition("\n")[2] + "\n")
+        folder.write_text(stopped(row, out), ended.stderr.strip().rpartition("\n")[2] + "\n")
     elif ended.returncode:
-        raise SystemExit(f"{row.system}: {row.name} ended with exit code {ended.returncode}")
+        return f"{row.system}: {row.name} ended with exit code {ended.returncode}"
+    return ""
 
 
 def overrides(row: Row, options: argparse.Namespace) -> list[str]:

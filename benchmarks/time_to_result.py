@@ -71,7 +71,10 @@ def plain_curve(options: Namespace, words: list[str], seed: int) -> list[dict[st
         found = scores.point(plain_supervised.predict(network, data, val, options.size), data.labels[val])
         curve.append({"minutes": minutes, "balanced_accuracy": found["balanced_accuracy"]})
 
-    settings = Namespace(seed=seed, size=options.size, batch=32, lr=1e-3, state=options.scratch / f"plain-{seed}.ckpt")
+    settings = Namespace(
+        seed=seed, size=options.size, batch=32, lr=1e-3, workers=plain_supervised.WORKERS,
+        state=options.scratch / f"plain-{seed}.ckpt",
+    )  # fmt: skip
     settings.state.parent.mkdir(parents=True, exist_ok=True)
     plain_supervised.fit(data, train, options.epochs, settings, score)
     kept.write_text(json.dumps(curve))

@@ -65,11 +65,32 @@ def memory(word: str = "RssAnon") -> float:
     raise OSError(f"/proc/self/status has no {word}; measuring memory needs Linux")
 
 
+def peak(device: torch.device) -> Peak | DevicePeak:
+    """The peak of a device's memory while a block runs."""
+    return DevicePeak(device) if device.type == "cuda" else Peak()
+
+
+class DevicePeak:
+    """The most that torch allocated on a GPU (MiB) while the block runs, `.above` what was there before."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.above = device, 0.0
+
+    def __enter__(self) -> DevicePeak:
+        torch.cuda.reset_peak_memory_stats(self.device)
+        self._before = torch.cuda.memory_allocated(self.device)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.above = (torch.cuda.max_memory_allocated(self.device) - self._before) / 2**20
+
+
 class Peak:
-    """The most anonymous memory (MiB) while the block runs, `.most`, sampled every 20 ms."""
+    """The most anonymous memory (MiB) while the block runs, `.most`, sampled every 20 ms, `.above` the first."""
 
     def __enter__(self) -> Peak:
         self.most, self._stop = memory(), threading.Event()
+        self._before = self.most
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -82,3 +103,4 @@ class Peak:
         self._stop.set()
         self._thread.join()
         self.most = max(self.most, memory())
+        self.above = max(0.0, self.most - self._before)

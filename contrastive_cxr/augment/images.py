@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from kornia.enhance import adjust_brightness, adjust_contrast_with_mean_subtraction
@@ -90,23 +91,25 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
         float32 [B, 1, S, S] in 0..1; black where the image does not reach. A draw that changes nothing gives `plain`.
     """
     assert len(draw) == len(images), f"{len(draw)} draws for {len(images)} images; take the rows of this process"
-    # Which steps are needed is read from the draw on the CPU, so a GPU is never waited for.
+    # Which steps are needed is read from the draw on the CPU, and its numbers are sent without waiting for the GPU to
+    # take them: the driver copies what is not pinned before it returns.
+    sent = partial(Tensor.to, device=images.device, non_blocking=True)
     with torch.autocast(images.device.type, enabled=False):
         equalised = draw.equalise.nonzero().flatten()
         if len(equalised):
-            there = equalised.to(images.device)
+            there = sent(equalised)
             images = images.index_copy(0, there, equalise(images[there]))
         picture = _geometry(images, size, draw)
         blurred = draw.sigma.nonzero().flatten()
         if len(blurred):
-            there = blurred.to(images.device)
+            there = sent(blurred)
             picture[there] = _blur(picture[there], draw.sigma[blurred])
         if bool((draw.contrast != 1).any()):
-            picture = adjust_contrast_with_mean_subtraction(picture, draw.contrast)
+            picture = adjust_contrast_with_mean_subtraction(picture, sent(draw.contrast))
         if bool((draw.brightness != 0).any()):
-            picture = adjust_brightness(picture, draw.brightness)
+            picture = adjust_brightness(picture, sent(draw.brightness))
         if bool((draw.erase_width > 0).any()):
-            picture = picture.masked_fill(_erased_pixels(draw, size).to(images.device), 0.0)
+            picture = picture.masked_fill(sent(_erased_pixels(draw, size)), 0.0)
         return picture.clamp(0.0, 1.0)
 
 
@@ -143,8 +146,9 @@ def _geometry(images: Tensor, size: int, draw: Draw) -> Tensor:
         return _warp(images, size, draw)
     picture = plain(images, size)
     if bool(moved.any()):
-        there = moved.nonzero().flatten()
-        picture[there.to(images.device)] = _warp(images[there.to(images.device)], size, draw[there])
+        these = moved.nonzero().flatten()
+        there = these.to(images.device, non_blocking=True)
+        picture[there] = _warp(images[there], size, draw[these])
     return picture
 
 
@@ -155,7 +159,7 @@ def _warp(images: Tensor, size: int, draw: Draw) -> Tensor:
     source = _unit(images)
     if max(height, width) > limit:
         source = _resize(source, (min(height, limit), min(width, limit)))
-    matrix = _matrix(draw, aspect=height / width).to(images.device)
+    matrix = _matrix(draw, aspect=height / width).to(images.device, non_blocking=True)
     grid = functional.affine_grid(matrix, [len(images), 1, size, size], align_corners=False)
     warped = functional.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
     # Zero padding proper would darken the outermost half pixel of an image that fills its window.
@@ -176,7 +180,7 @@ def _matrix(draw: Draw, aspect: float) -> Tensor:
 def _blur(pictures: Tensor, sigma: Tensor) -> Tensor:
     size = pictures.shape[-1]
     radius = max(1, math.ceil(3 * LARGEST_SIGMA * size))
-    pixels = (sigma * size).unsqueeze(1).expand(-1, 2).to(pictures.device)
+    pixels = (sigma * size).unsqueeze(1).expand(-1, 2).to(pictures.device, non_blocking=True)
     return gaussian_blur2d(pictures, 2 * radius + 1, pixels)
 
 

@@ -169,7 +169,7 @@ class Images:
     def take(self, rows: Rows) -> torch.Tensor:
         """The images of some rows, uint8 [B, 1, S, S] on the device."""
         if self.resident is not None:
-            return self.resident.index_select(0, torch.from_numpy(rows).to(self.device))
+            return self.resident.index_select(0, torch.from_numpy(rows).to(self.device, non_blocking=True))
         batch = torch.from_numpy(np.ascontiguousarray(self.images[rows]))
         if self.device.type == "cuda":
             return batch.pin_memory().to(self.device, non_blocking=True)

@@ -59,7 +59,8 @@ def mine(word: str, far: Tensor, pairs: Pairs, width: int, seed: int) -> Triplet
 
 
 def _random(pairs: Pairs, seed: int) -> Triplets:
-    noise = torch.rand(2, *pairs.positive.shape, generator=_generator(seed)).to(pairs.positive.device)
+    noise = torch.rand(2, *pairs.positive.shape, generator=_generator(seed))
+    noise = noise.to(pairs.positive.device, non_blocking=True)
     return _one_each(pairs, torch.where(pairs.positive, noise[0], -1.0), torch.where(pairs.negative, noise[1], -1.0))
 
 
@@ -85,7 +86,7 @@ def _distance_weighted(far: Tensor, pairs: Pairs, width: int, seed: int) -> Trip
 def _gumbel(count: int, far: Tensor, dice: torch.Generator) -> Tensor:
     """Noise of `count` rows of references, drawn on the CPU: the same for whatever number of rows at a time."""
     uniform = torch.rand(count, far.shape[1], generator=dice, dtype=torch.float64)
-    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).to(far)
+    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).to(far, non_blocking=True)
 
 
 def _one_each(pairs: Pairs, positive_score: Tensor, negative_score: Tensor) -> Triplets:

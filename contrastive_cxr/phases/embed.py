@@ -133,7 +133,7 @@ class ContrastiveStep:
 
     def compare(self, vectors: Tensor, rows: Rows, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and its words for vectors [V * B, D], V views of the images `rows` one after the other."""
-        index = torch.from_numpy(rows).to(vectors.device).repeat(len(vectors) // len(rows))
+        index = torch.from_numpy(rows).to(vectors.device, non_blocking=True).repeat(len(vectors) // len(rows))
         loss, values = self.objective(vectors, self.identities[index], self.patients[index], seed)
         return loss, values
 

@@ -101,7 +101,7 @@ def head_spec(setting: Setting, phase: Finetune, network: Network, images: Image
     place[rows] = np.arange(len(rows))
 
     def logits(head: nn.Module, batch: Batch) -> Tensor:
-        return head(table[torch.from_numpy(place[batch.rows]).to(device)])  # type: ignore[no-any-return]
+        return head(table[torch.from_numpy(place[batch.rows]).to(device, non_blocking=True)])  # type: ignore[no-any-return]
 
     def load(part: NDArray[np.int64]) -> Tensor:
         return table[torch.from_numpy(place[part]).to(device)]

@@ -63,7 +63,7 @@ class ClassStep:
 
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
         """One batch; the probabilities are kept for the epoch's training metrics."""
-        labels = self.labels[torch.from_numpy(batch.rows).to(self.labels.device)]
+        labels = self.labels[torch.from_numpy(batch.rows).to(self.labels.device, non_blocking=True)]
         logits = self.logits(network, batch)
         keep = {"probabilities": links.probabilities(logits.detach(), self.kind.link), "labels": labels}
         return StepOutput(self.loss(logits, labels), keep=keep)
