@@ -4,17 +4,21 @@ python -m benchmarks.label_free data.root=DIR [--recipe xray/label-free] [--seed
 
 The network before is the run's own first weights (same seed, same shape). Neighbours of the run's test images among its
 training images, by the embedding and by the backbone's features below it; the paired interval resamples images and
-averages each image's gain over the seeds. An interrupted benchmark goes on where it was.
+averages each image's gain over the seeds. An interrupted benchmark goes on where it was. --recorded: FOLDER holds
+finished runs of another machine without their weights; the votes that they recorded are compared, of the embedding.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,15 +48,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--out", type=Path, default=Path("runs/label-free"))
+    parser.add_argument("--recorded", action="store_true")
+    parser.add_argument("--words", default="", help="a remark for the file")
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     recipe = recipes.load(options.recipe, options.overrides)
     data = open_dataset(recipe.data, recipe.task)
     found = [
-        compare(recipe.model_copy(update={"seed": s}), data, options.out / f"seed{s}", options.split)
+        (recorded if options.recorded else compare)(
+            recipe.model_copy(update={"seed": s}), data, options.out / f"seed{s}", options.split
+        )
         for s in range(options.seeds)
     ]
     rows = data.rows(options.split)
+    shared = [vectors for vectors in VECTORS if vectors in found[0]]
     paired = {
         vectors: {
             name: intervals.paired(
@@ -61,13 +70,15 @@ def main() -> None:
                 data.patients[rows],
             )
             for name in NAMES
+            if name in found[0][vectors]["after"].per_query
         }
-        for vectors in VECTORS
+        for vectors in shared
     }
     result: dict[str, Any] = {
         "recipe": recipe.name,
         "split": options.split,
         "n": len(rows),
+        "words": options.words,
         "paired_over_seeds": paired,
         "seeds": [
             {
@@ -75,7 +86,7 @@ def main() -> None:
                     when: {name: each[vectors][when].values[name] for name in (*NAMES, "knn_auc")}
                     for when in ("before", "after")
                 }
-                for vectors in VECTORS
+                for vectors in shared
             }
             | {"budget": each["budget"]}
             for each in found
@@ -84,19 +95,44 @@ def main() -> None:
     record.write(options.result, "label_free", result)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What a run recorded of its neighbours: scores, and whether the vote of each image was right."""
+
+    values: dict[str, Any]
+    per_query: dict[str, NDArray[np.float64]]
+
+
+def recorded(recipe: Recipe, data: Dataset, out: Path, split: str) -> dict[str, Any]:
+    """As `compare`, the trained network's votes as its run recorded them."""
+    report, arrays = folder.read_json(out / "run" / "report.json"), out / "run" / "embed" / "arrays"
+    names = data.manifest_table()["path"].to_numpy()[data.rows(split)]
+    assert list(pd.read_csv(arrays / "rows.csv")["path"]) == list(names), "the run scored other images"
+    right = np.load(arrays / "votes.npy").argmax(1) == data.labels[data.rows(split)]
+    after = Recorded(report["neighbours"]["embed"], {"knn_accuracy": right.astype(float)})
+    fabric = engine.launch(recipe.runtime)
+    before = scored(recipe, data, fabric, untrained(recipe, data, fabric, out / "before"), split)
+    return {"embedding": {"before": before["embedding"], "after": after}, "budget": report["budget"]}
+
+
 def compare(recipe: Recipe, data: Dataset, out: Path, split: str) -> dict[str, Any]:
     """Neighbour scores of the untrained network and of the trained one."""
     fabric = engine.launch(recipe.runtime)
-    setting = Setting(recipe, data, fabric, out / "before", None, Tracker())
-    assert recipe.embed is not None, "the recipe trains an embedding"
-    network = setting.build("embed", projection=recipe.embed.projection)
-    if not (out / "before" / "model.json").is_file():
-        setting.finish("embed", network, engine.FitResult(0, None, 0, 0, 0, 0.0))
+    places = {"before": untrained(recipe, data, fabric, out / "before"), "after": out / "run" / "embed"}
     run_single(recipe, out / "run", resume=(out / "run" / "recipe.yaml").is_file(), data=data)
-    places = {"before": out / "before", "after": out / "run" / "embed"}
     scores = {when: scored(recipe, data, fabric, place, split) for when, place in places.items()}
     turned = {vectors: {when: scores[when][vectors] for when in scores} for vectors in VECTORS}
     return turned | {"budget": folder.read_json(out / "run" / "report.json")["budget"]}
+
+
+def untrained(recipe: Recipe, data: Dataset, fabric: engine.Fabric, where: Path) -> Path:
+    """Folder of the run's first weights."""
+    setting = Setting(recipe, data, fabric, where, None, Tracker())
+    assert recipe.embed is not None, "the recipe trains an embedding"
+    if not (where / "model.json").is_file():
+        network = setting.build("embed", projection=recipe.embed.projection)
+        setting.finish("embed", network, engine.FitResult(0, None, 0, 0, 0, 0.0))
+    return where
 
 
 def scored(

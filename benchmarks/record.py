@@ -150,12 +150,17 @@ def without_place(word: str) -> str:
 
 
 def commit() -> str:
-    """Short hash of the working tree's commit, `+` where there are changes; without git what `CCXR_COMMIT` says."""
+    """Short hash of the working tree's commit, `+` where there are changes.
+
+    `CCXR_COMMIT` says it where git cannot know: in a copy of the tree on another machine.
+    """
+    if "CCXR_COMMIT" in os.environ:
+        return os.environ["CCXR_COMMIT"]
     here = Path(__file__).parent
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=False
     )
-    return done.stdout.strip() or os.environ.get("CCXR_COMMIT", "unknown")
+    return done.stdout.strip() or "unknown"
 
 
 def say(text: str) -> None:

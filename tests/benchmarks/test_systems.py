@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import systems
+from benchmarks import systems, systems_rows, systems_table
 from contrastive_cxr import recipe
 from contrastive_cxr.data.dataset import open_dataset
 from tests.recipe.roots import roots
@@ -14,8 +14,8 @@ from tests.small import overrides, small_recipe
 
 
 def test_every_row_is_a_recipe_that_loads_and_no_two_are_alike() -> None:
-    rows = list(systems.rows())
-    assert len({systems.place(row, Path("out")) for row in rows}) == len(rows)
+    rows = list(systems_rows.rows())
+    assert len({systems_rows.place(row, Path("out")) for row in rows}) == len(rows)
     for row in rows:
         recipe.load(row.recipe, [*roots(row.recipe), *row.changes])
     assert {row.system.split()[0] for row in rows} == set("12345")
@@ -37,8 +37,8 @@ def test_the_budget_is_so_many_image_passes(cache: Path, imbalance: str) -> None
 def test_a_row_is_run_once_and_stands_in_the_table(cache: Path, tmp_path: Path, monkeypatch: Any) -> None:
     phantom = [word for word in overrides(cache) if not word.startswith(("embed.", "finetune."))]
     rows = [
-        systems.Row("9 painted", "first", "phantom", ".", (), 32),
-        systems.Row("9 painted", "second", "phantom", ".", ("pretrain.loss=bce",), 32),
+        systems_rows.Row("9 painted", "first", "phantom", ".", (), 32),
+        systems_rows.Row("9 painted", "second", "phantom", ".", ("pretrain.loss=bce",), 32),
     ]
     monkeypatch.setattr(systems, "rows", lambda: iter(rows))
     words = ["--data", str(tmp_path), "--out", str(tmp_path / "runs"), "--passes", "60", "--result"]
@@ -52,7 +52,7 @@ def test_a_row_is_run_once_and_stands_in_the_table(cache: Path, tmp_path: Path, 
 
     table = systems.folder.read_json(tmp_path / "table.json")
     assert [line["row"] for line in table["rows"]] == ["first", "second"]
-    assert all(line["verdict"] == systems.NOT_COMPARABLE for line in table["rows"]), "two epochs have no plateau"
+    assert all(line["verdict"] == systems_table.NOT_COMPARABLE for line in table["rows"]), "two epochs have no plateau"
     assert all(line["peak_memory_mib"] > 100 for line in table["rows"])
     (comparison,) = table["comparisons"].values()
     assert comparison["runs"][1]["against"]["paired"]["auc"]["n"] == table["rows"][0]["n"]
@@ -66,25 +66,25 @@ def test_a_row_is_run_once_and_stands_in_the_table(cache: Path, tmp_path: Path, 
     [([0.5, 0.9, 0.8, 0.8, 0.8], True), ([0.5, 0.6, 0.7, 0.8, 0.9], False), ([0.9, 0.5], False)],
 )
 def test_a_plateau_is_a_best_epoch_before_the_last_fifth(tmp_path: Path, values: list[float], plateau: bool) -> None:
-    log = systems.MetricsLog(tmp_path / "metrics.jsonl")
+    log = systems_table.MetricsLog(tmp_path / "metrics.jsonl")
     for epoch, auc in enumerate(values, 1):
         log.append({"epoch": epoch, "step": epoch, "split": "val", "auc": auc})
     log.sync()
-    assert (systems.verdict(tmp_path) == "at its plateau") is plateau
+    assert (systems_table.verdict(tmp_path) == "at its plateau") is plateau
 
 
 def test_overrides_keep_the_command_lines_words(cache: Path, tmp_path: Path) -> None:
     options = argparse.Namespace(
         data=tmp_path, overrides=[*overrides(cache), "data.root=null"], weights="none", own_size=False, passes=100
     )
-    words = systems.overrides(systems.Row("9 painted", "x", "phantom", ".", ("seed=3",), 48), options)
+    words = systems.overrides(systems_rows.Row("9 painted", "x", "phantom", ".", ("seed=3",), 48), options)
     loaded = recipe.load("phantom", words)
     assert (loaded.seed, loaded.model.image_size, loaded.model.weights) == (3, 48, "none")
 
 
 @pytest.mark.slow
 def test_a_row_that_fails_stands_in_the_table_with_its_reason(cache: Path, tmp_path: Path) -> None:
-    row = systems.Row("9 painted", "wild", "phantom", ".", ("pretrain.optimiser={name: sgd, lr: 1.0e+30}",), 32)
+    row = systems_rows.Row("9 painted", "wild", "phantom", ".", ("pretrain.optimiser={name: sgd, lr: 1.0e+30}",), 32)
     words = [word for word in overrides(cache) if not word.startswith(("embed.", "finetune.", "pretrain.opt"))]
     options = argparse.Namespace(
         data=tmp_path,
@@ -96,15 +96,29 @@ def test_a_row_that_fails_stands_in_the_table_with_its_reason(cache: Path, tmp_p
     )
     words = systems.overrides(row, options)
     assert systems.run(row, words, options.out) == "", "a row that fails does not stop the others"
-    found = systems.failure(row, tmp_path / "runs")
+    found = systems_table.failure(row, tmp_path / "runs")
     assert (found["row"], found["changes"]) == ("wild", list(row.changes))
     assert "the loss is" in found["reason"]
-    text = systems.markdown({"own_size": False, "weights": "none", "rows": [], "failed": [found]})
+    text = systems_table.markdown({"own_size": False, "weights": "none", "rows": [], "failed": [found]})
     assert f"9 painted, wild: {found['reason']}" in text
-    assert systems.settled(row, options.out), "a failed row is left alone"
+    assert systems_rows.settled(row, options.out), "a failed row is left alone"
 
 
 def test_a_score_without_an_interval_stands_alone() -> None:
     scores = {"auc": {"value": 0.5, "low": None, "high": None}, "accuracy": {"value": None, "low": None, "high": None}}
-    assert systems.value({"scores": scores}, "auc") == "0.500"
-    assert systems.value({"scores": scores}, "accuracy") == ""
+    assert systems_table.value({"scores": scores}, "auc") == "0.500"
+    assert systems_table.value({"scores": scores}, "accuracy") == ""
+
+
+def test_rows_of_other_systems_stay_in_the_file() -> None:
+    old = {
+        "rows": [{"system": "1 a", "row": "old"}, {"system": "2 b", "row": "kept"}],
+        "comparisons": {"1 a, task": {"is": "old"}, "2 b, task": {"is": "kept"}},
+        "failed": [{"system": "3 c", "row": "kept"}],
+    }
+    new = {"rows": [{"system": "1 a", "row": "new"}], "comparisons": {"1 a, task": {"is": "new"}}, "failed": [], "n": 1}
+    whole = systems_table.beside(new, old, {"1"})
+    assert [line["row"] for line in whole["rows"]] == ["new", "kept"]
+    assert whole["comparisons"] == {"1 a, task": {"is": "new"}, "2 b, task": {"is": "kept"}}
+    assert whole["failed"] == old["failed"]
+    assert whole["n"] == 1
