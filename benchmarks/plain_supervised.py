@@ -136,7 +136,7 @@ class Pictures(torch_data.Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
         row = self.rows[place : place + 1]
-        return self.augment(prepared(self.data, row, self.size)[0]), int(self.data.labels[row[0]])
+        return normalised(self.augment(resized(self.data, row, self.size)[0])), int(self.data.labels[row[0]])
 
 
 def restore(path: Path | None, parts: dict[str, Any]) -> tuple[int, float]:
@@ -157,18 +157,25 @@ def keep(path: Path | None, parts: dict[str, Any], epochs: int, minutes: float) 
         checkpoint.save(path, state | {"generator": torch.get_rng_state(), "epochs": epochs, "minutes": minutes})
 
 
-def prepared(data: Dataset, rows: Rows, size: int) -> torch.Tensor:
-    """float32 [B, 3, size, size], grey replicated, in -1..1."""
-    pictures = torch.from_numpy(data.take(rows)).float() / 127.5 - 1
+def resized(data: Dataset, rows: Rows, size: int) -> torch.Tensor:
+    """float32 [B, 3, size, size], grey replicated, in 0..1, which is where torchvision's colour transforms clamp."""
+    pictures = torch.from_numpy(data.take(rows)).float() / 255
     small = nn.functional.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    return small.repeat(1, 3, 1, 1).to(memory_format=torch.channels_last)
+    return small.repeat(1, 3, 1, 1)
+
+
+def normalised(pictures: torch.Tensor) -> torch.Tensor:
+    """To -1..1."""
+    return pictures * 2 - 1
 
 
 @torch.no_grad()
 def predict(network: nn.Module, data: Dataset, rows: Rows, size: int) -> NDArray[np.float32]:
     """Probabilities float32 [n, C]."""
     network.eval()
-    batches = [prepared(data, part, size).to(DEVICE) for part in np.array_split(rows, max(1, len(rows) // 64))]
+    batches = [
+        normalised(resized(data, part, size)).to(DEVICE) for part in np.array_split(rows, max(1, len(rows) // 64))
+    ]
     return torch.cat([network(batch).softmax(1).cpu() for batch in batches]).numpy()
 
 
