@@ -72,8 +72,11 @@ class Pass:
 
 
 def weights_of(network: nn.Module) -> list[str]:
-    """Names of parameters that hold a NaN or an infinity, the same on every process; reads all of them."""
-    return [name for name, value in network.named_parameters() if not _finite(value)]
+    """Names of parameters that hold a NaN or an infinity, the same on every process; reads all of them, waits once."""
+    names, values = zip(*network.named_parameters(), strict=True)
+    # the largest absolute value is not finite where any is not
+    largest = torch.stack(torch._foreach_norm([value.detach() for value in values], ord=math.inf))
+    return [name for name, good in zip(names, largest.isfinite().tolist(), strict=True) if not good]
 
 
 def refuse(scene: Scene) -> CcxrError:

@@ -46,25 +46,30 @@ class Progress:
 
 @dataclass
 class Tally:
-    """What an epoch's steps gave so far; stays on the device."""
+    """What an epoch's steps gave so far; stays on the device, a few operations a step however many values there are."""
 
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    sums: Tensor | None = None
+    weights: Tensor | None = None
     kept: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def add(self, names: list[str], values: Tensor, keep: Mapping[str, Tensor], images: int) -> None:
         """Add a step of `images` images: values float64 [len(names)], of which NaNs count nothing."""
         there = ~values.isnan()
-        for name, value, counts in zip(names, values, there, strict=True):
-            zero = torch.zeros_like(value)
-            self.sums[name] = self.sums.get(name, zero) + torch.where(counts, value, zero) * images
-            self.weights[name] = self.weights.get(name, zero) + counts * images
+        sums, weights = torch.where(there, values, 0.0) * images, there.double() * images
+        if self.sums is None or self.weights is None:
+            self.names, self.sums, self.weights = names, sums, weights
+        else:
+            assert names == self.names, f"a step gave {names}, the epoch's first {self.names}"
+            self.sums, self.weights = self.sums + sums, self.weights + weights
         for name, tensor in keep.items():
             self.kept.setdefault(name, []).append(tensor)
 
     def means(self) -> dict[str, float]:
         """Mean over the images of the epoch; NaN where there was never a value."""
-        return {name: float(total / self.weights[name]) for name, total in self.sums.items()}
+        if self.sums is None or self.weights is None:
+            return {}
+        return dict(zip(self.names, (self.sums / self.weights).tolist(), strict=True))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What was kept, [N, ...] each; half precision as float32."""
@@ -72,20 +77,21 @@ class Tally:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
+        sums, weights = ((each if each is not None else torch.zeros(0)) for each in (self.sums, self.weights))
         return {
-            "sums": dict(self.sums),
-            "weights": dict(self.weights),
+            "sums": dict(zip(self.names, sums.unbind(), strict=True)),
+            "weights": dict(zip(self.names, weights.unbind(), strict=True)),
             "kept": {name: torch.cat(parts) for name, parts in self.kept.items()},
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any], device: torch.device) -> Tally:
         """From a checkpoint."""
-        return cls(
-            {name: value.to(device) for name, value in state["sums"].items()},
-            {name: value.to(device) for name, value in state["weights"].items()},
-            {name: [value.to(device)] for name, value in state["kept"].items()},
-        )
+        kept = {name: [value.to(device)] for name, value in state["kept"].items()}
+        if not state["sums"]:
+            return cls(kept=kept)
+        sums, weights = (torch.stack(list(state[name].values())).to(device) for name in ("sums", "weights"))
+        return cls(list(state["sums"]), sums, weights, kept)
 
 
 def _exact(tensor: Tensor) -> Tensor:
