@@ -4,7 +4,7 @@ python -m benchmarks.end_to_end [--quick] [--repeats 5]
 
 Images a second of a phase, all included (batch, augmentation, forward, mining, loss, backward, optimiser, metrics,
 log), over images a second of forward, backward and optimiser on one resident batch: the same network, trainable blocks,
-precision, memory layout and optimiser. The phase is a real one; its second epoch counts. Both in turn.
+precision, memory layout, clipping and optimiser. The phase is a real one; its second epoch counts. Both in turn.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ def bare_step(made: Subject, name: PhaseName) -> tuple[Callable[[], None], int]:
     def step() -> None:
         optimiser.zero_grad()
         made.fabric.backward(wrapped(images).float().square().mean())
+        if phase.optimiser.clip_norm:
+            made.fabric.clip_gradients(wrapped, optimiser, max_norm=phase.optimiser.clip_norm, error_if_nonfinite=False)
         optimiser.step()
 
     return step, batch

@@ -30,7 +30,8 @@ from torchvision.transforms import v2
 
 from benchmarks import record
 
-WARM = 3
+WARM = 20 if torch.cuda.is_available() else 3
+"""Steps that do not count; beside a GPU as many as its workers may have made beforehand."""
 
 
 def main() -> None:
@@ -116,12 +117,14 @@ def nt_xent_loss() -> Any:
 def forever(options: argparse.Namespace) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Batches of views and labels, epoch after epoch."""
     data = ImageFolder(options.folder / "train", transform(options, training=True))
-    sampler = None
+    sampler, batch = None, options.batch
     if options.loss == "triplet":
-        sampler = MPerClassSampler(data.targets, options.batch // len(data.classes), options.batch, len(data))
+        each = options.batch // len(data.classes)
+        batch = each * len(data.classes)
+        sampler = MPerClassSampler(data.targets, each, batch, len(data))
     loader = DataLoader(
         data,
-        options.batch,
+        batch,
         shuffle=sampler is None,
         sampler=sampler,
         num_workers=options.workers,

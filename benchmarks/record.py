@@ -157,9 +157,12 @@ def commit() -> str:
     if "CCXR_COMMIT" in os.environ:
         return os.environ["CCXR_COMMIT"]
     here = Path(__file__).parent
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git here
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

@@ -109,7 +109,7 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
         if bool((draw.brightness != 0).any()):
             picture = adjust_brightness(picture, sent(draw.brightness))
         if bool((draw.erase_width > 0).any()):
-            picture = picture.masked_fill(sent(_erased_pixels(draw, size)), 0.0)
+            picture = picture.masked_fill(_erased_pixels(draw, size, images.device), 0.0)
         return picture.clamp(0.0, 1.0)
 
 
@@ -180,16 +180,18 @@ def _matrix(draw: Draw, aspect: float) -> Tensor:
 def _blur(pictures: Tensor, sigma: Tensor) -> Tensor:
     size = pictures.shape[-1]
     radius = max(1, math.ceil(3 * LARGEST_SIGMA * size))
-    pixels = (sigma * size).unsqueeze(1).expand(-1, 2).to(pictures.device, non_blocking=True)
+    # on the CPU: kornia reads it, and sends it itself
+    pixels = (sigma * size).unsqueeze(1).expand(-1, 2)
     return gaussian_blur2d(pictures, 2 * radius + 1, pixels)
 
 
-def _erased_pixels(draw: Draw, size: int) -> Tensor:
-    """Pixels whose centre lies in the erased box: bool [B, 1, S, S]."""
-    centre = (torch.arange(size) + 0.5) / size
-    left, top = draw.erase_left.unsqueeze(1), draw.erase_top.unsqueeze(1)
-    columns = (centre >= left) & (centre < left + draw.erase_width.unsqueeze(1))
-    lines = (centre >= top) & (centre < top + draw.erase_height.unsqueeze(1))
+def _erased_pixels(draw: Draw, size: int, device: torch.device) -> Tensor:
+    """Pixels whose centre lies in the erased box: bool [B, 1, S, S], made on the device from the sent boxes."""
+    boxes = torch.stack([draw.erase_left, draw.erase_top, draw.erase_width, draw.erase_height])
+    left, top, width, height = boxes.to(device, non_blocking=True).unsqueeze(2).unbind()
+    centre = (torch.arange(size, device=device) + 0.5) / size
+    columns = (centre >= left) & (centre < left + width)
+    lines = (centre >= top) & (centre < top + height)
     return (lines.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
 
 

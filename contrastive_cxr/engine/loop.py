@@ -42,6 +42,8 @@ class Loop:
 
     def __init__(self, fabric: Fabric, spec: FitSpec, resume: bool) -> None:
         self.fabric, self.spec = fabric, spec
+        if fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(fabric.device)  # the peak is this phase's own
         assert spec.choose_by == "last" or spec.validate is not None, "choose_by needs a validation"
         self._drawn = 0, spec.batches(0)
         self.steps = len(self._drawn[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -114,16 +115,36 @@ class Average(AveragedModel):
     """Running average of parameters and buffers: update t keeps min(decay, (1 + t) / (10 + t)) of the old average.
 
     The ramp lets the average forget the first weights in a short training. Integer buffers are copied.
+
+    An update of its own: torch's sends its counter to the device, which waits for it, and goes through all tensors in
+    Python (DenseNet-169: 1,015 of them, 15 ms of a CPU).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
         self.decay = decay
-        super().__init__(network, multi_avg_fn=self._blend, use_buffers=True)
+        self._pairs: list[tuple[list[Tensor], list[Tensor]]] | None = None
 
-    def _blend(self, averages: Any, current: Any, updates: Tensor | int) -> None:
-        if not averages[0].is_floating_point():
-            torch._foreach_copy_(averages, current)
-            return
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take up the weights of `model`, the same module at every call."""
+        if self._pairs is None:
+            self._pairs = self._paired(model)
         # n_averaged lives on the CPU: reading it waits for no device
         count = int(self.n_averaged)
-        torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + count) / (10 + count)))
+        for averages, current in self._pairs:
+            if count and averages[0].is_floating_point():
+                torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + count) / (10 + count)))
+            else:
+                torch._foreach_copy_(averages, current)
+        self.n_averaged += 1
+
+    def _paired(self, model: nn.Module) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """Averages and their sources, parameters and buffers, by dtype; loading weights copies into these tensors."""
+        groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        both = (chain(module.parameters(), module.buffers()) for module in (self.module, model))
+        for average, source in zip(*both, strict=True):
+            averages, current = groups.setdefault(average.dtype, ([], []))
+            averages.append(average.detach())
+            current.append(source.detach())
+        return list(groups.values())
