@@ -1,8 +1,9 @@
 """Record a finished run: its scores, neighbours, baselines and budget, as `report.json` has them.
 
-python -m benchmarks.from_run RUN [RUN ...] --name NAME [--words "what was done"]
+python -m benchmarks.from_run RUN [RUN ...] --name NAME [--words "what was done"] [--beside RESULT]
 
-Several runs are recorded side by side, with the mean and standard deviation of each score over them.
+Several runs are recorded side by side, with the mean and standard deviation of each score over them; RESULT is another
+result's file, such as that of a plain script on the same rows, that stands beside them whole.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--name", required=True)
     parser.add_argument("--words", default="")
+    parser.add_argument("--beside", type=Path)
     options = parser.parse_args()
     reports = {run.name: folder.read_json(run / "report.json") for run in options.runs}
     result: dict[str, Any] = {
@@ -53,6 +55,8 @@ def main() -> None:
     for report in result["runs"].values():
         for line in report["baselines"] or []:
             line.pop("roc", None)
+    if options.beside:
+        result["beside"] = folder.read_json(options.beside)
     if len(reports) > 1:
         result["over_runs"] = {unit: over_runs(reports, unit) for unit in ("scores", "by_patient")}
     record.write(None, options.name, result)
