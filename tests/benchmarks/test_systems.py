@@ -122,3 +122,15 @@ def test_rows_of_other_systems_stay_in_the_file() -> None:
     assert whole["comparisons"] == {"1 a, task": {"is": "new"}, "2 b, task": {"is": "kept"}}
     assert whole["failed"] == old["failed"]
     assert whole["n"] == 1
+
+
+def test_a_cascade_cut_off_shows_the_networks_that_are_finished(tmp_path: Path) -> None:
+    row = systems_rows.Row("9 painted", "cut", "phantom", ".")
+    for part in ("flat", "stage1"):
+        (systems_rows.place(row, tmp_path) / part).mkdir(parents=True)
+        (systems_rows.place(row, tmp_path) / part / "report.json").write_text("{}")
+    assert systems_rows.parts_of(row, tmp_path) == ["flat", "stage1"]
+    assert not systems_rows.settled(row, tmp_path), "it goes on where it was cut off"
+    (systems_rows.place(row, tmp_path) / "report.json").write_text("{}")
+    assert systems_rows.parts_of(row, tmp_path) == [".", "flat", "stage1"]
+    assert systems_rows.settled(row, tmp_path)
