@@ -40,7 +40,7 @@ def evaluate(
 def predict(
     run: Run, source: Source, out: Annotated[Path, typer.Option(help="CSV file to write.")], device: Device = "cpu"
 ) -> None:
-    """Probabilities and decision of a run's classifier, a row an image."""
+    """Probabilities and decision of a run's classifier, and what was fitted on validation; a row an image."""
     table = experiment.call("predict")(run, source, out, device=device)
     say(f"{len(table)} rows: {out}")
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from contrastive_cxr.data.tables import for_spreadsheets
 from contrastive_cxr.data.tree import is_text
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.evaluate import calibration, decisions
 from contrastive_cxr.files import tidy
+from contrastive_cxr.report.schema import VERSION
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
 
@@ -47,7 +50,9 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     """Write a row an image: file, a probability a class, the decision.
 
     Test-time augmentation and decision costs are those that the run was trained with. With costs the decision is the
-    class of least expected cost, and the most probable class stands beside it as `most_probable`.
+    class of least expected cost, and the most probable class stands beside it as `most_probable`. Where the run's
+    report has them from its validation part: `calibrated_<class>`, the probabilities at the fitted temperature, and
+    `<positive>_at_<sensitivity or specificity>_<wanted>`, whether the positive class reaches that threshold.
 
     Parameters
     ----------
@@ -77,8 +82,41 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
         table["most_probable"] = table["decision"]
         costs = decisions.matrix(model.classes, model.card["costs"])
         table["decision"] = said[decisions.decide(probabilities, costs)]
+    table = table.assign(**trusted(classifier_of(run), model.classes, probabilities))
     folders.write_table(out, for_spreadsheets(table))
     return table
+
+
+def trusted(phase: Path, classes: Sequence[str], probabilities: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    """Columns of what the run's report fitted on its validation part: calibrated probabilities, thresholds reached.
+
+    Parameters
+    ----------
+    phase : Path
+        Folder of the classifier; the report lies in the run's, above it, and is of that phase or not used.
+    classes : sequence of str
+    probabilities : float32 [N, C]
+
+    Returns
+    -------
+    dict of float64 [N] and bool [N]
+        Empty where there is no report, or its temperature and thresholds were fitted on the scored images.
+    """
+    file = phase.parent / "report.json"
+    report = folders.read_json(file) if file.is_file() else {}
+    if report.get("version") != VERSION or report["phase"] != phase.name or report["task"]["classes"] != list(classes):
+        return {}
+    columns: dict[str, NDArray[np.generic]] = {}
+    fitted = report["calibration"]
+    if fitted["temperature"] is not None and fitted["fitted_on"] == "validation":
+        scaled = calibration.scale(probabilities.astype(np.float64), fitted["temperature"])
+        columns |= {f"calibrated_{name}": scaled[:, number] for number, name in enumerate(classes)}
+    positive = report["task"]["positive"]
+    for line in report["thresholds"]:
+        if line["threshold"] is not None and line["fitted_on"] == "validation":
+            reached = probabilities[:, classes.index(positive)] >= line["threshold"]
+            columns[f"{positive}_at_{line['of']}_{line['wanted']:g}"] = reached
+    return columns
 
 
 def classifier_of(run: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def pictures(finished: Path) -> Path:
 def test_predictions_are_a_row_an_image(finished: Path, pictures: Path, tmp_path: Path) -> None:
     predict(finished, pictures, tmp_path / "new" / "said.csv")
     table = pd.read_csv(tmp_path / "new" / "said.csv")
-    assert list(table) == ["file", "p_normal", "p_nodule", "p_opacity", "decision"]
+    assert list(table)[:5] == ["file", "p_normal", "p_nodule", "p_opacity", "decision"]
     assert list(table["file"]) == [str(path) for path in sorted(pictures.rglob("*.png"))]
     columns = table[["p_normal", "p_nodule", "p_opacity"]].to_numpy()
     np.testing.assert_allclose(columns.sum(axis=1), 1, atol=1e-5)
@@ -37,6 +38,26 @@ def test_predictions_are_those_of_the_evaluation(finished: Path, pictures: Path,
     known = np.load(finished / "finetune" / "arrays" / "probabilities.npy")
     said = table.loc[[str(pictures / path) for path in rows["path"]], ["p_normal", "p_nodule", "p_opacity"]]
     np.testing.assert_allclose(said.to_numpy(), known, atol=1e-5)
+
+
+def test_what_was_fitted_on_validation_stands_beside(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    table = predict(finished, pictures, tmp_path / "said.csv")
+    report = json.loads((finished / "report.json").read_text())
+    plain = table[["p_normal", "p_nodule", "p_opacity"]].to_numpy(dtype=np.float64)
+    powers = plain ** (1 / report["calibration"]["temperature"])  # softmax(log p / T), by hand
+    calibrated = table[["calibrated_normal", "calibrated_nodule", "calibrated_opacity"]].to_numpy()
+    np.testing.assert_allclose(calibrated, powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
+    lines = [line for line in report["thresholds"] if line["threshold"] is not None]
+    assert report["task"]["positive"] == "opacity"
+    for line in lines:
+        said = table[f"opacity_at_{line['of']}_{line['wanted']:g}"]
+        assert list(said) == [value >= line["threshold"] for value in table["p_opacity"]]
+    assert len(table.columns) == 5 + 3 + len(lines)
+
+
+def test_another_phase_has_no_thresholds_of_the_report(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    table = predict(finished / "pretrain", pictures, tmp_path / "said.csv")
+    assert list(table) == ["file", "p_normal", "p_nodule", "p_opacity", "decision"]
 
 
 def test_an_image_alone_is_a_source(finished: Path, pictures: Path, tmp_path: Path) -> None:
