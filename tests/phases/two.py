@@ -26,7 +26,7 @@ IMAGES, VALIDATION = 41, 9  # neither of them divisible by two
 
 
 class Doubled(nn.Module):
-    """The network in float64; its embedding alone is float32, as everywhere."""
+    """The network in float64, its embedding too: rounded to float32, other sums would end in other last digits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -72,6 +72,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
     assert phase is not None
     network = setting.build("embed", projection=phase.projection)
     step = ContrastiveStep(setting, phase)
+    step.objective.double()
     wrapped, optimiser = fabric.setup(Doubled(network), torch.optim.SGD(network.parameters(), 0.5))
     found: dict[str, Any] = {"gradients": [], "losses": [], "draws": []}
     for index, rows in enumerate(epoch_batches(phase, setting.data, setting.recipe.seed, 0)):
@@ -107,7 +108,9 @@ def check(folder: Path, alone: dict[str, Any]) -> None:
         for here, there in zip(found["gradients"], alone["gradients"], strict=True):
             for mine, other in zip(here, there, strict=True):
                 assert mine.dtype == torch.float64
-                assert torch.allclose(mine, other, rtol=0, atol=1e-10)
+                gap = float((mine - other).abs().max())
+                # 1e-10 of gradients up to 6e-3; the last digit of it depends on the processor (1.2e-10 on an AMD EPYC)
+                assert gap <= 2e-10, f"{gap} of {float(other.abs().max())}"
         assert found["memory"].keys() == alone["memory"].keys()
         for name, value in alone["memory"].items():
             assert torch.allclose(found["memory"][name], value, rtol=0, atol=1e-6), name
