@@ -109,7 +109,7 @@ def check(folder: Path, alone: dict[str, Any]) -> None:
             for mine, other in zip(here, there, strict=True):
                 assert mine.dtype == torch.float64
                 gap = float((mine - other).abs().max())
-                # gradients up to 2e-2; under 1e-10 on the Intel processors tried, up to 3e-10 on an AMD EPYC: some sum on
+                # gradients up to 2e-2; under 1e-10 on Intel processors, up to 3e-10 on an AMD EPYC: some sum on
                 # the way is still rounded to float32
                 assert gap <= 1e-9, f"{gap} of {float(other.abs().max())}"
         assert found["memory"].keys() == alone["memory"].keys()
