@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,14 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
     network = setting.build("embed", projection=phase.projection)
     step = ContrastiveStep(setting, phase)
     step.objective.double()
+    own = step.views
+
+    def part_of_the_whole(batch: Batch, augment_set: str, purpose: str) -> Tensor:
+        """A part of a batch may be blurred by another kernel than the whole; its last digits then differ."""
+        rows = batch.global_rows
+        return own(replace(batch, rows=rows, rank_slice=slice(0, len(rows))), augment_set, purpose)[batch.rank_slice]
+
+    step.views = part_of_the_whole  # type: ignore[assignment]
     wrapped, optimiser = fabric.setup(Doubled(network), torch.optim.SGD(network.parameters(), 0.5))
     found: dict[str, Any] = {"gradients": [], "losses": [], "draws": []}
     for index, rows in enumerate(epoch_batches(phase, setting.data, setting.recipe.seed, 0)):
@@ -82,7 +91,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
         fabric.backward(output.loss)
         found["gradients"].append([p.grad.clone() for p in network.parameters()])
         found["losses"].append(output.loss.item())
-        found["draws"].append(engine.gather(fabric, step.views(batch, "xray", "augment")))
+        found["draws"].append(engine.gather(fabric, own(batch, "xray", "augment")))
         optimiser.step()
         optimiser.zero_grad()
     found["memory"] = step.objective.state_dict()
@@ -109,9 +118,7 @@ def check(folder: Path, alone: dict[str, Any]) -> None:
             for mine, other in zip(here, there, strict=True):
                 assert mine.dtype == torch.float64
                 gap = float((mine - other).abs().max())
-                # gradients up to 2e-2; under 1e-10 on Intel processors, up to 3e-10 on an AMD EPYC: some sum on
-                # the way is still rounded to float32
-                assert gap <= 1e-9, f"{gap} of {float(other.abs().max())}"
+                assert gap <= 1e-10, f"{gap} of {float(other.abs().max())}"
         assert found["memory"].keys() == alone["memory"].keys()
         for name, value in alone["memory"].items():
             assert torch.allclose(found["memory"][name], value, rtol=0, atol=1e-6), name
