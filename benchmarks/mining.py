@@ -3,10 +3,9 @@
 python -m benchmarks.mining [--quick] [--sizes 64 128 256 512 1024] [--repeats 5]
 
 Three even classes, 128 numbers a vector; forward and backward of the loss. Theirs: TripletMarginLoss with
-TripletMarginMiner (semihard: all triplets are listed), BatchHardMiner, DistanceWeightedMiner. Each measurement is a
-process of its own; memory is the peak of anonymous memory (on a GPU: what torch allocated there) above what was there
-before, and one process measures all. Where the two choose the same
-triplets (semihard, batch-hard) the losses are compared too.
+TripletMarginMiner (semihard: all triplets are listed), BatchHardMiner, DistanceWeightedMiner. Memory is the peak above
+what was there before: of anonymous memory, each measurement a process of its own; on a GPU what torch allocated there,
+all in one process. Where the two choose the same triplets (semihard, batch-hard) the losses are compared too.
 """
 
 from __future__ import annotations

@@ -173,9 +173,8 @@ def normalised(pictures: torch.Tensor) -> torch.Tensor:
 def predict(network: nn.Module, data: Dataset, rows: Rows, size: int) -> NDArray[np.float32]:
     """Probabilities float32 [n, C]."""
     network.eval()
-    batches = [
-        normalised(resized(data, part, size)).to(DEVICE) for part in np.array_split(rows, max(1, len(rows) // 64))
-    ]
+    parts = np.array_split(rows, max(1, len(rows) // 64))
+    batches = (normalised(resized(data, part, size)).to(DEVICE) for part in parts)
     return torch.cat([network(batch).softmax(1).cpu() for batch in batches]).numpy()
 
 

@@ -60,7 +60,6 @@ def main() -> None:
     done = [row for row in chosen if parts_of(row, options.out)]
     failed = [row for row in chosen if stopped(row, options.out).is_file()]
     result = {
-        "own_size": options.own_size,
         "weights": options.weights,
         "words": options.words,
         "run_environment": systems_table.machine_of(done, options.out),

@@ -53,10 +53,10 @@ def encode(
         with torch.no_grad(), fabric.autocast():
             # no row at all is one empty batch, which tells the shape
             starts = range(0, max(len(mine), 1), batch_size)
-            parts = [function(load(mine[start : start + batch_size])).float() for start in starts]
+            parts = [function(load(mine[start : start + batch_size])).float().cpu() for start in starts]
     finally:
         for module, training in modes:
             module.training = training
-    whole = gather(fabric, torch.cat(parts), grads=False).cpu().numpy()
+    whole = gather(fabric, fabric.to_device(torch.cat(parts)), grads=False).cpu().numpy()
     result: NDArray[np.float32] = whole[: len(rows)]
     return result

@@ -111,8 +111,8 @@ class Loop:
     def _note(self, output: StepOutput, batch: Batch, index: int) -> float | None:
         """Add a step to the epoch's tally; log it, and look whether it is finite, when its turn comes."""
         values = {"loss": output.loss, **output.values}
-        numbers = [torch.as_tensor(v, device=self.fabric.device).detach().float().reshape(()) for v in values.values()]
-        stacked = self.fabric.all_reduce(torch.stack(numbers).double(), reduce_op="mean")
+        numbers = [torch.as_tensor(v, device=self.fabric.device).detach().double().reshape(()) for v in values.values()]
+        stacked = self.fabric.all_reduce(torch.stack(numbers), reduce_op="mean")
         assert isinstance(stacked, Tensor), "a tensor stays one"
         keep = {name: gather(self.fabric, tensor.detach(), grads=False) for name, tensor in output.keep.items()}
         self.tally.add(list(values), stacked, keep, len(batch.global_rows))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from contrastive_cxr.engine.fabric import gather
 from contrastive_cxr.engine.spec import Batch, FitSpec
@@ -72,11 +73,12 @@ class Pass:
 
 
 def weights_of(network: nn.Module) -> list[str]:
-    """Names of parameters that hold a NaN or an infinity, the same on every process; reads all of them, waits once."""
-    names, values = zip(*network.named_parameters(), strict=True)
-    # the largest absolute value is not finite where any is not
-    largest = torch.stack(torch._foreach_norm([value.detach() for value in values], ord=math.inf))
-    return [name for name, good in zip(names, largest.isfinite().tolist(), strict=True) if not good]
+    """Names of parameters that hold a NaN or an infinity, the same on every process; reads all of them."""
+    values = {name: value.detach() for name, value in network.named_parameters()}
+    # the largest absolute value is not finite where any is not; which ones is asked only then
+    if _finite(get_total_norm(values.values(), math.inf)):
+        return []
+    return [name for name, value in values.items() if not _finite(value)]
 
 
 def refuse(scene: Scene) -> CcxrError:

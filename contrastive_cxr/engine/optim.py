@@ -117,7 +117,7 @@ class Average(AveragedModel):
     The ramp lets the average forget the first weights in a short training. Integer buffers are copied.
 
     An update of its own: torch's sends its counter to the device, which waits for it, and goes through all tensors in
-    Python (DenseNet-169: 1,015 of them, 15 ms of a CPU).
+    Python (DenseNet-169: 1,015 of them; on a CPU 19 ms an update, here 8).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

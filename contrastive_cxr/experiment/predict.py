@@ -71,7 +71,8 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     refuse_existing(out, ".csv")
     check_device(device)
     paths = images_of(source)
-    model = EmbeddingModel.load(classifier_of(run), device=device)
+    phase = classifier_of(run)
+    model = EmbeddingModel.load(phase, device=device)
     probabilities = model.predict(paths, batch_size=batch_size, tta=model.card["tta"])
     table = pd.DataFrame({"file": [str(path) for path in paths]})
     for number, name in enumerate(model.classes):
@@ -82,7 +83,7 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
         table["most_probable"] = table["decision"]
         costs = decisions.matrix(model.classes, model.card["costs"])
         table["decision"] = said[decisions.decide(probabilities, costs)]
-    table = table.assign(**trusted(classifier_of(run), model.classes, probabilities))
+    table = table.assign(**trusted(phase, model.classes, probabilities))
     folders.write_table(out, for_spreadsheets(table))
     return table
 

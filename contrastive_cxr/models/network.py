@@ -100,8 +100,8 @@ class Network(nn.Module):
     def project(self, features: Tensor) -> Tensor:
         """Embedding float32 [B, D] of unit length, from features [B, C]."""
         projected = features if self.projection is None else self.projection(features)
-        # at least in float32, whatever the precision: at bfloat16 a length is off by up to 0.4 %
-        return functional.normalize(projected.to(torch.promote_types(projected.dtype, torch.float32)), dim=1)
+        # in float32 whatever the precision: at bfloat16 a length is off by up to 0.4 %
+        return functional.normalize(projected.float(), dim=1)
 
     def head(self, embedding: Tensor) -> Tensor:
         """Logits [B, classes] from the embedding, or from the features where there is no projection."""

@@ -71,7 +71,7 @@ class Objective(nn.Module):
         Parameters
         ----------
         embeddings : Tensor
-            floating [B, D], taken as float32 at least; scaled to unit length here. Two views of B/2 images together.
+            floating [B, D]; scaled to unit length here. Two views of B/2 images are concatenated.
         labels : Tensor
             int64 [B], 0 or more.
         patients : Tensor
@@ -90,7 +90,7 @@ class Objective(nn.Module):
             f"{len(embeddings)} embeddings, {len(labels)} labels and {len(patients)} patients; they must be as many"
         )
         with torch.autocast(embeddings.device.type, enabled=False):
-            vectors = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+            vectors = embeddings.float()
             batch = References(vectors, labels, patients)
             remembering = self.training and self.memory.size > 0
             references = self.memory.beside(batch) if remembering else batch

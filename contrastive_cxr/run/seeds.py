@@ -50,20 +50,14 @@ def globals_from(seed: int, *parts: str | int) -> Iterator[None]:
     """
     number = key(seed, *parts)
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    # Not torch.random.fork_rng and torch.manual_seed: asking every kind of device takes them 2 ms, at each step.
-    generators = [torch.default_generator]
-    # an uninitialised CUDA is left alone: its context is not made for a run on the CPU
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        generators.append(torch.cuda.default_generators[torch.cuda.current_device()])
-    states = [generator.get_state() for generator in generators]
-    for each in generators:
-        each.manual_seed(number)
-    random.seed(number)
-    np.random.seed(number % 2**32)
-    try:
-        yield
-    finally:
-        for each, state in zip(generators, states, strict=True):
-            each.set_state(state)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    # an uninitialised CUDA is left alone: forking would create its context for a run on the CPU
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(number)
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

@@ -99,7 +99,7 @@ def test_a_row_that_fails_stands_in_the_table_with_its_reason(cache: Path, tmp_p
     found = systems_table.failure(row, tmp_path / "runs")
     assert (found["row"], found["changes"]) == ("wild", list(row.changes))
     assert "the loss is" in found["reason"]
-    text = systems_table.markdown({"own_size": False, "weights": "none", "rows": [], "failed": [found]})
+    text = systems_table.markdown({"weights": "none", "rows": [], "failed": [found]})
     assert f"9 painted, wild: {found['reason']}" in text
     assert systems_rows.settled(row, options.out), "a failed row is left alone"
 

@@ -76,7 +76,11 @@ def test_predictions_are_augmented_and_decided_by_cost_as_in_the_evaluation(spec
     arrays = special / "pretrain" / "arrays"
     rows = pd.read_csv(arrays / "rows.csv", dtype=str)
     table = predict(special, Path(rows["root"][0]), tmp_path / "said.csv").set_index("file")
-    assert list(table)[: len(CLASSES) + 2] == [*(f"p_{name}" for name in CLASSES), "decision", "most_probable"]
+    report = json.loads((special / "report.json").read_text())
+    positive, lines = report["task"]["positive"], report["thresholds"]
+    reached = [f"{positive}_at_{line['of']}_{line['wanted']:g}" for line in lines if line["threshold"] is not None]
+    columns = [*(f"p_{name}" for name in CLASSES), "decision", "most_probable"]
+    assert list(table) == [*columns, *(f"calibrated_{name}" for name in CLASSES), *reached]
     said = table.loc[[str(Path(root) / path) for root, path in zip(rows["root"], rows["path"], strict=True)]]
     probabilities = np.load(arrays / "probabilities.npy")
     np.testing.assert_allclose(said[[f"p_{name}" for name in CLASSES]].to_numpy(), probabilities, atol=1e-5)

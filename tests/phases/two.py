@@ -27,7 +27,7 @@ IMAGES, VALIDATION = 41, 9  # neither of them divisible by two
 
 
 class Doubled(nn.Module):
-    """The network in float64, its embedding too: rounded to float32, other sums would end in other last digits."""
+    """The network in float64; its embedding alone is float32, as everywhere."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -73,7 +73,6 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
     assert phase is not None
     network = setting.build("embed", projection=phase.projection)
     step = ContrastiveStep(setting, phase)
-    step.objective.double()
     own = step.views
 
     def part_of_the_whole(batch: Batch, augment_set: str, purpose: str) -> Tensor:
@@ -83,7 +82,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
 
     step.views = part_of_the_whole  # type: ignore[assignment]
     wrapped, optimiser = fabric.setup(Doubled(network), torch.optim.SGD(network.parameters(), 0.5))
-    found: dict[str, Any] = {"gradients": [], "losses": [], "draws": []}
+    found: dict[str, Any] = {"gradients": [], "losses": [], "draws": [], "strong": []}
     for index, rows in enumerate(epoch_batches(phase, setting.data, setting.recipe.seed, 0)):
         mine = share(fabric, len(rows))
         batch = Batch(rows[mine], rows, 0, index, mine)
@@ -92,6 +91,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
         found["gradients"].append([p.grad.clone() for p in network.parameters()])
         found["losses"].append(output.loss.item())
         found["draws"].append(engine.gather(fabric, own(batch, "xray", "augment")))
+        found["strong"].append(engine.gather(fabric, own(batch, "strong", "positive")))
         optimiser.step()
         optimiser.zero_grad()
     found["memory"] = step.objective.state_dict()
@@ -112,6 +112,9 @@ def check(folder: Path, alone: dict[str, Any]) -> None:
     for found in two:
         assert all(torch.equal(*pair) for pair in zip(found["draws"], alone["draws"], strict=True)), (
             "other augmentation"
+        )
+        assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(found["strong"], alone["strong"], strict=True)), (
+            "other strong views"
         )
         assert found["losses"] == pytest.approx(alone["losses"], abs=1e-6)
         for here, there in zip(found["gradients"], alone["gradients"], strict=True):
