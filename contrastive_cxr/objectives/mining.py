@@ -77,10 +77,11 @@ def _distance_weighted(far: Tensor, pairs: Pairs, width: int, seed: int) -> Trip
         return anchors, positives, anchors
     # The largest of log-weight + Gumbel noise is a draw by weight; at width 512 the weights themselves would underflow.
     dice = _generator(seed)
-    negatives = [
-        (weight[part] + _gumbel(len(part), far, dice)).argmax(dim=1) for part in torch.split(anchors, len(far))
-    ]
-    return anchors, positives, torch.cat(negatives)
+    # Into one tensor made before: small results kept from each turn would split the freed memory of the large ones.
+    negatives = torch.empty_like(anchors)
+    for place, part in zip(torch.split(negatives, len(far)), torch.split(anchors, len(far)), strict=True):
+        torch.argmax(weight[part] + _gumbel(len(part), far, dice), dim=1, out=place)
+    return anchors, positives, negatives
 
 
 def _gumbel(count: int, far: Tensor, dice: torch.Generator) -> Tensor:
