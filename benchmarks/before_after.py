@@ -5,9 +5,8 @@
 
 A short training of `xray/three-class-scratch` (all three phases, smaller pictures, fewer epochs) by both programs in
 turn, seed by seed, each run a process of its own. Compared are the scores of the last epoch of each phase on the
-validation part, later less earlier; an aim for a speed-up is that none of them falls by more than the seeds differ
-among themselves. The report of a run is not asked for: only validation images are looked at. What is finished stays in
-the scratch folder and is not done again.
+validation part, later less earlier: none of them should fall by more than the earlier seeds differ among themselves.
+What is finished stays in the scratch folder and is not done again.
 """
 
 from __future__ import annotations
