@@ -88,7 +88,7 @@ def lines_of(row: Row, out: Path) -> Iterator[dict[str, Any]]:
             "image_passes": sum(phase["images"] for phase in phases.values()),
             "minutes": round(sum(phase["minutes"] for phase in phases.values()), 1),
             "peak_memory_mib": round(max(phase["peak_memory_mib"] or 0 for phase in phases.values())),
-            "verdict": verdict(where / part / next(iter(phases))),
+            "verdict": verdict([where / part / name for name in phases]),
             "pixels": yaml.safe_load((where / part / "recipe.yaml").read_text())["model"]["image_size"],
             "device": facts["budget"]["device"],
         }
@@ -101,11 +101,19 @@ def lines_of(row: Row, out: Path) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def verdict(phase: Path) -> str:
-    """`at its plateau`, where the best validation AUC lies before the last fifth of five epochs or more."""
-    values = [each["auc"] for each in MetricsLog(phase / "metrics.jsonl").rows() if each["split"] == "val"]
-    best = max(range(len(values)), key=values.__getitem__, default=0)
-    return "at its plateau" if len(values) >= 5 and best < 0.8 * len(values) - 1 else NOT_COMPARABLE
+def verdict(phases: list[Path]) -> str:
+    """`at its plateau`, where in every classifying phase the best validation AUC lies before the last fifth of five
+    epochs or more."""
+    logs = [MetricsLog(phase / "metrics.jsonl").rows() for phase in phases]
+    curves = [[each["auc"] for each in rows if each["split"] == "val" and "auc" in each] for rows in logs]
+    settled = [_flat(values) for values in curves if values]
+    return "at its plateau" if settled and all(settled) else NOT_COMPARABLE
+
+
+def _flat(values: list[float]) -> bool:
+    """Whether the best of at least five values lies before their last fifth."""
+    best = max(range(len(values)), key=values.__getitem__)
+    return len(values) >= 5 and best < 0.8 * len(values) - 1
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -66,11 +66,31 @@ def test_a_row_is_run_once_and_stands_in_the_table(cache: Path, tmp_path: Path, 
     [([0.5, 0.9, 0.8, 0.8, 0.8], True), ([0.5, 0.6, 0.7, 0.8, 0.9], False), ([0.9, 0.5], False)],
 )
 def test_a_plateau_is_a_best_epoch_before_the_last_fifth(tmp_path: Path, values: list[float], plateau: bool) -> None:
-    log = systems_table.MetricsLog(tmp_path / "metrics.jsonl")
+    curve(tmp_path, values)
+    assert (systems_table.verdict([tmp_path]) == "at its plateau") is plateau
+
+
+def test_every_phase_with_a_classifier_has_to_be_at_its_plateau(tmp_path: Path) -> None:
+    flat, rising = (
+        curve(tmp_path / "pretrain", [0.5, 0.9, 0.8, 0.8, 0.8]),
+        curve(tmp_path / "finetune", [0.5, 0.6, 0.7, 0.8, 0.9]),
+    )
+    (tmp_path / "embed").mkdir()
+    log = systems_table.MetricsLog(tmp_path / "embed" / "metrics.jsonl")
+    log.append({"epoch": 1, "step": 1, "split": "val", "loss": 0.5})
+    log.sync()
+    assert systems_table.verdict([flat, tmp_path / "embed"]) == "at its plateau", "an embedding phase has no AUC"
+    assert systems_table.verdict([flat, tmp_path / "embed", rising]) == systems_table.NOT_COMPARABLE
+
+
+def curve(phase: Path, values: list[float]) -> Path:
+    """A phase whose validation AUC went like this."""
+    phase.mkdir(exist_ok=True)
+    log = systems_table.MetricsLog(phase / "metrics.jsonl")
     for epoch, auc in enumerate(values, 1):
         log.append({"epoch": epoch, "step": epoch, "split": "val", "auc": auc})
     log.sync()
-    assert (systems_table.verdict(tmp_path) == "at its plateau") is plateau
+    return phase
 
 
 def test_overrides_keep_the_command_lines_words(cache: Path, tmp_path: Path) -> None:
