@@ -83,6 +83,8 @@ def print_scores(folder: Path) -> None:
     )
     if facts.get("adds"):
         say(facts["adds"]["sentence"])
+    for sentence in (facts.get("advice") or {"sentences": []})["sentences"]:
+        say(sentence)
 
 
 def value_words(entry: dict[str, Any]) -> str:

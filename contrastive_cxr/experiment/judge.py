@@ -107,6 +107,7 @@ def judge(scene: Scene, said: Said, kept: Validation | None, blind: Blind, split
     recipe, data, options, final = scene.recipe, scene.data, scene.recipe.evaluation, said.asked[said.final]
     beside = report.Beside(
         neighbours=said.found,
+        answers={name: each.probabilities for name, each in said.asked.items() if each.probabilities is not None},
         baselines=blind,
         validation=kept,
         targets=options.target.wanted(),

@@ -53,6 +53,7 @@ class Beside:
     Attributes
     ----------
     neighbours : {phase: scores of its embedding on the same N queries}
+    answers : {phase: probabilities float [N, C] of its classifier}
     baselines : (name, probabilities float [N, C]) of what cannot see disease
     validation : Validation or None
         What temperature and thresholds are fitted on; None: cross-fitting over the scored rows.
@@ -68,6 +69,7 @@ class Beside:
     """
 
     neighbours: Mapping[Any, NeighbourScores] = field(default_factory=dict)
+    answers: Mapping[Any, Probabilities] = field(default_factory=dict)
     baselines: Sequence[tuple[str, Probabilities]] = ()
     validation: Validation | None = None
     targets: Mapping[str, float] = field(default_factory=dict)

@@ -32,7 +32,9 @@ _PHASES = ("pretrain", "embed", "finetune")
 _STAGES = ("flat", "stage1", "stage2")
 _MAP_POINTS = 1500
 # Facts that reports of an earlier day do not have.
-_LATER: dict[str, Any] = {"costs": None, "tta": None, "last_layer": {}, "subgroups": {}}
+_LATER: dict[str, Any] = {
+    "costs": None, "tta": None, "last_layer": {}, "subgroups": {}, "answer_gain": None, "advice": None,
+}  # fmt: skip
 
 
 def write(folder: Path, run: Path | None = None) -> Path:

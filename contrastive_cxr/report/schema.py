@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
+import contrastive_cxr.report.phase_gains as phase_gains
 import contrastive_cxr.report.words as words
-from contrastive_cxr.evaluate import calibration, cascade, decisions, intervals, scores, selective, thresholds
-from contrastive_cxr.evaluate.neighbours import NeighbourScores
+from contrastive_cxr.evaluate import calibration, cascade, decisions, scores, selective, thresholds
 from contrastive_cxr.report.inputs import Beside, Ints, Predictions, Probabilities, Stages, Subject
 from contrastive_cxr.run.folder import plain
 from contrastive_cxr.tasks import Task
@@ -38,6 +38,8 @@ def build(
     task, options = subject.task, {"resamples": resamples, "seed": seed}
     judged = _judged(task, said.probabilities, said, options)
     baselines = [_baseline(task, *each, said, options) for each in beside.baselines]
+    neighbour_gain = phase_gains.of_neighbours(beside.neighbours, said.patients, options)
+    answer_gain = phase_gains.of_answers(beside.answers, said.labels, said.patients, options)
     facts = {
         "version": VERSION,
         "experiment": subject.experiment,
@@ -49,7 +51,9 @@ def build(
         "by_patient": _by_patient(task, said, options),
         "roc": _roc(task, said.probabilities, said.labels),
         "neighbours": {name: each.with_intervals(said.patients, **options) for name, each in beside.neighbours.items()},
-        "neighbour_gain": _neighbour_gain(beside.neighbours, said.patients, options),
+        "neighbour_gain": neighbour_gain,
+        "answer_gain": answer_gain,
+        "advice": phase_gains.advice(neighbour_gain, answer_gain),
         "baselines": baselines,
         "adds": _adds(baselines),
         "calibration": _calibration(task, said, beside, options),
@@ -201,19 +205,6 @@ def _adds(baselines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             sentence = words.adds(best["name"], score, gain)
             return {"over": best["name"], "score": score, "difference": gain, "sentence": sentence}
     return None
-
-
-def _neighbour_gain(
-    found: Mapping[Any, NeighbourScores], patients: Ints, options: dict[str, Any]
-) -> dict[str, Any] | None:
-    """What phase 2 added to the neighbours of phase 1, query by query."""
-    if not {"pretrain", "embed"} <= set(found):
-        return None
-    after, before = found["embed"].per_query, found["pretrain"].per_query
-    gains = {
-        name: intervals.paired(after[name], before[name], patients, **options) for name in ("map_at_r", "knn_accuracy")
-    }
-    return {"first": "embed", "second": "pretrain", "scores": gains}
 
 
 def _roc(task: Task, probabilities: Probabilities, labels: Ints) -> dict[str, list[list[float]]]:

@@ -20,8 +20,8 @@ from tests.report.small import TASK, drawn, facts_of
 def documented() -> set[str]:
     return {
         "version", "experiment", "task", "phase", "split", "n", "groups", "patients", "counts", "scores", "by_patient",
-        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "adds", "calibration",
-        "thresholds", "selective", "cascade", "costs", "tta", "last_layer", "budget", "skipped", "notes",
+        "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "answer_gain", "advice", "baselines", "adds",
+        "calibration", "thresholds", "selective", "cascade", "costs", "tta", "last_layer", "budget", "skipped", "notes",
     }  # fmt: skip
 
 

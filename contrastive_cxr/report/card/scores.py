@@ -80,7 +80,8 @@ def performance(found: Found) -> Content:
     if phases:
         columns = [(f"neighbours, {phase}", entries) for phase, entries in phases.items()]
         tables.append(_scores(columns, list(columns[0][1]), grouped))
-    return Content(tables=tuple(tables))
+    advice = facts.get("advice") or {"sentences": ()}
+    return Content(tuple(advice["sentences"]), tuple(tables))
 
 
 def added(found: Found) -> Content:
