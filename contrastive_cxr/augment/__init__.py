@@ -3,7 +3,7 @@
 from contrastive_cxr.augment.draws import Draw, draw
 from contrastive_cxr.augment.images import apply, augment, equalise, plain
 from contrastive_cxr.augment.pictures import picture
-from contrastive_cxr.augment.sets import AUGMENT_SETS, SETS, AugmentSet, check_set
+from contrastive_cxr.augment.sets import AUGMENT_SETS, SETS, AugmentSet, Choice, check_set, resolve
 from contrastive_cxr.augment.tta import TTA_SETS, views
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "SETS",
     "TTA_SETS",
     "AugmentSet",
+    "Choice",
     "Draw",
     "apply",
     "augment",
@@ -19,5 +20,6 @@ __all__ = [
     "equalise",
     "picture",
     "plain",
+    "resolve",
     "views",
 ]

@@ -17,17 +17,23 @@ PURPOSES = (
 )  # fmt: skip
 # Drawn after all the others, so that older recipes draw as they always did.
 LATER = ("equalise",)
+LATEST = ("aspect", "gamma", "noise", "jpeg", "jpeg_rate", "resolution", "resolution_rate", "sharpness")
+# Largest seed of an image's noise; drawn after the uniform numbers, so a further purpose comes after it.
+SEEDS = 2**62
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The parameters of B images; every field is a float32 CPU tensor [B].
+    """The parameters of B images; every field is a float32 CPU tensor [B], `noise_seed` an int64 one.
 
     The window is the part of the image that fills the output. `width` and `height` are shares of the image's sides
     (above 1: black comes in), `x` and `y` its centre, the image spanning -1..1. It is turned by `angle` degrees: the
     content appears turned counter-clockwise, and mirrored where `mirror_x` or `mirror_y` is -1. `brightness` is
     added, `contrast` multiplies the difference from the mean, `sigma` is a share of the output side (0: no blur); the
     erased box is in shares of the output side (width 0: none). `equalise` is 1 where the histogram is equalised.
+    `gamma` is the power of the grey values (1: as they are), `noise` a standard deviation in units of the range 0..1,
+    `jpeg` a quality (0: no file), `resolution` the share of its side that the output is reduced to (1: it is not),
+    `sharpness` multiplies the difference from a smoothed picture (1: as it is).
     """
 
     width: Tensor
@@ -45,6 +51,12 @@ class Draw:
     erase_width: Tensor
     erase_height: Tensor
     equalise: Tensor
+    gamma: Tensor
+    noise: Tensor
+    noise_seed: Tensor
+    jpeg: Tensor
+    resolution: Tensor
+    sharpness: Tensor
 
     def __len__(self) -> int:
         return len(self.width)
@@ -78,7 +90,7 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
     """
     generator = torch.Generator().manual_seed(seed)
     dice: dict[str, Tensor] = {}
-    for purposes in (PURPOSES, LATER):
+    for purposes in (PURPOSES, LATER, LATEST):
         uniform = torch.rand(total, len(purposes), generator=generator)
         dice |= zip(purposes, uniform.unbind(dim=1), strict=True)
     return Draw(
@@ -91,20 +103,25 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         contrast=1.0 + _symmetric(dice["contrast"], set.contrast),
         sigma=_between(dice["sigma"], *set.sigma) * (dice["blur"] < set.blur),
         equalise=(dice["equalise"] < set.equalise).float(),
+        gamma=_symmetric(dice["gamma"], set.gamma).exp(),
+        **_quality(set, dice),
+        noise_seed=torch.randint(SEEDS, (total,), generator=generator),
     )
 
 
 def _window(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Size and centre of the window: the random resized crop, then zoom and shift."""
+    """Size and centre of the window: the random resized crop, then zoom, stretch and shift."""
     area = _between(dice["area"], *set.crop)
     # Only ratios at which a window of this area fits into the image, so that the area is met exactly.
     low, high = area.clamp(min=set.ratio[0]), (1 / area).clamp(max=set.ratio[1])
     ratio = low * (high / low) ** dice["ratio"]
     width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
     zoom = _between(dice["zoom"], *set.zoom)
+    # A narrower window makes its content wider; its area stays.
+    stretch = _symmetric(dice["aspect"], set.aspect / 2).exp()
     return {
-        "width": width / zoom,
-        "height": height / zoom,
+        "width": width / zoom / stretch,
+        "height": height / zoom * stretch,
         "x": _symmetric(dice["across"], 1.0) * (1 - width) + 2 * _symmetric(dice["right"], set.shift),
         "y": _symmetric(dice["down"], 1.0) * (1 - height) + 2 * _symmetric(dice["below"], set.shift),
     }
@@ -120,6 +137,18 @@ def _erased(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
         "erase_top": dice["erase_down"] * (1 - height),
         "erase_width": width * (dice["erase"] < set.erase),
         "erase_height": height,
+    }
+
+
+def _quality(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Noise, JPEG, resolution and sharpness."""
+    quality = _between(dice["jpeg"], *(set.jpeg or (0.0, 0.0)))
+    share = _between(dice["resolution"], *(set.resolution or (1.0, 1.0)))
+    return {
+        "noise": set.noise * dice["noise"],
+        "jpeg": quality * (dice["jpeg_rate"] < set.jpeg_rate),
+        "resolution": torch.where(dice["resolution_rate"] < set.resolution_rate, share, 1.0),
+        "sharpness": 1.0 + _symmetric(dice["sharpness"], set.sharpness),
     }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
-from kornia.enhance import adjust_brightness, adjust_contrast_with_mean_subtraction
+from kornia.enhance import adjust_brightness, adjust_contrast_with_mean_subtraction, adjust_gamma
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional
 
 from contrastive_cxr.augment.draws import Draw, draw
-from contrastive_cxr.augment.sets import LARGEST_SIGMA, AugmentSet, check_set
+from contrastive_cxr.augment.quality import compressed, noisy, reduced, sharpened
+from contrastive_cxr.augment.sets import LARGEST_SIGMA, Choice, resolve
 
 # Bilinear sampling starts to alias where it shrinks by more than this.
 LARGEST_SHRINK = 1.5
@@ -21,7 +23,7 @@ LARGEST_SHRINK = 1.5
 def augment(
     images: Tensor,
     size: int,
-    set: AugmentSet | str,
+    set: Choice,
     seed: int,
     rows: slice | Tensor | None = None,
     total: int | None = None,
@@ -34,8 +36,8 @@ def augment(
         uint8 [B, 1, H, W] on any device.
     size : int
         Side S of the output, pixels.
-    set : AugmentSet or str
-        The ranges, or the name of a shipped set.
+    set : str, Augment or AugmentSet
+        The name of a shipped set, a recipe's mapping over one, or the ranges.
     seed : int
         Seed of the draw.
     rows : slice or Tensor, optional
@@ -48,8 +50,7 @@ def augment(
     Tensor
         float32 [B, 1, S, S] in 0..1 on the device of `images`.
     """
-    ranges = check_set(set) if isinstance(set, str) else set
-    whole = draw(ranges, len(images) if total is None else total, seed)
+    whole = draw(resolve(set), len(images) if total is None else total, seed)
     return apply(images, size, whole if rows is None else whole[rows])
 
 
@@ -74,7 +75,10 @@ def plain(images: Tensor, size: int) -> Tensor:
 
 @torch.no_grad()
 def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
-    """Apply a draw: equalise, warp, blur, contrast, brightness, erase.
+    """Apply a draw.
+
+    The order: equalise the whole image's histogram; one warp for crop, zoom, stretch, shift, rotation and mirrors;
+    lower resolution, blur, sharpness; contrast, brightness, gamma; noise, JPEG; erase.
 
     Parameters
     ----------
@@ -100,14 +104,17 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
             there = sent(equalised)
             images = images.index_copy(0, there, equalise(images[there]))
         picture = _geometry(images, size, draw)
-        blurred = draw.sigma.nonzero().flatten()
-        if len(blurred):
-            there = sent(blurred)
-            picture[there] = _blur(picture[there], draw.sigma[blurred])
+        _change(picture, draw.resolution < 1, reduced, draw.resolution)
+        _change(picture, draw.sigma > 0, _blur, draw.sigma)
+        _change(picture, draw.sharpness != 1, sharpened, draw.sharpness)
         if bool((draw.contrast != 1).any()):
             picture = adjust_contrast_with_mean_subtraction(picture, sent(draw.contrast))
         if bool((draw.brightness != 0).any()):
             picture = adjust_brightness(picture, sent(draw.brightness))
+        if bool((draw.gamma != 1).any()):
+            picture = adjust_gamma(picture, sent(draw.gamma))
+        _change(picture, draw.noise > 0, noisy, draw.noise, draw.noise_seed)
+        _change(picture, draw.jpeg > 0, compressed, draw.jpeg)
         if bool((draw.erase_width > 0).any()):
             picture = picture.masked_fill(_erased_pixels(draw, size, images.device), 0.0)
         return picture.clamp(0.0, 1.0)
@@ -138,6 +145,14 @@ def equalise(images: Tensor) -> Tensor:
     curve = ((below - darkest).clamp(min=0) * 255 / span.clamp(min=1)).round()
     curve = torch.where(span > 0, curve, torch.arange(256, device=images.device))
     return curve.gather(1, values).to(torch.uint8).reshape(images.shape)
+
+
+def _change(pictures: Tensor, chosen: Tensor, change: Callable[..., Tensor], *parameters: Tensor) -> None:
+    """Put `change(pictures, *parameters)` in the place of the chosen ones; `chosen` is a bool CPU tensor [B]."""
+    these = chosen.nonzero().flatten()
+    if len(these):
+        there = these.to(pictures.device, non_blocking=True)
+        pictures[there] = change(pictures[there], *(values[these] for values in parameters))
 
 
 def _geometry(images: Tensor, size: int, draw: Draw) -> Tensor:

@@ -7,12 +7,13 @@ from PIL import Image
 from torch import Tensor
 
 from contrastive_cxr.augment.images import augment, plain
+from contrastive_cxr.augment.sets import Choice
 
 PAIRS_ACROSS = 4
 GAP = 4
 
 
-def picture(images: Tensor, size: int, set_name: str, seed: int) -> Image.Image:
+def picture(images: Tensor, size: int, choice: Choice, seed: int) -> Image.Image:
     """Paint each image beside its augmented self, four pairs a line.
 
     Parameters
@@ -21,8 +22,8 @@ def picture(images: Tensor, size: int, set_name: str, seed: int) -> Image.Image:
         uint8 [N, 1, H, W], N of 1 or more; 16 in a run.
     size : int
         Side of one picture, pixels.
-    set_name : str
-        Name of the augmentation set.
+    choice : str, Augment or AugmentSet
+        The augmentation, as in a recipe.
     seed : int
         Seed of the draw.
 
@@ -31,7 +32,7 @@ def picture(images: Tensor, size: int, set_name: str, seed: int) -> Image.Image:
     PIL.Image.Image
         Grey, 8 bits; the original left, the augmented right, white gaps between pairs.
     """
-    pairs = torch.cat([plain(images, size), augment(images, size, set_name, seed)], dim=3)
+    pairs = torch.cat([plain(images, size), augment(images, size, choice, seed)], dim=3)
     tiles = (pairs[:, 0] * 255).round().to(torch.uint8).cpu().numpy()
     columns = min(len(tiles), PAIRS_ACROSS)
     lines = -(-len(tiles) // columns)

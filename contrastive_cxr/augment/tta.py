@@ -1,4 +1,4 @@
-"""Test-time augmentation: named sets of three fixed views, whose predictions are averaged."""
+"""Test-time augmentation: named sets of fixed views, whose predictions are averaged."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ TTA_SETS: dict[str, dict[str, dict[str, float]]] = {
         "plain": {},
         "histogram equalised": {"equalise": 1.0},
         "shifted right by 10 %": {"x": -0.2},  # the window's centre, the image spanning -1..1
+    },
+    "crops": {
+        "plain": {},
+        "middle 90 % of width and height": {"width": 0.9, "height": 0.9},
+        "shrunk to 90 %": {"width": 1 / 0.9, "height": 1 / 0.9},
+    },
+    "wide": {
+        "plain": {},
+        "middle 85 % of the height": {"height": 0.85},
+        "middle 85 % of the width": {"width": 0.85},
+        "middle 85 % of width and height": {"width": 0.85, "height": 0.85},
+        "shrunk to 90 %": {"width": 1 / 0.9, "height": 1 / 0.9},
     },
 }
 

@@ -57,7 +57,8 @@ def read_words(words: Sequence[str]) -> Words:
     Raises
     ------
     RequestError
-        A factor given twice, a value that stands twice in it, or no factor at all.
+        A factor given twice, a value that stands twice in it, one whose values would replace a section that another
+        word sets a part of, or no factor at all.
     """
     fixed, factors, faults = [], [], []
     for word in words:
@@ -75,10 +76,22 @@ def read_words(words: Sequence[str]) -> Words:
         for key in dict.fromkeys(factor.key for factor in factors)
         if keys.count(key) > 1
     ]
+    faults += _replaced(factors, keys)
     if not factors:
         faults.append("a sweep needs a setting with several values, such as pretrain.optimiser.lr=0.1,0.01")
     raise_faults(faults)
     return Words(tuple(fixed), tuple(factors))
+
+
+def _replaced(factors: Sequence[Factor], keys: Sequence[str]) -> list[str]:
+    """Factors that would replace what another word sets: their values come after the fixed words."""
+    found = []
+    for factor in factors:
+        below = [key for key in dict.fromkeys(keys) if key.startswith(f"{factor.key}.")]
+        augments = factor.key.endswith("augment")
+        instead = f"vary {factor.key}.set" if augments else f"write it into the values of {factor.key}"
+        found += [f"the values of {factor.key} would replace {key}; {instead}" for key in below]
+    return found
 
 
 def items(raw: str) -> list[Any] | None:

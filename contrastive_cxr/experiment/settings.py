@@ -9,10 +9,12 @@ from typing import Any
 # What a run is called and where it keeps things says nothing of how it was trained.
 _LEFT_OUT = ("name", "tracking", "data.cache_dir", "data.workers")
 GIVEN = "given"
+# A set's name, or a mapping over one: one setting in either form.
+_ONE = ("augment", "positive_augment")
 
 
 def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Settings by dotted name; a list is one setting.
+    """Settings by dotted name; a list is one setting, and so is an augmentation.
 
     Examples
     --------
@@ -22,7 +24,7 @@ def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{above}{key}"
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and key not in _ONE:
             found |= flat(value, f"{name}.")
         else:
             found[name] = value

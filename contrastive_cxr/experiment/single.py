@@ -195,11 +195,24 @@ def same_images(data: Dataset, out: Path, resume: bool) -> None:
 
 
 def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
-    """Picture of what each phase's augmentation set does to 16 training images, `augmentation-SET.png`."""
+    """Picture of what each augmentation does to 16 training images: `augmentation-SET.png`.
+
+    One with ranges of its own is called by its phase, `augmentation-pretrain.png`, the one that makes positives
+    `augmentation-embed-positive.png`.
+    """
     rows = data.rows("train")[:: max(1, len(data.rows("train")) // 16)][:16]
-    for name in sorted({getattr(recipe, phase).augment for phase in present(recipe)} - {"none"}):
+    for name, choice in sorted(augmentations(recipe).items()):
         seed = seeds.key(recipe.seed, "picture", name)
-        picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, name, seed)
+        picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, choice, seed)
         content = io.BytesIO()
         picture.save(content, format="PNG")
         write_bytes(out / f"augmentation-{name}.png", content.getvalue())
+
+
+def augmentations(recipe: Recipe) -> dict[str, augment.Choice]:
+    """The augmentations of a recipe, by the names of their pictures; the set `none` has none."""
+    chosen: dict[str, augment.Choice] = {name: getattr(recipe, name).augment for name in present(recipe)}
+    if recipe.embed is not None and recipe.embed.positives != "label":
+        chosen["embed-positive"] = recipe.embed.positive_augment
+    named = {choice if isinstance(choice, str) else place: choice for place, choice in chosen.items()}
+    return {name: choice for name, choice in named.items() if choice != "none"}

@@ -28,8 +28,8 @@ VALIDATION_BATCH = 64  # images compared with each other in the validation loss
 def embed(setting: Setting) -> Path:
     """Remove the classifier, train the projection and the named blocks so that similar images lie close.
 
-    With `positives: augmented` the pair is (image, strong augmentation of it): no label is read, in batches, loss or
-    choice.
+    With `positives: augmented` the pair is (image, another augmentation of it, `positive_augment`): no label is read,
+    in batches, loss or choice.
 
     Returns
     -------
@@ -124,7 +124,7 @@ class ContrastiveStep:
         """One batch; the loss is that of the global batch, on every process."""
         views = [self.views(batch, self.phase.augment, "augment")]
         if self.phase.positives != "label":
-            views.append(self.views(batch, "strong", "positive"))
+            views.append(self.views(batch, self.phase.positive_augment, "positive"))
         vectors = network(torch.cat(views)).chunk(len(views))
         everyone = torch.cat([gather(self.setting.fabric, part) for part in vectors])
         seed = seeds.key(self.setting.recipe.seed, "embed", batch.step, "mining")
@@ -166,9 +166,9 @@ class Validation:
         return {name: math.nan if value is None else value for name, value in each.items()}
 
     def losses(self, network: nn.Module, plain: NDArray[np.float32]) -> dict[str, float]:
-        """Mean loss and spread over fixed batches, with fixed strong views where positives are augmentations."""
+        """Mean loss and spread over fixed batches, with fixed views where positives are augmentations."""
         seed = seeds.key(self.setting.recipe.seed, "embed", "validation")
-        views = [plain] if self.phase.positives == "label" else [plain, self.strong(network, seed)]
+        views = [plain] if self.phase.positives == "label" else [plain, self.positives(network, seed)]
         order = np.random.default_rng(seed).permutation(len(self.rows))
         found: list[dict[str, float]] = []
         training = self.step.objective.training
@@ -180,10 +180,10 @@ class Validation:
         self.step.objective.train(training)
         return {name: float(np.mean([values[name] for values in found])) for name in ("loss", "spread")}
 
-    def strong(self, network: nn.Module, seed: int) -> NDArray[np.float32]:
-        """Embeddings of one strong view of each validation image, the same view every time."""
+    def positives(self, network: nn.Module, seed: int) -> NDArray[np.float32]:
+        """Embeddings of one positive view of each validation image, the same view every time."""
         size = self.setting.recipe.model.image_size
-        draws = augment.draw(augment.SETS["strong"], len(self.rows), seed)
+        draws = augment.draw(augment.resolve(self.phase.positive_augment), len(self.rows), seed)
         place = np.searchsorted(self.rows, np.arange(len(self.setting.data)))
 
         def view(pixels: Tensor, rows: Rows) -> Tensor:

@@ -234,13 +234,13 @@ class Views:
     phase: Phase
     images: Images
 
-    def __call__(self, batch: Batch, augment_set: str, purpose: str) -> Tensor:
+    def __call__(self, batch: Batch, choice: augment.Choice, purpose: str) -> Tensor:
         """Views of this process's images of the batch: float32 [B,1,S,S] in 0..1."""
         recipe = self.setting.recipe
         return augment.augment(
             self.images.take(batch.rows),
             input_size(self.phase, recipe.model.image_size, batch.epoch),
-            augment_set,
+            choice,
             seeds.key(recipe.seed, self.name, batch.step, purpose),
             batch.rank_slice,
             len(batch.global_rows),

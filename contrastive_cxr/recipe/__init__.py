@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contrastive_cxr import shipped
 from contrastive_cxr.recipe import checks, schema
+from contrastive_cxr.recipe.augmentation import Augment
 from contrastive_cxr.recipe.dump import dump, record
 from contrastive_cxr.recipe.load import load
 from contrastive_cxr.recipe.schema import Recipe
 
-__all__ = ["Recipe", "checks", "dump", "load", "record", "schema", "shipped"]
+__all__ = ["Augment", "Recipe", "checks", "dump", "load", "record", "schema", "shipped"]

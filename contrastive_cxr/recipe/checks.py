@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import contrastive_cxr.recipe.augment_checks as augment_checks
 from contrastive_cxr.errors import nearest
 from contrastive_cxr.recipe.schema import (
     Cascade,
@@ -68,6 +69,10 @@ def _phases(recipe: Recipe) -> Iterator[str]:
             )
         if phase.trainable is not None and not phase.trainable:
             yield f"`{name}.trainable`: the list is empty, so nothing would be trained; name blocks, or null for all"
+        size = phase.grow_from or recipe.model.image_size
+        yield from augment_checks.faults(f"{name}.augment", phase.augment, size)
+        if isinstance(phase, Embed):
+            yield from augment_checks.faults(f"{name}.positive_augment", phase.positive_augment, size)
 
 
 def _model(model: Model) -> Iterator[str]:

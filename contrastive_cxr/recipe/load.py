@@ -15,9 +15,16 @@ import contrastive_cxr.recipe.yaml_text as yaml_text
 import contrastive_cxr.shipped as shipped
 from contrastive_cxr import tasks
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.recipe.schema import Embed, Finetune, Pretrain, Recipe
 
 _TASK_PLACES = (("task",), ("cascade", "stage1"), ("cascade", "stage2"))
+# Where a set's name or a mapping over one stands, and the name that counts where none is given.
+_AUGMENTS = {
+    (phase, field): str(model.model_fields[field].default)
+    for phase, model in (("pretrain", Pretrain), ("embed", Embed), ("finetune", Finetune))
+    for field in ("augment", "positive_augment")
+    if field in model.model_fields
+}
 
 
 def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -48,6 +55,7 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read(_find(reference))
     faults = [fault for text in overrides for fault in _override(tree, text)]
     _expand_tasks(tree)
+    _name_sets(tree)
     try:
         # Strict JSON: a list is a tuple and text a path, but '3' is no number and true no 1.
         recipe = Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
@@ -95,6 +103,15 @@ def _expand_tasks(tree: dict[str, object]) -> None:
             section[key] = tasks.SHIPPED[name].model_dump(mode="json")
 
 
+def _name_sets(tree: dict[str, object]) -> None:
+    """Give a mapping of augmentation that names no set the one that its phase has by itself."""
+    for (phase, field), name in _AUGMENTS.items():
+        section = tree.get(phase)
+        choice = section.get(field) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(choice, dict):
+            section[field] = {"set": name} | choice
+
+
 def _override(tree: dict[str, object], text: str) -> list[str]:
     """Set one `section.key=value` in `tree`; return the fault where that cannot be done."""
     dotted, equals, raw = text.partition("=")
@@ -118,6 +135,8 @@ def _override(tree: dict[str, object], text: str) -> list[str]:
                 place[key] = value
             elif place.get(key) is None:
                 place[key] = {}
+            elif tuple(keys[: depth + 1]) in _AUGMENTS and isinstance(place[key], str):
+                place[key] = {"set": place[key]}  # a range over the recipe's own set
             place = place[key]
         else:
             given = ".".join(keys[:depth])

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
+from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
 from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.tasks import Task
@@ -20,9 +21,8 @@ DropRate = Annotated[float, Field(ge=0.0, lt=1.0)]
 BackboneName = Annotated[str, AfterValidator(lambda name: name.removeprefix("torchvision/"))]
 # A shell leaves the ~ of data.root=~/images alone.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong"]
 LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
-TtaName = Literal["none", "mirror-turn", "equalise-shift"]
+TtaName = Literal["none", "mirror-turn", "equalise-shift", "crops", "wide"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
 
 
@@ -140,7 +140,9 @@ class Phase(Section):
 
     epochs: Count = Field(10, description="passes, or blocks of steps_per_epoch steps")
     trainable: tuple[str, ...] | None = Field(None, description="names of the trained blocks; none: all")
-    augment: AugmentName = Field("xray", description="augmentation set of the training images")
+    augment: AugmentChoice = Field(
+        "xray", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
+    )
     optimiser: Optimiser = Field(default_factory=Optimiser, description="the optimiser")
     schedule: Schedule = Field(default_factory=Schedule, description="the learning rate's schedule")
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
@@ -183,7 +185,10 @@ class Embed(Phase):
 
     steps_per_epoch: Count | None = Field(None, description="steps of an epoch; none: one pass over the images")
     positives: Literal["label", "augmented", "both"] = Field(
-        "label", description="same label; a strong augmentation of the anchor, no label used; or either"
+        "label", description="same label; an augmentation of the anchor, no label used; or either"
+    )
+    positive_augment: AugmentChoice = Field(
+        "strong", description="augmentation that makes the positive of its anchor (augmented, both): as augment"
     )
     classes_per_batch: Count | None = Field(None, description="P: classes in a batch (label, both); none: all")
     images_per_class: Annotated[int, Field(ge=2)] = Field(16, description="K: images of each class (label, both)")
@@ -208,7 +213,9 @@ class Finetune(Supervised):
 
     trainable: tuple[str, ...] | None = Field(("classifier",), description="names of the trained blocks; none: all")
     thawed_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
-    augment: AugmentName = Field("none", description="augmentation set of the training images")
+    augment: AugmentChoice = Field(
+        "none", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
+    )
 
 
 class Cascade(Section):
@@ -248,7 +255,7 @@ class Evaluation(Section):
         description="{true class: {decided class: cost}}; pairs left out cost 1 where wrong and 0 where right; empty: "
         "the most probable class is decided",
     )
-    tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's three views")
+    tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's views")
     subgroups: tuple[str, ...] = Field(
         (), description="columns of the manifest whose groups are scored each by itself; numbers in quartiles"
     )

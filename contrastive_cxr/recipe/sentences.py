@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from contrastive_cxr.errors import nearest
+from contrastive_cxr.recipe.augmentation import FORMS
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.tasks import SHIPPED, Task
 
@@ -36,6 +37,7 @@ _LIMITS = {
     "less_than_equal": ("le", "is too large; it is at most {}"),
     "less_than": ("lt", "is too large; it is below {}"),
     "too_short": ("min_length", "is too short; it has at least {} item"),
+    "too_long": ("max_length", "is too long; it has at most {} items"),
 }
 _NO_ACCUMULATION = (
     "accumulating gradients would not enlarge the contrastive batch, whose pairs are those of one step; "
@@ -66,8 +68,11 @@ def show(value: object) -> str:
 
 
 def _sentence(item: dict[str, Any]) -> str:
-    place, kind, context = tuple(item["loc"]), str(item["type"]), item.get("ctx", {})
+    place = tuple(part for part in item["loc"] if part not in FORMS)
+    kind, context = str(item["type"]), item.get("ctx", {})
     name, given = _dotted(place), show(item["input"])
+    if kind == "missing" and isinstance(place[-1], int):
+        return f"`{_dotted(place[:-1])}`: {given} is too short; write it as [low, high]"
     if kind == "missing":
         return f"`{name}` is missing{_meaning(place)}"
     if kind == "extra_forbidden":

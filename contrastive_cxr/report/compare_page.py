@@ -11,6 +11,7 @@ from typing import Any
 
 import contrastive_cxr.report.compare_figure as compare_figure
 import contrastive_cxr.report.words as words
+from contrastive_cxr.recipe.augmentation import in_words
 from contrastive_cxr.report.templates import environment
 
 _BINARY = ("balanced_accuracy", "accuracy", "precision", "recall", "specificity", "f1", "auc")
@@ -116,9 +117,11 @@ def chance(p: float | None) -> str:
 
 
 def setting(value: object) -> str:
-    """A setting's value in short: text as it is, the rest as JSON; a dash for none."""
+    """A setting's value in short: text as it is, an augmentation in words, the rest as JSON; a dash for none."""
     if value is None:
         return _DASH
+    if isinstance(value, Mapping) and "set" in value:
+        return in_words(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 
 import pytest
@@ -10,7 +11,8 @@ from contrastive_cxr import augment
 
 EVERYTHING = augment.AugmentSet(
     crop=(0.4, 0.9), zoom=(0.9, 1.1), shift=0.1, rotate=30, flip_horizontal=0.5, flip_vertical=0.5, brightness=0.2,
-    contrast=0.3, blur=0.5, erase=0.5, equalise=0.5,
+    contrast=0.3, blur=0.5, erase=0.5, equalise=0.5, aspect=0.3, gamma=0.4, noise=0.1, jpeg=(20.0, 90.0),
+    resolution=(0.3, 0.8), sharpness=0.6,
 )  # fmt: skip
 
 
@@ -43,7 +45,7 @@ def test_a_range_does_not_move_the_other_draws() -> None:
 
 
 def test_parameters_stay_in_their_ranges_and_fill_them() -> None:
-    draw = augment.draw(dataclasses.replace(EVERYTHING, zoom=(1.0, 1.0)), 4000, 0)
+    draw = augment.draw(dataclasses.replace(EVERYTHING, zoom=(1.0, 1.0), aspect=0.0), 4000, 0)
     area = draw.width * draw.height
     for values, low, high in (
         (area, 0.4, 0.9),
@@ -52,6 +54,11 @@ def test_parameters_stay_in_their_ranges_and_fill_them() -> None:
         (draw.contrast, 0.7, 1.3),
         (draw.erase_width[draw.erase_width > 0] * draw.erase_height[draw.erase_width > 0], 0.02, 0.15),
         (draw.sigma[draw.sigma > 0], 0.002, 0.008),
+        (draw.gamma.log(), -0.4, 0.4),
+        (draw.noise, 0, 0.1),
+        (draw.jpeg[draw.jpeg > 0], 20, 90),
+        (draw.resolution[draw.resolution < 1], 0.3, 0.8),
+        (draw.sharpness, 0.4, 1.6),
     ):
         slack = 0.02 * (high - low)
         assert low - 1e-6 <= values.min() <= low + slack
@@ -114,3 +121,58 @@ def test_the_set_of_system_5_is_the_published_one() -> None:
 
 def test_the_ct_set_flips_as_often_as_published() -> None:
     assert augment.SETS["ct"].flip_horizontal == augment.SETS["ct"].flip_vertical == 0.7
+
+
+# Of 64 images under seed 20261127, made by the program of 2026-11-27, before its recipes had ranges: SHA-256 over the
+# 15 parameters that it had, in this order.
+PARAMETERS = (
+    "width", "height", "x", "y", "angle", "mirror_x", "mirror_y", "brightness", "contrast", "sigma", "erase_left",
+    "erase_top", "erase_width", "erase_height", "equalise",
+)  # fmt: skip
+BEFORE = {
+    "none": "c6696f131d0cd9a5",
+    "ct": "5a6ca597c6cb8e6c",
+    "ct-upright": "3b6ff1dfd2df0615",
+    "xray": "ac0e7abca3357109",
+    "xray-intensity": "96c781c5f9d6c5d5",
+    "xray-flip": "4849762f4ce5233e",
+    "strong": "1cdbfce62ebfa627",
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_the_older_sets_draw_as_before_ranges_could_be_set(name: str) -> None:
+    draw = augment.draw(augment.SETS[name], 64, 20261127)
+    digest = hashlib.sha256()
+    for field in PARAMETERS:
+        digest.update(getattr(draw, field).float().contiguous().numpy().tobytes())
+    assert digest.hexdigest()[:16] == BEFORE[name]
+    for field, off in {"gamma": 1, "noise": 0, "jpeg": 0, "resolution": 1, "sharpness": 1}.items():
+        assert (getattr(draw, field) == off).all(), field
+
+
+def test_a_new_range_moves_no_older_draw() -> None:
+    older = augment.draw(augment.SETS["ct"], 9, 4)
+    more = dataclasses.replace(augment.SETS["ct"], gamma=0.5, noise=0.2, jpeg=(10.0, 90.0), resolution=(0.4, 1.0))
+    newer = augment.draw(more, 9, 4)
+    assert all(torch.equal(getattr(older, field), getattr(newer, field)) for field in PARAMETERS)
+    assert (newer.noise > 0).all()
+    assert torch.equal(older.noise_seed, newer.noise_seed)
+
+
+def test_a_stretch_is_log_uniform_and_keeps_the_area() -> None:
+    draw = augment.draw(augment.AugmentSet(aspect=0.6), 4000, 0)
+    torch.testing.assert_close(draw.width * draw.height, torch.ones(4000))
+    # A window half as wide shows its content twice as wide.
+    stretch = (draw.height / draw.width).log()
+    assert -0.6 <= stretch.min() < -0.59
+    assert 0.59 < stretch.max() <= 0.6 + 1e-6
+    quarters = torch.histc(stretch, bins=4, min=-0.6, max=0.6) / 4000
+    assert (quarters - 0.25).abs().max() < 0.03
+
+
+@pytest.mark.parametrize(("rate", "of"), [("jpeg_rate", "jpeg"), ("resolution_rate", "resolution")])
+def test_files_and_lower_resolutions_come_at_their_rate(rate: str, of: str) -> None:
+    chosen = dataclasses.replace(augment.AugmentSet(), **{of: (0.5, 0.9), rate: 0.3})  # type: ignore[arg-type]
+    hit = (getattr(augment.draw(chosen, 4000, 5), of) * 10) % 10 > 0
+    assert abs(hit.float().mean() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 4000)

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from contrastive_cxr import augment
+from contrastive_cxr.recipe.augmentation import Augment
 
 Floats = NDArray[np.float32]
 
@@ -35,6 +36,18 @@ def still(count: int = 1, **changes: float) -> augment.Draw:
     return dataclasses.replace(draw, **{name: torch.full((count,), float(value)) for name, value in changes.items()})
 
 
+def test_the_draw_of_a_stretch_makes_a_disc_wider() -> None:
+    line = np.arange(60) - 29.5
+    disc = torch.from_numpy(((line[:, None] ** 2 + line**2 < 15**2) * 255).astype(np.uint8))[None, None]
+    draw = augment.draw(augment.AugmentSet(aspect=0.5), 1, 3)
+    stretched = applied(disc, draw)[0] > 0.5
+    factor = float(draw.height / draw.width)
+    across, down = stretched.any(axis=0).sum(), stretched.any(axis=1).sum()
+    assert factor != pytest.approx(1, abs=0.1)
+    assert across / down == pytest.approx(factor, abs=0.1)
+    assert stretched.sum() == pytest.approx(np.pi * 15**2, rel=0.03)
+
+
 def applied(images: Tensor, draw: augment.Draw, size: int | None = None) -> Floats:
     output: Floats = augment.apply(images, size or images.shape[-1], draw)[:, 0].numpy()
     return output
@@ -56,15 +69,27 @@ def test_shape_type_and_range(name: str, side: int, size: int) -> None:
     assert images.dtype == torch.uint8
 
 
-@pytest.mark.parametrize("name", ["ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong"])
-def test_two_processes_make_what_one_makes(name: str) -> None:
+EVERYTHING = Augment(
+    set="strong",
+    zoom=(0.8, 1.2),
+    aspect=0.2,
+    gamma=0.3,
+    noise=0.05,
+    jpeg=(20, 90),
+    resolution=(0.5, 0.9),
+    sharpness=0.5,
+)
+
+
+@pytest.mark.parametrize("choice", [*(name for name in augment.AUGMENT_SETS if name != "none"), EVERYTHING], ids=str)
+def test_two_processes_make_what_one_makes(choice: augment.Choice) -> None:
     images = noise(9, 40)
-    whole = augment.augment(images, 32, name, seed=11)
+    whole = augment.augment(images, 32, choice, seed=11)
     halves = [
-        augment.augment(images[rows], 32, name, seed=11, rows=rows, total=9) for rows in (slice(0, 4), slice(4, 9))
+        augment.augment(images[rows], 32, choice, seed=11, rows=rows, total=9) for rows in (slice(0, 4), slice(4, 9))
     ]
     torch.testing.assert_close(torch.cat(halves), whole, rtol=0, atol=1e-6)
-    assert not torch.equal(whole, augment.augment(images, 32, name, seed=12))
+    assert not torch.equal(whole, augment.augment(images, 32, choice, seed=12))
 
 
 def test_an_image_is_augmented_alike_whatever_stands_beside_it() -> None:

@@ -18,7 +18,8 @@ GREY = IMAGES[:, 0].numpy() / 255
 
 def test_names_are_those_of_the_recipe() -> None:
     assert tuple(augment.TTA_SETS) == typing.get_args(TtaName)
-    assert all(len(views) == 3 for name, views in augment.TTA_SETS.items() if name != "none")
+    counts = {name: len(views) for name, views in augment.TTA_SETS.items()}
+    assert counts == {"none": 1, "mirror-turn": 3, "equalise-shift": 3, "crops": 3, "wide": 5}
 
 
 @pytest.mark.parametrize("name", augment.TTA_SETS)
@@ -49,6 +50,32 @@ def test_equalise_and_shift() -> None:
     expected = np.zeros_like(GREY)
     expected[:, :, 2:] = GREY[:, :, :-2]
     np.testing.assert_allclose(shifted, expected, atol=1e-5)
+
+
+def window(grey: np.ndarray, high: float, wide: float) -> np.ndarray:
+    """The middle `high` x `wide` of each image, 20 x 20 again: bilinear sampling by hand, black outside."""
+    found = np.zeros_like(grey)
+    for line in range(20):
+        for column in range(20):
+            y, x = 10 + ((line + 0.5) - 10) * high - 0.5, 10 + ((column + 0.5) - 10) * wide - 0.5
+            if not (-0.5 <= y <= 19.5 and -0.5 <= x <= 19.5):
+                continue
+            top, left = int(np.floor(y)), int(np.floor(x))
+            for row, share_y in ((top, top + 1 - y), (top + 1, y - top)):
+                for place, share_x in ((left, left + 1 - x), (left + 1, x - left)):
+                    pixel = grey[:, min(max(row, 0), 19), min(max(place, 0), 19)]
+                    found[:, line, column] += share_y * share_x * pixel
+    return found
+
+
+def test_crops_and_wide_are_windows_of_the_image() -> None:
+    wanted = {
+        "crops": [(1, 1), (0.9, 0.9), (1 / 0.9, 1 / 0.9)],
+        "wide": [(1, 1), (0.85, 1), (1, 0.85), (0.85, 0.85), (1 / 0.9, 1 / 0.9)],
+    }
+    for name, windows in wanted.items():
+        for view, (high, wide) in zip(augment.views(IMAGES, 20, name), windows, strict=True):
+            np.testing.assert_allclose(view[:, 0].numpy(), window(GREY, high, wide), atol=1e-5)
 
 
 def test_an_unknown_set_is_refused() -> None:

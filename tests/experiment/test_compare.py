@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.compare import compare, short_names
 from contrastive_cxr.experiment.settings import differing
+from contrastive_cxr.report.compare_page import setting
 from tests.experiment.scored_runs import (
     CLASSES,
     a_recipe,
@@ -315,3 +316,10 @@ def test_rows_are_read_as_text(two: tuple[Path, Path]) -> None:
     rows["patient"] = "NA"
     rows.to_csv(path, index=False)
     assert compare(two)["n"] == 60
+
+
+def test_an_augmentation_is_one_setting_in_either_form() -> None:
+    mapping = {"set": "xray", "zoom": [0.7, 1.1]}
+    trees = [("a", {"pretrain": {"augment": "xray"}}), ("b", {"pretrain": {"augment": mapping}})]
+    assert differing(trees) == {"pretrain.augment": {"a": "xray", "b": mapping}}
+    assert setting(mapping) == "xray with zoom 0.7 to 1.1"

@@ -7,6 +7,7 @@ import pytest
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.points import items, override, point_name, points_of, read_words, short_keys
+from contrastive_cxr.recipe.augmentation import Augment
 
 FIXED = ("embed=null", "finetune=null")
 
@@ -117,3 +118,16 @@ def test_names_are_short_and_tell_the_settings() -> None:
 @pytest.mark.parametrize("value", [0.1, 1e-05, None, True, "off", "3", ["a", "b"], {"name": "sgd", "lr": 0.5}, "ä: [#"])
 def test_an_override_reads_back_as_its_value(value: object) -> None:
     assert items(override("key", value).partition("=")[2]) == [value]
+
+
+def test_ranges_of_an_augmentation_are_swept_and_never_silently_replaced() -> None:
+    words = ("pretrain.augment.set=xray,ct", "pretrain.augment.crop=[0.6,1],[0.8,1]", "pretrain.augment.erase=0.25")
+    found = points_of("phantom", read_words([*FIXED, *words]))
+    assert [point.name for point in found] == [
+        "set-xray_crop-0.6+1", "set-xray_crop-0.8+1", "set-ct_crop-0.6+1", "set-ct_crop-0.8+1",
+    ]  # fmt: skip
+    phases = [point.recipe.pretrain for point in found]
+    assert phases[1] is not None
+    assert phases[1].augment == Augment(set="xray", crop=(0.8, 1.0), erase=0.25)
+    with pytest.raises(RequestError, match=r"would replace pretrain\.augment\.erase; vary pretrain\.augment\.set"):
+        read_words(["pretrain.augment=xray,ct", words[2]])

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from contrastive_cxr import engine
+from contrastive_cxr.augment import Choice
 from contrastive_cxr.data.dataset import Dataset, Squares
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.engine import Batch, Fabric
 from contrastive_cxr.engine.fabric import share
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.phases.embed import ContrastiveStep, epoch_batches
-from contrastive_cxr.recipe import schema
+from contrastive_cxr.recipe import Augment, schema
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.tasks import Task
 
@@ -59,7 +60,14 @@ def data() -> Dataset:
 def recipe() -> schema.Recipe:
     """cnn3 has no batch norm; positives are of the class and augmented; a memory of past batches."""
     embed = schema.Embed(
-        images_per_class=4, positives="both", loss="supcon", augment="xray", memory=24, projection=(8,), epochs=1
+        images_per_class=4,
+        positives="both",
+        loss="supcon",
+        augment="xray",
+        memory=24,
+        projection=(8,),
+        epochs=1,
+        positive_augment=Augment(set="strong", aspect=0.2, gamma=0.3, noise=0.05, resolution=(0.5, 0.9)),
     )
     model = schema.Model(backbone="cnn3", image_size=32)
     return schema.Recipe(name="two", seed=3, task=data().task, model=model, embed=embed)
@@ -75,10 +83,10 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
     step = ContrastiveStep(setting, phase)
     own = step.views
 
-    def part_of_the_whole(batch: Batch, augment_set: str, purpose: str) -> Tensor:
+    def part_of_the_whole(batch: Batch, choice: Choice, purpose: str) -> Tensor:
         """A part of a batch may be blurred by another kernel than the whole; its last digits then differ."""
         rows = batch.global_rows
-        return own(replace(batch, rows=rows, rank_slice=slice(0, len(rows))), augment_set, purpose)[batch.rank_slice]
+        return own(replace(batch, rows=rows, rank_slice=slice(0, len(rows))), choice, purpose)[batch.rank_slice]
 
     step.views = part_of_the_whole  # type: ignore[assignment]
     wrapped, optimiser = fabric.setup(Doubled(network), torch.optim.SGD(network.parameters(), 0.5))
@@ -91,7 +99,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
         found["gradients"].append([p.grad.clone() for p in network.parameters()])
         found["losses"].append(output.loss.item())
         found["draws"].append(engine.gather(fabric, own(batch, "xray", "augment")))
-        found["strong"].append(engine.gather(fabric, own(batch, "strong", "positive")))
+        found["strong"].append(engine.gather(fabric, own(batch, phase.positive_augment, "positive")))
         optimiser.step()
         optimiser.zero_grad()
     found["memory"] = step.objective.state_dict()

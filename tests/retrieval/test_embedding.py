@@ -205,8 +205,8 @@ def test_the_last_hidden_layer_is_what_the_last_linear_is_given() -> None:
     np.testing.assert_allclose(found.probabilities.numpy(), shares / shares.sum(1, keepdims=True), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mirror-turn", "equalise-shift"])
-def test_test_time_augmentation_is_the_mean_over_three_views(name: str) -> None:
+@pytest.mark.parametrize(("name", "count"), [("mirror-turn", 3), ("equalise-shift", 3), ("crops", 3), ("wide", 5)])
+def test_test_time_augmentation_is_the_mean_over_its_views(name: str, count: int) -> None:
     network = models.build(
         schema.Model(backbone="resnet18", image_size=32), classes=2, mean=0.5, std=0.25, seed=0
     ).eval()
@@ -215,11 +215,11 @@ def test_test_time_augmentation_is_the_mean_over_three_views(name: str) -> None:
     with torch.no_grad():
         network.classifier[-1].weight.mul_(20)  # an untrained network hardly tells the views apart
         each = [network.logits(view).softmax(dim=1) for view in augment.views(CACHED, 32, name)]
-    assert len(each) == 3
-    assert not torch.allclose(each[0], sum(each) / 3, atol=0.02)
+    assert len(each) == count
+    assert not torch.allclose(each[0], sum(each) / count, atol=0.02)
     found = answer(head.network, CACHED, tta=name)
     assert found.averaged is not None
-    torch.testing.assert_close(found.averaged, sum(each) / 3, rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.averaged, sum(each) / count, rtol=0, atol=1e-3)
     assert found.probabilities is not None
     torch.testing.assert_close(found.probabilities, each[0], rtol=0, atol=1e-3)
     squares = CACHED[:, 0].numpy()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import contrastive_cxr.report.words as words
+from contrastive_cxr.recipe.augmentation import in_words
 from contrastive_cxr.report.card.found import PHASES, Content, Found, Table
 
 _SETTINGS = (
@@ -16,6 +17,7 @@ _SETTINGS = (
     "loss",
     "mining",
     "augment",
+    "positive_augment",
     "trainable",
     "average",
 )
@@ -171,8 +173,11 @@ def explanations(found: Found) -> Content:
 
 
 def _idle(setting: str, phases: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a setting does nothing: triplets are mined for the triplet loss alone."""
-    return setting == "mining" and phases.get("embed", {}).get("loss", "triplet") != "triplet"
+    """Whether a setting does nothing: triplets are mined for the triplet loss alone, positives made unless by label."""
+    embed = phases.get("embed", {})
+    if setting == "positive_augment":
+        return bool(embed.get("positives", "label") == "label")
+    return setting == "mining" and bool(embed.get("loss", "triplet") != "triplet")
 
 
 def _setting(phase: Mapping[str, Any], name: str) -> str:
@@ -184,10 +189,10 @@ def _list(value: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """A setting as text; None is a dash."""
+    """A setting as text; None is a dash, a mapping that of an augmentation."""
     if value is None:
         return "\N{EN DASH}"
-    return _list(value)
+    return in_words(value) if isinstance(value, Mapping) else _list(value)
 
 
 def _rows(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
