@@ -2,6 +2,7 @@
 
 from contrastive_cxr.augment.draws import Draw, draw
 from contrastive_cxr.augment.images import apply, augment, equalise, plain
+from contrastive_cxr.augment.mix import MixDraw, draw_mix, mix
 from contrastive_cxr.augment.pictures import picture
 from contrastive_cxr.augment.sets import AUGMENT_SETS, SETS, AugmentSet, check_set
 from contrastive_cxr.augment.tta import TTA_SETS, views
@@ -12,11 +13,14 @@ __all__ = [
     "TTA_SETS",
     "AugmentSet",
     "Draw",
+    "MixDraw",
     "apply",
     "augment",
     "check_set",
     "draw",
+    "draw_mix",
     "equalise",
+    "mix",
     "picture",
     "plain",
     "views",

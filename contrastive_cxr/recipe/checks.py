@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contrastive_cxr.errors import nearest
+from contrastive_cxr.recipe import checks_tuning
 from contrastive_cxr.recipe.schema import (
     Cascade,
     Data,
@@ -34,6 +35,7 @@ def faults(recipe: Recipe) -> list[str]:
         *(_embed(recipe.embed, recipe.task) if recipe.embed else ()),
         *_classes(recipe),
         *_losses(recipe),
+        *checks_tuning.faults(recipe),
         *_costs(recipe.evaluation, recipe.task),
         *(_cascade(recipe.cascade, recipe.task) if recipe.cascade else ()),
         *_machine(recipe),
