@@ -78,8 +78,8 @@ def _mix(name: str, phase: Supervised) -> Iterator[str]:
     words, off = " and ".join(there), " and ".join(f"{name}.mix.{word}=0" for word in there)
     if phase.loss.endswith("hinge"):
         yield (
-            f"`{name}.mix`: {words} gives an image two classes and loss {phase.loss} takes one, -1 or +1; set {off}, or "
-            f"{name}.loss to cross-entropy or bce"
+            f"`{name}.mix`: {words} gives an image two classes and loss {phase.loss} takes one, -1 or +1; set {off}, "
+            f"or {name}.loss to cross-entropy or bce"
         )
     if isinstance(phase, Finetune) and head_alone(phase) and phase.augment == "none":
         yield (

@@ -11,7 +11,8 @@ import pytest
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.external import evaluate
-from contrastive_cxr.experiment.pool import over_parts, run_folds, run_seeds
+from contrastive_cxr.experiment.pool import run_folds, run_seeds
+from contrastive_cxr.experiment.pooled import over_parts
 from tests.small import small_recipe
 
 QUICK = ("embed=null", "finetune=null", "pretrain.epochs=1")
