@@ -2,6 +2,7 @@
 
 from contrastive_cxr.augment.draws import Draw, draw
 from contrastive_cxr.augment.images import apply, augment, equalise, plain
+from contrastive_cxr.augment.mix import MixDraw, draw_mix, mix
 from contrastive_cxr.augment.pictures import picture
 from contrastive_cxr.augment.sets import AUGMENT_SETS, SETS, AugmentSet, Choice, check_set, resolve
 from contrastive_cxr.augment.tta import TTA_SETS, views
@@ -13,11 +14,14 @@ __all__ = [
     "AugmentSet",
     "Choice",
     "Draw",
+    "MixDraw",
     "apply",
     "augment",
     "check_set",
     "draw",
+    "draw_mix",
     "equalise",
+    "mix",
     "picture",
     "plain",
     "resolve",

@@ -40,8 +40,13 @@ def evaluate(
 def predict(
     run: Run, source: Source, out: Annotated[Path, typer.Option(help="CSV file to write.")], device: Device = "cpu"
 ) -> None:
-    """Probabilities and decision of a run's classifier, and what was fitted on validation; a row an image."""
+    """Probabilities and decision of a run's classifier, and what was fitted on validation; a row an image.
+
+    A run over seeds or folds is one predictor: the mean of its models' probabilities.
+    """
     table = experiment.call("predict")(run, source, out, device=device)
+    if "predictor" in table.attrs:
+        say(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
 
 

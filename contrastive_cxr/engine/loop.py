@@ -69,7 +69,10 @@ class Loop:
         self._drawn = epoch, spec.batches(epoch)
         count = len(self._drawn[1])
         assert count == self.steps, f"epoch {epoch} has {count} batches, the first had {self.steps}"
+        if spec.prepare is not None:
+            spec.prepare(epoch)
         self.parts.train()
+        self._wait(epoch)
         self.clock = time.monotonic()
         for index in range(self.progress.step, self.steps):
             batch = self._batch(epoch, index)
@@ -105,7 +108,7 @@ class Loop:
             fabric.backward(output.loss / group)
         loss = self._note(output, batch, index)
         if update:
-            self._update(self._rate(batch.epoch, index))
+            self._update(self._rate(batch.epoch, index), batch.epoch)
         return loss
 
     def _note(self, output: StepOutput, batch: Batch, index: int) -> float | None:
@@ -132,11 +135,23 @@ class Loop:
         update = epoch * self.updates + index // self.spec.accumulate
         return optim.factor(self.spec.schedule, update, self.updates, self.spec.epochs)
 
-    def _update(self, rate: float) -> None:
-        """Step the optimiser at this share of its peak rates."""
+    def _wait(self, epoch: int) -> None:
+        """Compute no gradients for parameters that wait; with several processes DDP needs all that it was made with."""
+        if self.fabric.world_size > 1:
+            return
+        for group in self.parts.optimiser.param_groups:
+            if "from_epoch" in group:
+                for parameter in group["params"]:
+                    parameter.requires_grad_(not optim.waits(group, epoch))
+
+    def _update(self, rate: float, epoch: int) -> None:
+        """Step the optimiser at this share of its peak rates; parameters that wait keep weights and moments."""
         spec, optimiser = self.spec, self.parts.optimiser
         for group in optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
+            if optim.waits(group, epoch):
+                for parameter in group["params"]:
+                    parameter.grad = None  # the optimiser passes it by, and so does the clipping
         if spec.optimiser.clip_norm > 0:
             self.fabric.clip_gradients(
                 self.parts.wrapped, optimiser, max_norm=spec.optimiser.clip_norm, error_if_nonfinite=False

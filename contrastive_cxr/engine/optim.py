@@ -35,11 +35,21 @@ def parameter_groups(
         One or two groups (empty ones left out): `params`, `lr`, `weight_decay`.
     """
     # a dict keeps the order and takes a shared parameter once
-    parameters = dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad)
-    rate = optimiser.lr if lr is None else lr
-    decayed = {"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": optimiser.weight_decay}
-    free = {"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0}
+    parameters = dict.fromkeys(p for module in modules for p in module.parameters())
+    return groups_of(parameters, optimiser, optimiser.lr if lr is None else lr)
+
+
+def groups_of(parameters: Iterable[nn.Parameter], optimiser: schema.Optimiser, rate: float) -> list[dict[str, Any]]:
+    """As `parameter_groups`, of parameters at the peak rate `rate`; those without gradient are left out."""
+    trained = [p for p in parameters if p.requires_grad]
+    decayed = {"params": [p for p in trained if p.ndim > 1], "lr": rate, "weight_decay": optimiser.weight_decay}
+    free = {"params": [p for p in trained if p.ndim <= 1], "lr": rate, "weight_decay": 0.0}
     return [group for group in (decayed, free) if group["params"]]
+
+
+def waits(group: dict[str, Any], epoch: int) -> bool:
+    """Whether a group of parameters is not updated in an epoch (from 0): it has a `from_epoch` above it."""
+    return epoch < int(group.get("from_epoch", 0))
 
 
 def make_optimiser(

@@ -76,7 +76,8 @@ class FitSpec:
     network : nn.Module
         Trained in place; after `fit` it holds the chosen weights.
     parameter_groups : sequence of dict
-        `params` and optionally their own `lr`, from `engine.parameter_groups`.
+        `params` and optionally their own `lr`, from `engine.parameter_groups` or `engine.network_groups`; with
+        `from_epoch` they are left as they are in the epochs before it (from 0), moments of the optimiser too.
     optimiser, schedule : schema sections
         As in the recipe; the schedule multiplies each group's own rate.
     epochs : int
@@ -87,6 +88,9 @@ class FitSpec:
     step : callable
         `step(network, batch) -> StepOutput`. `network` is wrapped: call it (`network(x, "logits")`), not its methods.
         Choose nothing by a clock or by a generator that is not keyed, or a resumed run differs.
+    prepare : callable, optional
+        `prepare(epoch)`, before the first step of each epoch, and of each sitting within one: sets the network's modes,
+        by the epoch alone.
     objective : nn.Module, optional
         Whatever has a state besides the network (cross-batch memory): moved to the device and saved.
     summarise : callable, optional
@@ -135,6 +139,7 @@ class FitSpec:
     epochs: int
     batches: Callable[[int], Sequence[Rows]]
     step: Callable[[nn.Module, Batch], StepOutput]
+    prepare: Callable[[int], None] | None = None
     objective: nn.Module | None = None
     summarise: Callable[[dict[str, NDArray[Any]]], dict[str, float]] | None = None
     validate: Callable[[nn.Module, int], dict[str, float]] | None = None

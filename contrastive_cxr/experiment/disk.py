@@ -14,7 +14,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment.prepare import steps
 from contrastive_cxr.phases import PhaseName
-from contrastive_cxr.phases.finetune import HEAD
+from contrastive_cxr.phases.supervised import HEAD
 from contrastive_cxr.recipe.schema import Embed, Phase, Recipe
 from contrastive_cxr.space import free, size_words
 

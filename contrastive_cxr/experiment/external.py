@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contrastive_cxr import engine
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.experiment import recorded, voted
+from contrastive_cxr.experiment import pooled, recorded, voted
 from contrastive_cxr.experiment.evaluate import finished_phases, score_split
 from contrastive_cxr.experiment.judge import Scene
 from contrastive_cxr.experiment.subgroups import column_faults
@@ -29,7 +29,7 @@ def evaluate(
     Parameters
     ----------
     run : Path
-        A finished run.
+        A finished run; or one over seeds or folds: each part is scored, and their scores are pooled.
     overrides : sequence of str
         `data.key=value`: where the new images are; none: the run's own rows. `evaluation.key=value`: other scores, such
         as `evaluation.subgroups=[sex]`; the run's recipe stays as it is.
@@ -37,7 +37,7 @@ def evaluate(
         `test`, `val` or `train`; none: test where there is one, else val.
     out : Path, optional
         Where report and arrays go; none: `RUN`, or `RUN/external-<split>` for new images; `-gallery` is put behind,
-        where one votes (`RUN/test-gallery`).
+        where one votes (`RUN/test-gallery`). Of a pool the parts' own are below it, or where each part has them.
     gallery : Path, optional
         A gallery of one of the run's models: the vote of its nearest rows is scored in the place of the classifier.
 
@@ -55,6 +55,8 @@ def evaluate(
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
+    if pooled.is_pool(run):
+        return evaluate_pool(run, overrides, split=split, out=out, gallery=gallery)
     places = [word for word in overrides if word.startswith("data.")]
     recipe = checked_recipe(run, overrides)
     finished_phases(run)
@@ -68,6 +70,38 @@ def evaluate(
         scene = Scene(recipe, wanted.data, wanted.reference or wanted.data, chosen)
         notes = wanted.notes if chosen is None else (chosen.note(), *wanted.notes)
         score_split(scene, fabric, run, target, wanted.split, notes=notes)
+        fabric.barrier()
+    return target
+
+
+def evaluate_pool(
+    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: Path | None
+) -> Path:
+    """Score each part of a pool as `evaluate` does, then pool what they said.
+
+    Raises
+    ------
+    RequestError
+        As from `evaluate`; a part without a finished phase; a gallery, which is of one run's model.
+    """
+    parts = pooled.parts_of(run)
+    if gallery is not None:
+        raise RequestError(
+            f"--gallery {gallery}: is of the model of one run, and {run} pools {len(parts)}; evaluate one of them, "
+            f"such as {run}/{parts[0]}"
+        )
+    recipe = changed_recipe(run, run / parts[0], overrides)
+    for name in parts:
+        finished_phases(run / name)
+    places = {
+        name: evaluate(run / name, overrides, split=split, out=None if out is None else out / name) for name in parts
+    }
+    first = places[parts[0]]
+    target = out or (run if first == run / parts[0] else run / first.name)
+    fabric = engine.launch(recipe.runtime)
+    with folders.held(target, first=fabric.is_global_zero):
+        if fabric.is_global_zero:
+            pooled.pool(recipe, target, places, None if target == run else run)
         fabric.barrier()
     return target
 
@@ -89,10 +123,13 @@ def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
         The run has no models of its own to score, or a setting is of another section or moves rows.
     """
     recipe = recorded.recipe_of(run)
-    if (run / "parts.json").is_file():
-        raise RequestError(f"{run} pools several runs; evaluate one of them, such as {run}/{first_part(run)}")
     if recipe.cascade is not None:
         raise RequestError(f"{run} is a cascade; evaluate one of its runs: {run}/flat, {run}/stage1 or {run}/stage2")
+    return changed_recipe(run, run, overrides)
+
+
+def changed_recipe(run: Path, rows: Path, overrides: Sequence[str]) -> Recipe:
+    """As `checked_recipe`, the subgroups' columns checked against those of the run `rows`."""
     raise_faults(
         f"{word}: evaluate takes settings of data and of evaluation alone, such as data.root=DIR"
         for word in overrides
@@ -104,10 +141,5 @@ def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
         if word.startswith("data.split")
     )
     changed = recorded.recipe_of(run, [word for word in overrides if word.startswith("evaluation.")])
-    raise_faults(column_faults(changed.evaluation.subgroups, [str(name) for name in recorded.rows_of(run)]))
+    raise_faults(column_faults(changed.evaluation.subgroups, [str(name) for name in recorded.rows_of(rows)]))
     return changed
-
-
-def first_part(run: Path) -> str:
-    """Name of the first run of those that `run` pools."""
-    return str(folders.read_json(run / "parts.json")["parts"][0])

@@ -15,6 +15,7 @@ from contrastive_cxr.data.tables import for_spreadsheets
 from contrastive_cxr.data.tree import is_text
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import calibration, decisions
+from contrastive_cxr.experiment import pooled
 from contrastive_cxr.files import tidy
 from contrastive_cxr.report.schema import VERSION
 from contrastive_cxr.retrieval import EmbeddingModel
@@ -49,6 +50,9 @@ def images_of(source: Path) -> list[Path]:
 def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64) -> pd.DataFrame:
     """Write a row an image: file, a probability a class, the decision.
 
+    A run over seeds or folds is one predictor: the mean of its models' probabilities, decided by that mean;
+    `.attrs["predictor"]` of the table says so in a sentence.
+
     Test-time augmentation and decision costs are those that the run was trained with. With costs the decision is the
     class of least expected cost, and the most probable class stands beside it as `most_probable`. Where the run's
     report has them from its validation part: `calibrated_<class>`, the probabilities at the fitted temperature, and
@@ -57,7 +61,7 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     Parameters
     ----------
     run : Path
-        A run with a classifier (its `finetune`, else `pretrain`), or such a phase's folder.
+        A run with a classifier (its `finetune`, else `pretrain`), such a phase's folder, or a run over seeds or folds.
     source : Path
         An image or a folder of images.
     out : Path
@@ -71,9 +75,12 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     refuse_existing(out, ".csv")
     check_device(device)
     paths = images_of(source)
-    phase = classifier_of(run)
-    model = EmbeddingModel.load(phase, device=device)
-    probabilities = model.predict(paths, batch_size=batch_size, tta=model.card["tta"])
+    phases = classifiers_of(run)
+    told = []
+    for phase in phases:  # one model at a time is held
+        model = EmbeddingModel.load(phase, device=device)
+        told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
+    probabilities = np.mean(np.stack(told), axis=0)
     table = pd.DataFrame({"file": [str(path) for path in paths]})
     for number, name in enumerate(model.classes):
         table[f"p_{name}"] = probabilities[:, number]
@@ -83,18 +90,46 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
         table["most_probable"] = table["decision"]
         costs = decisions.matrix(model.classes, model.card["costs"])
         table["decision"] = said[decisions.decide(probabilities, costs)]
-    table = table.assign(**trusted(phase, model.classes, probabilities))
+    scored = run if pooled.is_pool(run) else phases[0].parent
+    table = table.assign(**trusted(scored, phases[0].name, model.classes, probabilities))
     folders.write_table(out, for_spreadsheets(table))
+    if pooled.is_pool(run):
+        parts = pooled.parts_of(run)
+        said_by = f"the {len(parts)} {pooled.kind_of(parts)} {', '.join(parts)}"
+        table.attrs["predictor"] = f"One predictor: the mean of the probabilities of {said_by}."
     return table
 
 
-def trusted(phase: Path, classes: Sequence[str], probabilities: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+def classifiers_of(run: Path) -> list[Path]:
+    """The folder of a run's classifier; of a run over seeds or folds that of each part.
+
+    Raises
+    ------
+    RequestError
+        A part has no classifier, or one of another phase or of other classes than the first part.
+    """
+    if not pooled.is_pool(run):
+        return [classifier_of(run)]
+    found = [classifier_of(run / name) for name in pooled.parts_of(run)]
+    cards = [folders.read_json(phase / "model.json")["classes"] for phase in found]
+    raise_faults(
+        f"{phase}: is not of the phase and classes of {found[0]}, so their mean is of nothing; finish the run first: "
+        f"ccxr run ... --out {run} --resume"
+        for phase, classes in zip(found, cards, strict=True)
+        if phase.name != found[0].name or classes != cards[0]
+    )
+    return found
+
+
+def trusted(
+    run: Path, phase: str, classes: Sequence[str], probabilities: NDArray[np.float32]
+) -> dict[str, NDArray[np.generic]]:
     """Columns of what the run's report fitted on its validation part: calibrated probabilities, thresholds reached.
 
     Parameters
     ----------
-    phase : Path
-        Folder of the classifier; the report lies in the run's, above it, and is of that phase or not used.
+    run, phase : Path, str
+        Folder with the report, which is of that phase or not used.
     classes : sequence of str
     probabilities : float32 [N, C]
 
@@ -103,9 +138,9 @@ def trusted(phase: Path, classes: Sequence[str], probabilities: NDArray[np.float
     dict of float64 [N] and bool [N]
         Empty where there is no report, or its temperature and thresholds were fitted on the scored images.
     """
-    file = phase.parent / "report.json"
+    file = run / "report.json"
     report = folders.read_json(file) if file.is_file() else {}
-    if report.get("version") != VERSION or report["phase"] != phase.name or report["task"]["classes"] != list(classes):
+    if report.get("version") != VERSION or report["phase"] != phase or report["task"]["classes"] != list(classes):
         return {}
     columns: dict[str, NDArray[np.generic]] = {}
     fitted = report["calibration"]

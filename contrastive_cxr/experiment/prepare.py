@@ -59,12 +59,12 @@ def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
 
 
 def model_faults(recipe: Recipe) -> list[str]:
-    """Drop rates that the backbone has not; published weights where there are none."""
+    """Drop rates and stochastic depth that the backbone has not; published weights where there are none."""
     model = recipe.model
     faults: list[str] = []
     try:
         with torch.device("meta"):
-            backbones.create(model.backbone, model.drop_rates or model.dropout)
+            backbones.create(model.backbone, model.drop_rates or model.dropout, drop_path=model.drop_path)
     except RequestError as error:
         faults += error.faults
     if model.weights == "imagenet" and backbones.address(model.backbone) is None:

@@ -114,8 +114,7 @@ def _facts(run: Path, folder: Path) -> dict[str, Any]:
 def _outputs(folder: Path, facts: dict[str, Any]) -> tuple[pd.DataFrame, Floats, Ints | None]:
     """Rows, probabilities and, of a cascade, decisions."""
     if (folder / "parts.json").is_file():
-        parts = folders.read_json(folder / "parts.json")["parts"]
-        rows, probabilities, _ = joined([folder / name / facts["phase"] / "arrays" for name in parts])
+        rows, probabilities, _ = joined([place / facts["phase"] / "arrays" for place in places_of(folder)])
         return rows, probabilities, None
     arrays = folder / "arrays" if facts["cascade"] is not None else folder / facts["phase"] / "arrays"
     rows = table(arrays / "rows.csv")
@@ -123,6 +122,12 @@ def _outputs(folder: Path, facts: dict[str, Any]) -> tuple[pd.DataFrame, Floats,
         probabilities = folders.read_array(arrays / "joined.npy").astype(np.float64)
         return rows, probabilities, folders.read_array(arrays / "verdicts.npy")
     return rows, said(arrays).astype(np.float64), None
+
+
+def places_of(pool: Path) -> list[Path]:
+    """The folders that a pool's `parts.json` names, with a report and arrays each: runs, or their external tests."""
+    record = folders.read_json(pool / "parts.json")
+    return [pool / record.get("folders", {}).get(name, name) for name in record["parts"]]
 
 
 def said(arrays: Path) -> NDArray[np.floating[Any]]:
@@ -185,7 +190,7 @@ def _recipe(folder: Path) -> dict[str, Any]:
 def _cost(run: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """What training took, over the stages of a cascade and the parts of a pool."""
     if (run / "parts.json").is_file():
-        each = [_cost_below(run / name) for name in folders.read_json(run / "parts.json")["parts"]]
+        each = [_cost_below(place) for place in places_of(run)]
         sizes = each[:1]  # the parts are one network, trained several times
     elif facts["cascade"] is not None:
         each = sizes = [_cost_below(run / name) for name in STAGES]

@@ -98,6 +98,8 @@ def two_steps(recipe: Recipe, name: PhaseName, value: int) -> Recipe:
         "schedule": Schedule(),
     }  # fmt: skip
     changes |= {"steps_per_epoch": 1} if isinstance(phase, Embed) else {}
+    if not isinstance(phase, Embed):
+        changes["head_epochs"] = 0  # the later epochs, which train everything, take most memory
     if getattr(phase, "imbalance", "none") in ("oversample", "undersample"):
         changes["imbalance"] = "none"
     model = recipe.model.model_copy(update={"weights": "none"})

@@ -39,6 +39,7 @@ class Shelf(Protocol):
         dropout: float | tuple[float, ...] = ...,
         image_size: int | None = ...,
         grey: bool = ...,
+        drop_path: float | None = ...,
         pretrained: bool = ...,
     ) -> nn.Module: ...
 
@@ -172,6 +173,7 @@ def create(
     *,
     image_size: int | None = None,
     stem: Stem = "fold",
+    drop_path: float | None = None,
 ) -> nn.Module:
     """Build a backbone that maps float32 [B, 1, H, W] to pooled features [B, C], its weights random.
 
@@ -187,11 +189,14 @@ def create(
         `fold`: the colour stem's kernels summed. (A sum of three kernels drawn for a fan-in of three is one drawn for a
         fan-in of one; drawn by fan-out it is wider by a root of three.) `random`: drawn as the library draws one
         channel. A weight-standardised stem ends as a plain convolution of the standardised kernel either way.
+    drop_path : float, optional
+        Rate of stochastic depth, in [0, 1); none: the library's own. It draws from torch's global generator in
+        training, and has no weights.
 
     Raises
     ------
     RequestError
-        Where the name is not known, or the backbone has no drop rate and one is asked for.
+        Where the name is not known, or the backbone has no drop rate, or no stochastic depth, and one is asked for.
     """
     shelf, short = _shelf(name)
     if isinstance(dropout, tuple) and shelf is not small:
@@ -201,7 +206,7 @@ def create(
         )
 
     def build() -> nn.Module:
-        return shelf.build(short, dropout=dropout, image_size=image_size, grey=stem == "random")
+        return shelf.build(short, dropout=dropout, image_size=image_size, grey=stem == "random", drop_path=drop_path)
 
     try:
         body = build()

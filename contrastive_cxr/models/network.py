@@ -87,6 +87,7 @@ class Network(nn.Module):
         self.register_buffer("std", torch.tensor([spec.std], dtype=torch.float32))
         self._paths = divide(self.backbone)
         self._held: frozenset[str] = frozenset()
+        self._waiting: frozenset[str] = frozenset()
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features [B, C] of images float32 [B, 1, S, S] in 0..1."""
@@ -145,11 +146,19 @@ class Network(nn.Module):
         self._held = frozenset(known) - frozenset(chosen)
         self.train(self.training)
 
+    def hold(self, names: Sequence[str]) -> None:
+        """Hold batch norm and dropout of the named blocks also through `.train()`, besides those of frozen blocks.
+
+        Their parameters keep their gradients. `()` holds none but the frozen ones.
+        """
+        self._waiting = frozenset(names)
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Network:
-        """Switch to training mode, the frozen blocks excepted."""
+        """Switch to training mode, the frozen and the held blocks excepted."""
         super().train(mode)
         blocks = self.blocks()
-        for name in self._held:
+        for name in self._held | self._waiting:
             for module in blocks[name]:
                 module.eval()
         return self
@@ -161,6 +170,16 @@ class Network(nn.Module):
             parameters = list(self._parameters_of(name))
             counts[name] = (sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters))
         return counts
+
+    def block_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Block name: its parameters, in forward order; each parameter in one block alone."""
+        found: dict[str, list[nn.Parameter]] = {}
+        seen: set[int] = set()
+        for name in self.blocks():
+            own = [parameter for parameter in self._parameters_of(name) if id(parameter) not in seen]
+            seen |= {id(parameter) for parameter in own}
+            found[name] = own
+        return found
 
     def describe(self) -> list[tuple[str, int, int]]:
         """(block, trainable parameters, all parameters), in forward order."""
@@ -208,7 +227,8 @@ def build(
     spec = Spec(model.backbone, size, rate, tuple(projection), classes, tuple(hidden), mean, std)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(spec, backbones.create(model.backbone, rate, image_size=size, stem=model.stem))
+        body = backbones.create(model.backbone, rate, image_size=size, stem=model.stem, drop_path=model.drop_path)
+        network = Network(spec, body)
         initialise(network, model.init)
         return network
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models.drop_path import refuse_drop_path
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def build(
     image_size: int | None = None,
     grey: bool = True,
     pretrained: bool = False,
+    drop_path: float | None = None,
 ) -> nn.Module:
     """Build a network that maps float32 [B, 1, S, S] to features [B, C].
 
@@ -95,13 +97,16 @@ def build(
         Without effect: the first convolution takes one channel.
     pretrained : bool
         Refused: there are no published weights.
+    drop_path : float, optional
+        Refused above 0: there is no residual branch to leave out.
 
     Raises
     ------
     RequestError
-        Published weights are asked for.
+        Published weights, or stochastic depth, are asked for.
     """
     del grey
+    refuse_drop_path(name, drop_path)
     plan = _PLANS[name]
     side = plan.side if image_size is None else image_size
     if pretrained:

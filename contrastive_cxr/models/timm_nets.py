@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import contrastive_cxr.models.published as published
+from contrastive_cxr.models.drop_path import drops_paths, refuse_drop_path
 from contrastive_cxr.models.grey import plain_stem
 
 # Read when the hub's library is first imported: with a download it would tell the hub of versions and libraries.
@@ -74,6 +75,7 @@ def build(
     image_size: int | None = None,
     grey: bool = False,
     pretrained: bool = False,
+    drop_path: float | None = None,
 ) -> nn.Module:
     """Build a network that maps [B, 3, H, W] to features [B, C], or [B, 1, H, W] with `grey`.
 
@@ -89,13 +91,29 @@ def build(
         A stem of one channel, drawn as timm draws it.
     pretrained : bool
         Take the published weights (downloaded, or from the hub's cache).
+    drop_path : float, optional
+        Rate of stochastic depth, in [0, 1); none: timm's own, which is 0 in nearly all networks.
+
+    Raises
+    ------
+    RequestError
+        The network has no stochastic depth and one is asked for.
     """
     import timm
 
     settings: dict[str, Any] = {"img_size": image_size} if image_size is not None and sized(name) else {}
-    body: nn.Module = timm.create_model(
-        name, pretrained=pretrained, num_classes=0, drop_rate=dropout, in_chans=1 if grey else 3, **settings
-    )
+    if drop_path:
+        settings["drop_path_rate"] = drop_path
+    try:
+        body: nn.Module = timm.create_model(
+            name, pretrained=pretrained, num_classes=0, drop_rate=dropout, in_chans=1 if grey else 3, **settings
+        )
+    except TypeError as error:
+        if "drop_path_rate" in str(error):
+            refuse_drop_path(f"timm/{name}", drop_path)
+        raise
+    if not drops_paths(body):  # some networks take the word and make nothing of it
+        refuse_drop_path(f"timm/{name}", drop_path)
     if pretrained:
         _check_files(name)
     if grey:

@@ -13,6 +13,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 import contrastive_cxr.models.published as published
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models.drop_path import scale_drop_path
 from contrastive_cxr.models.grey import one_colour
 
 # torchvision's word for the drop rate, by family; the other families have none.
@@ -26,6 +27,9 @@ _SIZED = ("maxvit", "vit_")
 _INCEPTION = ("googlenet", "inception")
 # Their first convolution is drawn by its fan-in, which has three colours; the others' by fan-out or a constant.
 _BY_FAN_IN = ("alexnet", "densenet", "shufflenet", "squeezenet", "swin", "vit_")
+
+# Their builders take the rate of stochastic depth; those of Swin and MaxViT have it written into them.
+_DEPTH_WORD = ("convnext", "efficientnet")
 
 
 def names() -> list[str]:
@@ -62,6 +66,7 @@ def build(
     image_size: int | None = None,
     grey: bool = False,
     pretrained: bool = False,
+    drop_path: float | None = None,
 ) -> nn.Module:
     """Build a network that maps [B, 3, H, W] to features [B, C], or [B, 1, H, W] with `grey`.
 
@@ -77,11 +82,13 @@ def build(
         A stem of one channel, drawn as torchvision would draw it.
     pretrained : bool
         Take the published weights (downloaded, or from torchvision's cache); position embeddings are interpolated.
+    drop_path : float, optional
+        Rate of stochastic depth, in [0, 1); none: torchvision's own.
 
     Raises
     ------
     RequestError
-        The network has no drop rate and one is asked for.
+        The network has no drop rate, or no stochastic depth, and one is asked for.
     """
     settings = _drop(name, dropout)
     if sized(name):
@@ -89,10 +96,14 @@ def build(
         settings |= {"image_size": asked} if name.startswith("vit_") else {"input_size": (asked, asked)}
     if name.startswith(_INCEPTION):
         settings |= {"aux_logits": False, "init_weights": True}
+    if drop_path is not None and name.startswith(_DEPTH_WORD):
+        settings["stochastic_depth_prob"] = drop_path
     body: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
     if pretrained:
         _load(body, name, image_size)
     _drop_classifier(body)
+    if drop_path is not None and not name.startswith(_DEPTH_WORD):
+        scale_drop_path(name, body, drop_path)
     if grey:
         one_colour(body, math.sqrt(3) if name.startswith(_BY_FAN_IN) else 1.0)
     return body

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, objectives
 from contrastive_cxr.data.batches import balanced, shuffled
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, StepOutput, fit, gather, parameter_groups
+from contrastive_cxr.engine import Batch, StepOutput, fit, gather, network_groups
 from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.recipe.schema import Embed
@@ -61,7 +61,7 @@ def embed(setting: Setting) -> Path:
         phase,
         network,
         objective=step.objective,
-        parameter_groups=parameter_groups([network], phase.optimiser),
+        parameter_groups=network_groups(network, phase.optimiser, "projection"),
         batches=lambda epoch: epoch_batches(phase, data, setting.recipe.seed, epoch),
         step=step,
         validate=validation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +12,12 @@ from torch import Tensor, nn
 
 from contrastive_cxr import augment
 from contrastive_cxr.data.batches import Images
-from contrastive_cxr.engine import Batch, FitSpec, encode, fit, parameter_groups
+from contrastive_cxr.engine import Batch, FitSpec, encode, fit, network_groups, parameter_groups, waiting
 from contrastive_cxr.models import Network, weights
+from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
-from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
 from contrastive_cxr.recipe.schema import Finetune
-
-HEAD = "classifier"
 
 
 def finetune(setting: Setting) -> Path:
@@ -65,23 +65,19 @@ def projection(setting: Setting) -> tuple[int, ...]:
 
 def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
     """Orders for training head and thawed blocks together on augmented images."""
-    views = Views(setting, "finetune", phase, images)
+    mixing = Mixing(Views(setting, "finetune", phase, images), phase)
     train, val = setting.data.rows("train"), setting.data.rows("val")
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
-        return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
+        return model(mixing.pictures(batch))  # type: ignore[no-any-return]
 
-    step = ClassStep(phase, setting.data, setting.fabric.device, logits)
-    blocks = network.blocks()
-    thawed = [module for name, modules in blocks.items() if name != HEAD for module in modules]
+    step = ClassStep(phase, setting.data, setting.fabric.device, logits, mixing.draw)
     return setting.spec(
         "finetune",
         phase,
         network,
-        parameter_groups=[
-            *parameter_groups(blocks[HEAD], phase.optimiser),
-            *parameter_groups(thawed, phase.optimiser, phase.thawed_lr),
-        ],
+        parameter_groups=groups(phase, network),
+        prepare=waiting(network, HEAD, phase.head_epochs),
         batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,
@@ -89,6 +85,16 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )
+
+
+def groups(phase: Finetune, network: Network) -> list[dict[str, Any]]:
+    """Head and thawed blocks, each at its rate; without rates by layer in the order of earlier checkpoints."""
+    optimiser = phase.optimiser
+    if optimiser.layer_decay < 1 or optimiser.head_lr is not None or phase.head_epochs:
+        return network_groups(network, optimiser, HEAD, thawed_lr=phase.thawed_lr, head_epochs=phase.head_epochs)
+    blocks = network.blocks()
+    thawed = [module for name, modules in blocks.items() if name != HEAD for module in modules]
+    return [*parameter_groups(blocks[HEAD], optimiser), *parameter_groups(thawed, optimiser, phase.thawed_lr)]
 
 
 def head_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
@@ -113,7 +119,7 @@ def head_spec(setting: Setting, phase: Finetune, network: Network, images: Image
         "finetune",
         phase,
         head,
-        parameter_groups=parameter_groups([head], phase.optimiser),
+        parameter_groups=parameter_groups([head], phase.optimiser, phase.optimiser.head_lr),
         batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,

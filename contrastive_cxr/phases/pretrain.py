@@ -6,9 +6,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from contrastive_cxr.engine import Batch, fit, parameter_groups
+from contrastive_cxr.engine import Batch, fit, network_groups, waiting
+from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
-from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
 
 
 def pretrain(setting: Setting) -> Path:
@@ -36,19 +37,20 @@ def pretrain(setting: Setting) -> Path:
     # prepare
     network = setting.build("pretrain", classes=data.classes, hidden=phase.hidden)
     network.train_only(phase.trainable)
-    views = Views(setting, "pretrain", phase, images)
+    mixing = Mixing(Views(setting, "pretrain", phase, images), phase)
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
-        return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
+        return model(mixing.pictures(batch))  # type: ignore[no-any-return]
 
-    step = ClassStep(phase, data, setting.fabric.device, logits)
+    step = ClassStep(phase, data, setting.fabric.device, logits, mixing.draw)
 
     # fit and evaluate
     spec = setting.spec(
         "pretrain",
         phase,
         network,
-        parameter_groups=parameter_groups([network], phase.optimiser),
+        parameter_groups=network_groups(network, phase.optimiser, HEAD, head_epochs=phase.head_epochs),
+        prepare=waiting(network, HEAD, phase.head_epochs),
         batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "pretrain"),
         step=step,
         summarise=point_scores,

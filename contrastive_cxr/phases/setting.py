@@ -234,14 +234,17 @@ class Views:
     phase: Phase
     images: Images
 
-    def __call__(self, batch: Batch, choice: augment.Choice, purpose: str) -> Tensor:
-        """Views of this process's images of the batch: float32 [B,1,S,S] in 0..1."""
+    def __call__(self, batch: Batch, choice: augment.Choice, purpose: str, places: Tensor | None = None) -> Tensor:
+        """Views of this process's images of the batch: float32 [B,1,S,S] in 0..1.
+
+        `places`: int64 [B] on the CPU, other places of the global batch, each image with the draw that it has there.
+        """
         recipe = self.setting.recipe
         return augment.augment(
-            self.images.take(batch.rows),
+            self.images.take(batch.rows if places is None else batch.global_rows[places.numpy()]),
             input_size(self.phase, recipe.model.image_size, batch.epoch),
             choice,
             seeds.key(recipe.seed, self.name, batch.step, purpose),
-            batch.rank_slice,
+            batch.rank_slice if places is None else places,
             len(batch.global_rows),
         )

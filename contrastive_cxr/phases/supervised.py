@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from contrastive_cxr.augment import MixDraw
 from contrastive_cxr.data.batches import shuffled
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, StepOutput
@@ -20,6 +21,7 @@ from contrastive_cxr.run import seeds
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
+HEAD = "classifier"
 
 
 def class_weights(labels: Rows, classes: int, imbalance: str) -> Tensor:
@@ -39,8 +41,9 @@ class ClassStep:
     ----------
     logits : callable
         `logits(network, batch) -> float [B, C]`.
-    labels : int64 [N]
-        Class of every row of the data.
+    mixed : callable, optional
+        `mixed(batch) -> MixDraw | None`: how the pictures of the batch were mixed in pairs. The loss of an image is
+        then the share-weighted sum of the losses to the classes of both (Zhang et al., 2018).
     """
 
     def __init__(
@@ -49,8 +52,9 @@ class ClassStep:
         data: Dataset,
         device: torch.device,
         logits: Callable[[nn.Module, Batch], Tensor],
+        mixed: Callable[[Batch], MixDraw | None] = lambda batch: None,
     ) -> None:
-        self.logits = logits
+        self.logits, self.mixed = logits, mixed
         self.kind = LOSSES[phase.loss]
         self.smoothing = phase.label_smoothing
         self.labels = torch.from_numpy(data.labels).to(device)
@@ -62,16 +66,27 @@ class ClassStep:
         return self.kind.each(logits.float(), labels, self.weights, self.smoothing).mean()
 
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
-        """One batch; the probabilities are kept for the epoch's training metrics."""
-        labels = self.labels[torch.from_numpy(batch.rows).to(self.labels.device, non_blocking=True)]
-        logits = self.logits(network, batch)
+        """One batch; the probabilities are kept for the epoch's training metrics.
+
+        Of mixed images these metrics are scored against the class of the larger share: they tell whether the network
+        sees what prevails in a picture, and lie below those of plain images.
+        """
+        labels, logits, mix = self.classes(batch.rows), self.logits(network, batch), self.mixed(batch)
         keep = {"probabilities": links.probabilities(logits.detach(), self.kind.link), "labels": labels}
-        return StepOutput(self.loss(logits, labels), keep=keep)
+        if mix is None:
+            return StepOutput(self.loss(logits, labels), keep=keep)
+        others = self.classes(batch.global_rows[mix.partner[batch.rank_slice]])
+        loss = mix.share * self.loss(logits, labels) + (1 - mix.share) * self.loss(logits, others)
+        return StepOutput(loss, keep=keep if mix.share >= 0.5 else {**keep, "labels": others})
+
+    def classes(self, rows: Rows) -> Tensor:
+        """Class numbers of some rows, int64 [B] on the device."""
+        return self.labels[torch.from_numpy(rows).to(self.labels.device, non_blocking=True)]
 
     def metrics(self, logits: Array, rows: Rows) -> dict[str, float]:
         """Loss and point scores of float32 [n, C] logits of the images `rows`."""
         tensor = torch.from_numpy(logits).to(self.labels.device)
-        labels = self.labels[torch.from_numpy(rows).to(self.labels.device)]
+        labels = self.classes(rows)
         probabilities = links.probabilities(tensor, self.kind.link)
         values = point_scores({"probabilities": probabilities.cpu().numpy(), "labels": labels.cpu().numpy()})
         return {"loss": self.loss(tensor, labels).item(), **values}

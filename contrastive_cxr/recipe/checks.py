@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import contrastive_cxr.recipe.augment_checks as augment_checks
 from contrastive_cxr.errors import nearest
+from contrastive_cxr.recipe import checks_tuning
 from contrastive_cxr.recipe.schema import (
     Cascade,
     Data,
@@ -35,6 +36,7 @@ def faults(recipe: Recipe) -> list[str]:
         *(_embed(recipe.embed, recipe.task) if recipe.embed else ()),
         *_classes(recipe),
         *_losses(recipe),
+        *checks_tuning.faults(recipe),
         *_costs(recipe.evaluation, recipe.task),
         *(_cascade(recipe.cascade, recipe.task) if recipe.cascade else ()),
         *_machine(recipe),

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.tasks import Task
 
@@ -103,6 +104,11 @@ class Model(Section):
     drop_rates: Annotated[tuple[DropRate, ...], Field(min_length=3, max_length=3)] | None = Field(
         None, description="drop rates before the three fully connected layers (cnn2, cnn3, cnn4); none: model.dropout"
     )
+    drop_path: DropRate | None = Field(
+        None,
+        description="stochastic depth: rate at which the last residual branch is left out, less before it; none: the "
+        "library's own (timm 0, torchvision 0 to 0.5)",
+    )
 
 
 class Optimiser(Section):
@@ -110,6 +116,12 @@ class Optimiser(Section):
 
     name: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adamw", description="the optimiser")
     lr: Positive = Field(1e-3, description="peak learning rate")
+    head_lr: Positive | None = Field(
+        None, description="peak learning rate of the new layers: classifier, in phase 2 the projection; none: lr"
+    )
+    layer_decay: Rate = Field(
+        1.0, description="factor of the rate from each block to the one before it, above 0 to 1; 1: one rate for all"
+    )
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="momentum (sgd, rmsprop)")
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="weight decay, not on norms and biases")
     clip_norm: Annotated[float, Field(ge=0.0)] = Field(0.0, description="largest gradient norm; 0: no clipping")
@@ -171,6 +183,10 @@ class Supervised(Phase):
         "one's; loss weights by inverse class frequency",
     )
     hidden: tuple[Count, ...] = Field((), description="widths of hidden layers of the head; none: one linear layer")
+    head_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="first epochs, in which only the head learns and the other blocks are held; 0: none"
+    )
+    mix: Mix = Field(default_factory=Mix, description="training images mixed in pairs")
     choose_by: Literal["auc", "balanced_accuracy", "accuracy", "f1", "loss", "last"] = Field(
         "auc", description="validation metric that chooses the checkpoint"
     )

@@ -26,10 +26,12 @@ def contrast(vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return ((vectors @ vectors.T - (labels[:, None] == labels[None]).double()) ** 2).mean().sqrt()
 
 
-def train(fabric: engine.fabric.Fabric, folder: Path) -> nn.Module:
-    """Three epochs of a loss over the gathered batch."""
+def train(fabric: engine.fabric.Fabric, folder: Path, head_epochs: int = 0) -> nn.Module:
+    """Three epochs of a loss over the gathered batch, in the first `head_epochs` of the last layer alone."""
     network = build()
-    optimiser = schema.Optimiser(name="sgd", lr=0.1, clip_norm=1.0)
+    optimiser = schema.Optimiser(name="adamw" if head_epochs else "sgd", lr=0.1, clip_norm=1.0)
+    below = [{**each, "from_epoch": head_epochs} for each in engine.parameter_groups([network[0]], optimiser)]
+    groups = [*below, *engine.parameter_groups([network[2]], optimiser)]
 
     def step(model: nn.Module, batch: engine.Batch) -> engine.StepOutput:
         vectors = engine.gather(fabric, model(POINTS[batch.rows].double()))
@@ -51,7 +53,7 @@ def train(fabric: engine.fabric.Fabric, folder: Path) -> nn.Module:
             folder=folder,
             seed=0,
             network=network,
-            parameter_groups=engine.parameter_groups([network], optimiser),
+            parameter_groups=groups if head_epochs else engine.parameter_groups([network], optimiser),
             optimiser=optimiser,
             schedule=schema.Schedule(),
             epochs=3,
@@ -76,6 +78,7 @@ def work(fabric: engine.Fabric, folder: Path) -> None:
     torch.save([p.grad for p in network.parameters()], folder / f"gradients{fabric.global_rank}.pt")
     trained = train(fabric, folder / "run")
     torch.save(trained.state_dict(), folder / f"weights{fabric.global_rank}.pt")
+    torch.save(train(fabric, folder / "head", 2).state_dict(), folder / f"head{fabric.global_rank}.pt")
     try:
         engine.fit(fabric, spec(folder / "odd", fabric, batches=lambda epoch: [range(5)]))
     except RequestError as error:
@@ -95,11 +98,13 @@ def check(folder: Path, alone_in: Path) -> None:
         for found, parameter in zip(gradients, network.parameters(), strict=True):
             assert torch.allclose(found, parameter.grad, rtol=0, atol=1e-10)
 
-    alone = train(engine.launch(schema.Runtime(device="cpu")), alone_in)
-    for rank in range(2):
-        weights = torch.load(folder / f"weights{rank}.pt", weights_only=True)
-        for name, value in alone.state_dict().items():
-            assert torch.allclose(weights[name], value, rtol=0, atol=1e-10), name
+    fabric = engine.launch(schema.Runtime(device="cpu"))
+    for name, head_epochs, place in (("weights", 0, alone_in), ("head", 2, alone_in.with_name("alone-head"))):
+        alone = train(fabric, place, head_epochs)
+        for rank in range(2):
+            weights = torch.load(folder / f"{name}{rank}.pt", weights_only=True)
+            for word, value in alone.state_dict().items():
+                assert torch.allclose(weights[word], value, rtol=0, atol=1e-10), f"{name}: {word}"
 
     pairs = zip(*((run / "metrics.jsonl").read_text().splitlines() for run in (folder / "run", alone_in)), strict=True)
     for one, other in pairs:

@@ -11,7 +11,7 @@ import pytest
 
 from contrastive_cxr.evaluate import calibration, thresholds
 from contrastive_cxr.experiment.judge import read_blind
-from contrastive_cxr.experiment.pool import pooled_baselines, pooled_validation
+from contrastive_cxr.experiment.pooled import pooled_baselines, pooled_validation
 from tests.experiment.scored_runs import CLASSES, drawn, rows_of
 
 

@@ -22,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 MID_EPOCH = ("runtime.checkpoint_minutes=1.0e-9",)  # a checkpoint after every update
 THAWED = ("finetune.trainable=[layer4, projection, classifier]", "finetune.augment=xray", "finetune.thawed_lr=0.0001")
 MEMORY = ("embed.memory=16", "pretrain.accumulate=2", "pretrain.average=0.9")
+TUNED = (
+    *THAWED, "finetune.head_epochs=1", "finetune.optimiser.layer_decay=0.5", "finetune.mix.cutmix=1", "embed=null",
+    "finetune.trainable=[layer4, classifier]", "pretrain.head_epochs=1", "pretrain.mix.mixup=0.4",
+    "pretrain.average=0.9", "pretrain.optimiser.layer_decay=0.7", "pretrain.optimiser.head_lr=0.01", "model.backbone=timm/resnet18",
+    "model.drop_path=0.2",
+)  # fmt: skip
 
 
 class Killed(Exception):
@@ -74,6 +80,17 @@ def test_thawed_blocks_memory_and_averages_go_on(
     recipe = small_recipe(cache, *MID_EPOCH, *THAWED, *MEMORY)
     alone = run(recipe, tmp_path / "alone")
     killed_at(recipe, tmp_path / "run", phase, step=5, monkeypatch=monkeypatch)
+    same_runs(run(recipe, tmp_path / "run", resume=True), alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["pretrain", "finetune"])
+def test_head_first_rates_by_layer_and_mixed_images_go_on(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    recipe = small_recipe(cache, *MID_EPOCH, *TUNED)
+    alone = run(recipe, tmp_path / "alone")
+    killed_at(recipe, tmp_path / "run", phase, step=3, monkeypatch=monkeypatch)  # within the head's own epoch
     same_runs(run(recipe, tmp_path / "run", resume=True), alone)
 
 

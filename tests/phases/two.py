@@ -20,11 +20,16 @@ from contrastive_cxr.engine import Batch, Fabric
 from contrastive_cxr.engine.fabric import share
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.phases.embed import ContrastiveStep, epoch_batches
+from contrastive_cxr.phases.mixing import Mixing
+from contrastive_cxr.phases.setting import Views
+from contrastive_cxr.phases.supervised import ClassStep
 from contrastive_cxr.recipe import Augment, schema
+from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.tasks import Task
 
 IMAGES, VALIDATION = 41, 9  # neither of them divisible by two
+MIXED = schema.Pretrain(augment="xray", mix=Mix(mixup=0.4, cutmix=1.0), batch_size=8, imbalance="class-weights")
 
 
 class Doubled(nn.Module):
@@ -103,9 +108,28 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
         optimiser.step()
         optimiser.zero_grad()
     found["memory"] = step.objective.state_dict()
+    found["mixed"], found["mixed_losses"] = mixed(setting, fabric)
     network.float()
     found["validation"] = setting.encode(network, step.images, setting.data.rows("val")).tolist()
     return found
+
+
+def mixed(setting: Setting, fabric: Fabric) -> tuple[list[Tensor], list[float]]:
+    """Pictures of the global batch and its loss, of a supervised step with mixup and cutmix."""
+    mixing = Mixing(Views(setting, "pretrain", MIXED, setting.images()), MIXED)
+
+    def logits(network: nn.Module, batch: Batch) -> Tensor:
+        return mixing.pictures(batch).flatten(1)[:, 500:502]
+
+    step = ClassStep(MIXED, setting.data, torch.device("cpu"), logits, mixing.draw)
+    pictures, losses = [], []
+    for index in range(4):
+        rows = np.random.default_rng(index).permutation(IMAGES - VALIDATION)[:8]
+        mine = share(fabric, len(rows))
+        batch = Batch(rows[mine], rows, 0, index, mine)
+        pictures.append(engine.gather(fabric, mixing.pictures(batch)))
+        losses.append(float(engine.gather(fabric, step(nn.Identity(), batch).loss[None]).mean()))
+    return pictures, losses
 
 
 def check(folder: Path, alone: dict[str, Any]) -> None:
@@ -124,6 +148,8 @@ def check(folder: Path, alone: dict[str, Any]) -> None:
         assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(found["strong"], alone["strong"], strict=True)), (
             "other strong views"
         )
+        assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(found["mixed"], alone["mixed"], strict=True))
+        assert found["mixed_losses"] == pytest.approx(alone["mixed_losses"], abs=1e-6)
         assert found["losses"] == pytest.approx(alone["losses"], abs=1e-6)
         for here, there in zip(found["gradients"], alone["gradients"], strict=True):
             for mine, other in zip(here, there, strict=True):

@@ -1,0 +1,88 @@
+"""What the settings of fine-tuning have to be to each other: rates by layer, the head-first epochs, mixed images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Supervised
+
+HEAD = "classifier"
+
+
+def faults(recipe: Recipe) -> Iterator[str]:
+    """Contradictions within the phases of a recipe, one sentence each."""
+    phases: dict[str, Phase | None] = {
+        "pretrain": recipe.pretrain, "embed": recipe.embed, "finetune": recipe.finetune,
+    }  # fmt: skip
+    for name, phase in phases.items():
+        if phase is not None:
+            yield from _rates(name, phase)
+        if isinstance(phase, Supervised):
+            yield from _head_first(name, phase)
+            yield from _mix(name, phase)
+
+
+def head_alone(phase: Phase) -> bool:
+    """Whether the phase trains its new layers and nothing else."""
+    head = "projection" if isinstance(phase, Embed) else HEAD
+    return phase.trainable is not None and set(phase.trainable) == {head}
+
+
+def _rates(name: str, phase: Phase) -> Iterator[str]:
+    decay, rate = phase.optimiser.layer_decay, phase.optimiser.head_lr
+    if decay < 1 and head_alone(phase):
+        yield (
+            f"`{name}.optimiser.layer_decay`: {decay:g} changes nothing where {name}.trainable is "
+            f"[{', '.join(phase.trainable or ())}] alone; set it to 1, or thaw blocks below"
+        )
+    if rate is None:
+        return
+    if isinstance(phase, Embed) and not phase.projection:
+        yield (
+            f"`{name}.optimiser.head_lr`: {rate:g} is the rate of the projection and {name}.projection is empty; set "
+            "it to null"
+        )
+    if isinstance(phase, Finetune) and phase.thawed_lr is not None:
+        yield (
+            f"`{name}.thawed_lr`: {phase.thawed_lr:g} is the rate of the thawed blocks and {name}.optimiser.head_lr="
+            f"{rate:g} that of the head, so {name}.optimiser.lr={phase.optimiser.lr:g} would be nobody's; set "
+            f"{name}.optimiser.lr={phase.thawed_lr:g} and {name}.thawed_lr=null"
+        )
+
+
+def _head_first(name: str, phase: Supervised) -> Iterator[str]:
+    epochs = phase.head_epochs
+    if not epochs:
+        return
+    if epochs >= phase.epochs:
+        yield (
+            f"`{name}.head_epochs`: {epochs} is not below {name}.epochs ({phase.epochs}), so the other blocks would "
+            f"never be trained; set it lower, or {name}.trainable=[{HEAD}]"
+        )
+    if head_alone(phase):
+        yield (
+            f"`{name}.head_epochs`: {epochs} changes nothing where {name}.trainable is [{HEAD}] alone; set it to 0, or "
+            "thaw blocks below"
+        )
+    elif phase.trainable is not None and HEAD not in phase.trainable:
+        yield (
+            f"`{name}.head_epochs`: {epochs} epochs would train nothing, as {name}.trainable lacks {HEAD}; add it, or "
+            "set head_epochs to 0"
+        )
+
+
+def _mix(name: str, phase: Supervised) -> Iterator[str]:
+    if not phase.mix.on:
+        return
+    there = [word for word in ("mixup", "cutmix") if getattr(phase.mix, word) > 0]
+    words, off = " and ".join(there), " and ".join(f"{name}.mix.{word}=0" for word in there)
+    if phase.loss.endswith("hinge"):
+        yield (
+            f"`{name}.mix`: {words} gives an image two classes and loss {phase.loss} takes one, -1 or +1; set {off}, "
+            f"or {name}.loss to cross-entropy or bce"
+        )
+    if isinstance(phase, Finetune) and head_alone(phase) and phase.augment == "none":
+        yield (
+            f"`{name}.mix`: {words} mixes pictures, and with {name}.trainable=[{HEAD}] and {name}.augment=none the "
+            f"head learns from vectors that are computed once; set {off}, thaw blocks, or give {name}.augment"
+        )
