@@ -70,15 +70,21 @@ def tables(data: Data) -> list[Path]:
 
 
 def weights_facts(recipe: Recipe) -> dict[str, Any]:
-    """What `model.weights` names, and its digest: of the file; of published weights, of their tensors."""
+    """What `model.weights` names, and its digest: of the file; of published weights, of their tensors.
+
+    Of published weights also where they came from (`source`: package, cache or network; `place`; `file_sha256`), and
+    their public `address`. Those that this run has downloaded are told as of the cache, where they lie by then.
+    """
     word = recipe.model.weights
     if word == "none":
         return {"word": word}
     if word == "imagenet":
         network = models.build(recipe.model, mean=0.5, std=0.5, seed=0)
-        weights.start(network, word, recipe.model.stem)
+        origin = weights.start(network, word, recipe.model.stem)
+        assert origin is not None, "published weights have an origin"
+        came = {"source": origin.kind, "place": origin.place, "file_sha256": origin.sha256}
         address = backbones.address(recipe.model.backbone)
-        return {"word": word, "address": str(address), "sha256": tensors_digest(network.backbone)}
+        return {"word": word, **came, "address": str(address), "sha256": tensors_digest(network.backbone)}
     path = Path(word)
     file = weights.find(path) / "model.safetensors" if path.is_dir() else path
     return {"word": word, "sha256": digest(file)}

@@ -11,7 +11,8 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.store import folder_of
 from contrastive_cxr.experiment import disk
 from contrastive_cxr.experiment.cascade import stage_recipes
-from contrastive_cxr.experiment.prepare import check_weights, present, second_door, steps
+from contrastive_cxr.experiment.prepare import load_weights, present, second_door, steps
+from contrastive_cxr.models import foreign
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.space import free
@@ -42,6 +43,8 @@ class Plan:
         Bytes that its disk has.
     cache : (Path, int)
         Folder of the decoded images, which are there now, and its bytes.
+    start : str
+        What the first phase's weights are, in words.
     """
 
     recipe: Recipe
@@ -50,6 +53,7 @@ class Plan:
     disk: dict[str, int]
     free: int
     cache: tuple[Path, int]
+    start: str
 
 
 def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None) -> Plan:
@@ -68,8 +72,7 @@ def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | No
     order = tuple(only) if only else present(recipe)
     data = open_dataset(recipe.data, recipe.task)
     second_door(recipe, data, order)
-    if recipe.model.weights != "imagenet":  # a plan downloads nothing
-        check_weights(recipe)
+    start = starting_weights(recipe)
     counts = data.describe().reset_index().to_dict("records")
     parts = runs(recipe, data, order)
     if out is not None:
@@ -82,7 +85,26 @@ def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | No
         dict(disk.total(parts)),
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
+        start,
     )
+
+
+def starting_weights(recipe: Recipe) -> str:
+    """What the first phase's weights are, in words; they are loaded once where that needs no download.
+
+    Raises
+    ------
+    RequestError
+        They cannot be had, are broken, or are of another backbone.
+    """
+    model = recipe.model
+    if model.weights == "imagenet":
+        origin = foreign.origin(model.backbone, recipe.task.name)
+        if origin.kind == "package":  # the hub asks the network even for what it has in its cache
+            load_weights(recipe)
+        return f"those of ImageNet, from {origin.words()}"
+    load_weights(recipe)
+    return f"drawn at random (init {model.init})" if model.weights == "none" else f"those of {model.weights}"
 
 
 def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk.Part]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -11,13 +13,16 @@ from contrastive_cxr import models
 from contrastive_cxr.data.batches import balanced_faults
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.models import backbones, block_faults, growth_faults, norm_blocks, weights
+from contrastive_cxr.models import backbones, block_faults, foreign, growth_faults, norm_blocks, weights
+from contrastive_cxr.models.published import Origin
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
 from contrastive_cxr.phases.setting import input_size
 from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import processes
 
+logger = logging.getLogger(__name__)
 PHASES: tuple[PhaseName, ...] = ("pretrain", "embed", "finetune")
 
 
@@ -59,7 +64,8 @@ def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
 
 
 def model_faults(recipe: Recipe) -> list[str]:
-    """Drop rates and stochastic depth that the backbone has not; published weights where there are none."""
+    """Drop rates and stochastic depth that the backbone has not; published weights where there are none, or a damaged
+    file of them."""
     model = recipe.model
     faults: list[str] = []
     try:
@@ -67,8 +73,11 @@ def model_faults(recipe: Recipe) -> list[str]:
             backbones.create(model.backbone, model.drop_rates or model.dropout, drop_path=model.drop_path)
     except RequestError as error:
         faults += error.faults
-    if model.weights == "imagenet" and backbones.address(model.backbone) is None:
-        faults.append(f"model.weights=imagenet: {model.backbone} has no published weights; set model.weights=none")
+    if model.weights == "imagenet":
+        try:
+            foreign.origin(model.backbone, recipe.task.name)
+        except RequestError as error:
+            faults += error.faults
     return faults
 
 
@@ -97,14 +106,34 @@ def norm_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], proc
 def check_weights(recipe: Recipe) -> None:
     """Load the weights that a first phase starts from once, before anything is written: a download may fail.
 
+    Where they are published ones, one line of the log says where they came from.
+
     Raises
     ------
     RequestError
         They cannot be had, are broken, or are of another backbone.
     """
-    if recipe.model.weights != "none":
-        network = models.build(recipe.model, mean=0.5, std=0.5, seed=0)
-        weights.start(network, recipe.model.weights, recipe.model.stem)
+    origin = load_weights(recipe)
+    if origin is not None and processes.is_first():
+        _tell(f"model.weights=imagenet: {recipe.model.backbone} starts from {origin.words()}")
+
+
+def load_weights(recipe: Recipe) -> Origin | None:
+    """As `check_weights`, without a word; where published weights came from, None where they are none."""
+    model = recipe.model
+    if model.weights == "none":
+        return None
+    network = models.build(model, mean=0.5, std=0.5, seed=0)
+    return weights.start(network, model.weights, model.stem, recipe.task.name)
+
+
+@cache
+def _tell(sentence: str) -> None:
+    """Log the sentence, once a process: a cascade, a pool and a sweep check the same weights for each of their parts.
+
+    At the level of warnings, which is what a command shows.
+    """
+    logger.warning(sentence)
 
 
 def sharing_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], processes: int) -> list[str]:

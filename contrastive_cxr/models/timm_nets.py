@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from contrastive_cxr.models.grey import plain_stem
 
 # Read when the hub's library is first imported: with a download it would tell the hub of versions and libraries.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+# the names of weights on the hub, in the order in which timm looks for them
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def installed() -> bool:
@@ -66,6 +71,27 @@ def address(name: str) -> str | None:
     record = _record(name)
     hub, url = record["hf_hub_id"], record["url"]
     return f"{hub} on the Hugging Face hub" if hub else (str(url) if url else None)
+
+
+def cached(name: str) -> tuple[Path, str] | None:
+    """The published weights in the hub's or torch's cache, and their SHA-256, its begin, or '' where it is not known.
+
+    None where they are not there.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    record = _record(name)
+    repository, _, revision = str(record["hf_hub_id"] or "").partition("@")
+    if repository:
+        for file in filter(None, (record["hf_hub_filename"], *_HUB_FILES)):
+            found = try_to_load_from_cache(repository, file, revision=revision or None)
+            if isinstance(found, str):  # the file's link to its blob, which is named by its digest
+                blob = Path(found).resolve()
+                return blob, blob.name if _DIGEST.fullmatch(blob.name) else ""
+        return None
+    file = str(record["url"] or "").rpartition("/")[2]
+    path = Path(torch.hub.get_dir(), "checkpoints", file)
+    return (path, published.named(file)) if file and path.is_file() else None
 
 
 def build(

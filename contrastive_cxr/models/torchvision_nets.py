@@ -59,6 +59,13 @@ def address(name: str) -> str:
     return str(_weights(name).url)
 
 
+def cached(name: str) -> tuple[Path, str] | None:
+    """The published weights in torchvision's cache and the begin of their SHA-256; None where they are not there."""
+    file = address(name).rpartition("/")[2]
+    path = Path(torch.hub.get_dir(), "checkpoints", file)
+    return (path, published.named(file)) if path.is_file() else None
+
+
 def build(
     name: str,
     *,

@@ -19,6 +19,7 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.models.card import Card
 from contrastive_cxr.models.network import Network
+from contrastive_cxr.models.published import Origin
 
 # The embedding is what a later run usually builds on; finetune's backbone is embed's, or thawed for one task.
 _PHASES = ("embed", "pretrain", "finetune")
@@ -86,7 +87,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     return network.eval(), card.model_dump(mode="json")
 
 
-def start(network: Network, word: str, stem: backbones.Stem = "fold") -> None:
+def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str = "") -> Origin | None:
     """Load the weights that a first phase starts from into the backbone, in place.
 
     Parameters
@@ -94,12 +95,19 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold") -> None:
     network : Network
         Only its backbone changes; it keeps its own input statistics.
     word : str
-        `none`; `imagenet` (downloaded by torchvision or timm, or taken from their cache); or a path: a run folder (its
-        embed, else pretrain, else finetune), a phase folder, a `.safetensors` file, or a `.pth`/`.pt` file of
-        torchvision's or timm's names. A classifier in a file is left out.
+        `none`; `imagenet` (an installed package of weights, else torchvision's or timm's cache, else a download); or a
+        path: a run folder (its embed, else pretrain, else finetune), a phase folder, a `.safetensors` file, or a
+        `.pth`/`.pt` file of torchvision's or timm's names. A classifier in a file is left out.
     stem : str
         What becomes of a colour stem in the weights: `fold` folds it to grey, `random` leaves the network's own. A stem
         that is grey already is loaded either way.
+    task : str
+        Name of the task that they are for: the error of a failed download then names a recipe that needs none.
+
+    Returns
+    -------
+    Origin or None
+        Where published weights came from; None for every other word.
 
     Raises
     ------
@@ -107,9 +115,10 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold") -> None:
         Where the download fails, the path does not exist, is broken, or is of another backbone.
     """
     if word == "none":
-        return
+        return None
+    origin = None
     if word == "imagenet":
-        state = foreign.published(network.spec, stem)
+        state, origin = foreign.published(network.spec, stem, task)
     else:
         path = Path(word)
         if not path.exists():
@@ -120,6 +129,7 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold") -> None:
             else foreign.backbone_state(path, network.spec, network.backbone, stem)
         )
     network.backbone.load_state_dict(network.backbone.state_dict() | state)
+    return origin
 
 
 def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: bool = False) -> list[str]:

