@@ -1,8 +1,8 @@
 """Benign changes of an image, at fixed severities: what a diagnosis does not depend on and a network may.
 
-The words are those of corruption robustness (ImageNet-C: Hendrycks and Dietterich 2019): a corruption is a kind of change,
-and each has up to three severities. Nothing is drawn but the noise, whose key is the seed and the image's own row.
-docs/robustness.md has the table in words.
+The words are those of corruption robustness (ImageNet-C: Hendrycks and Dietterich 2019): a corruption is a kind of
+change, and each has up to three severities. Nothing is drawn but the noise, whose key is the seed and the image's own
+row. docs/robustness.md has the table in words.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def shifted(images: Tensor, down: float, right: float) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of `sigma`, share of the side; the kernel ends at four sigma, the image is mirrored at its edges."""
+    """Gaussian blur of `sigma`, share of the side; the kernel ends at four sigma, the image is mirrored at its edge."""
     pixels = sigma * images.shape[-1]
     radius = max(1, math.ceil(4 * pixels))
     return eight_bit(gaussian_blur2d(unit(images), 2 * radius + 1, (pixels, pixels)))
@@ -193,7 +193,8 @@ CORRUPTIONS: dict[str, Kind] = {
                         lambda x, v: shifted(x, 0, v / 100)),
     "rotation": Kind((5, 10, 15), "degrees, anticlockwise", "rotation", "a rotation by {:g} degrees",
                      lambda x, v: eight_bit(rotate(unit(x), torch.full((len(x),), float(v), device=x.device)))),
-    "brighter": Kind((5, 10, 20), "% of the range added", "higher brightness", "a {:g} % higher brightness", _brightness),
+    "brighter": Kind((5, 10, 20), "% of the range added", "higher brightness", "a {:g} % higher brightness",
+                     _brightness),
     "darker": Kind((5, 10, 20), "% of the range taken off", "lower brightness", "a {:g} % lower brightness",
                    lambda x, v: _brightness(x, -v)),
     "contrast_lower": Kind((80, 65, 50), "% of the contrast", "lower contrast", "a contrast of {:g} %", _contrast),

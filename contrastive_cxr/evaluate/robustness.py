@@ -119,7 +119,7 @@ def _scores(probabilities: Floats, labels: Ints, weights: Floats) -> Floats:
 
 
 def _entry(value: Floats, half: Floats, n: int) -> dict[str, Any]:
-    """{scores, difference} from values and half intervals, float64 [2, 3] each: the scores, then changed minus clean."""
+    """{scores, difference} from values and half intervals, float64 [2, 3] each: scores, then changed minus clean."""
     low, high = intervals.logit_ends(value[0], half[0])
     scores: dict[str, Any] = {}
     gaps: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.evaluate.repeats import mean_scores
 from contrastive_cxr.evaluate.scores import by_patient
-from contrastive_cxr.experiment import disk, finished, subgroups
+from contrastive_cxr.experiment import disk, finished, robustness, subgroups
 from contrastive_cxr.experiment.door import same_recipe
 from contrastive_cxr.experiment.judge import Blind
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
@@ -112,6 +112,8 @@ def pool(recipe: Recipe, out: Path, parts: list[str]) -> dict[str, Any]:
         resamples=options.resamples,
     )
     facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patients)
+    each = list(reports.values())
+    facts["robustness"] = robustness.pooled(each, arrays, probabilities, labels, patients, options.resamples)
     folders.write_json(out / "report.json", facts)
     scores = over_parts(reports)
     add_intervals(scores, arrays, recipe.evaluation.resamples)

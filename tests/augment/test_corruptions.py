@@ -111,8 +111,8 @@ def lettered(picture: Grey, share: float) -> Grey:
 
 
 # Kind -> the same by other hands, given a severity's value; and the largest distance in grey values that is allowed.
-# 0: whole pixels, tables or the same codec. 1: one rounding. Rotation: scikit-image turns in float64, and beyond the edge
-# the two blend with black by half a pixel's difference, so its border is left out below.
+# 0: whole pixels, tables or the same codec. 1: one rounding. Rotation: at the edge of what came in the two blend with
+# black by half a pixel's difference, so it is left out below.
 OTHERS: dict[str, tuple[Callable[[Grey, float], Grey], int]] = {
     "crop": (lambda x, v: crop(x, v / 100, v / 100), 0),
     "crop_height": (lambda x, v: crop(x, v / 100, 0), 0),
