@@ -15,6 +15,7 @@ from contrastive_cxr.engine import Batch, FitSpec, encode, fit, parameter_groups
 from contrastive_cxr.models import Network, weights
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.validation import Validation
 from contrastive_cxr.recipe.schema import Finetune
 
 HEAD = "classifier"
@@ -66,7 +67,7 @@ def projection(setting: Setting) -> tuple[int, ...]:
 def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
     """Orders for training head and thawed blocks together on augmented images."""
     views = Views(setting, "finetune", phase, images)
-    train, val = setting.data.rows("train"), setting.data.rows("val")
+    train = setting.data.rows("train")
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(views(batch, phase.augment, "augment"))  # type: ignore[no-any-return]
@@ -85,7 +86,7 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
         batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,
-        validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),
+        validate=Validation(setting, step, images, robust=phase.choose_by == "robust_auc"),
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )

@@ -34,7 +34,14 @@ _PHASES = ("pretrain", "embed", "finetune")
 _STAGES = ("flat", "stage1", "stage2")
 _MAP_POINTS = 1500
 # Facts that reports of an earlier day do not have.
-_LATER: dict[str, Any] = {"costs": None, "tta": None, "last_layer": {}, "subgroups": {}, "robustness": None, "external_drop": None}
+_LATER: dict[str, Any] = {
+    "costs": None,
+    "tta": None,
+    "last_layer": {},
+    "subgroups": {},
+    "robustness": None,
+    "external_drop": None,
+}
 
 
 def write(folder: Path, run: Path | None = None) -> Path:

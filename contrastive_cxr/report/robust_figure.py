@@ -32,8 +32,7 @@ def drops(found: Mapping[str, Any], score: str = "accuracy") -> str:
         axes.axvline(0, color=LINE, lw=1.2, zorder=1)
         mean = found["mean"]["difference"][score]["difference"]
         if mean is not None:
-            axes.axvline(100 * mean, color=SOFT, lw=1, ls=":", zorder=1)
-            axes.text(100 * mean, len(changes) - 0.35, "mean", color=SOFT, size=8, ha="center", va="top")
+            axes.axvline(100 * mean, color=SOFT, lw=1, ls=":", zorder=1, label="mean of all kinds")
         for row, change in enumerate(changes):
             for line in change["severities"]:
                 middle = (len(change["severities"]) + 1) / 2
@@ -46,7 +45,7 @@ def drops(found: Mapping[str, Any], score: str = "accuracy") -> str:
         axes.set_xlabel(f"{score.replace('_', ' ')}: changed minus as they are, points")
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(False)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0, handletextpad=0.2)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
         return svg(figure)
 
 
@@ -65,5 +64,5 @@ def _label(change: Mapping[str, Any]) -> str:
     values = [line["value"] for line in change["severities"] if line["value"] is not None]
     if not values:
         return upper(change["title"])
-    percent = " %" if change["unit"].startswith("%") else ""
-    return f"{upper(change['title'])}  {', '.join(f'{value:g}' for value in values)}{percent}"
+    unit = {"%": " %", "degrees,": "\N{DEGREE SIGN}"}.get(change["unit"].split(" ")[0], "")
+    return f"{upper(change['title'])}  {', '.join(f'{value:g}' for value in values)}{unit}"

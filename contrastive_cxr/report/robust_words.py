@@ -22,10 +22,9 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     if not costly:
         told.append(f"None of the {kinds} kinds of change costs accuracy that can be told from noise.")
     worst, single = found["worst"], found["worst_case"]
-    if costs(worst["difference"]["accuracy"]):
-        told.append(
-            f"The worst change is the {worst['title']}: over its severities it {costs(worst['difference']['accuracy'])}."
-        )
+    lost = costs(worst["difference"]["accuracy"])
+    if lost:
+        told.append(f"The worst change is the {worst['title']}: over its severities it {lost}.")
     if costs(single["difference"]["accuracy"]):
         left = single["scores"]["accuracy"]["value"]
         told.append(f"The worst single case is {single['words']}: accuracy {left:.2f}.")
@@ -83,10 +82,10 @@ def mean(found: Mapping[str, Any]) -> str:
 def elsewhere(found: Mapping[str, Any]) -> list[str]:
     """What an external test lacks against the recorded part, `found` as the report's `external_drop`."""
     recorded = found["recorded"]
-    part = f"the run's own {recorded['split']} part of {recorded['n']} images"
+    part = f"on these images than on the run's own {recorded['split']} part of {recorded['n']} images"
     low = {name: entry for name, entry in found["scores"].items() if lower(entry)}
     told = [
-        f"{words.title(name)} is {points(-entry['difference'])} lower ({between(entry)}) on these images than on {part}."
+        f"{words.title(name)} is {points(-entry['difference'])} lower ({between(entry)}) {part}."
         for name, entry in low.items()
     ]
     told += [
@@ -94,7 +93,7 @@ def elsewhere(found: Mapping[str, Any]) -> list[str]:
         for name, entry in found["recall"].items()
         if lower(entry)
     ]
-    return told or [f"No score is lower on these images than on {part} by more than noise."]
+    return told or [f"No score is lower {part} by more than noise."]
 
 
 def lower(entry: Mapping[str, Any]) -> bool:

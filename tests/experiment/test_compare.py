@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.compare import compare, short_names
 from contrastive_cxr.experiment.settings import differing
+from contrastive_cxr.report import compare_page
 from tests.experiment.scored_runs import (
     CLASSES,
     a_recipe,
@@ -25,6 +26,7 @@ from tests.experiment.scored_runs import (
     write_pool,
     write_run,
 )
+from tests.report import robust
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -315,3 +317,19 @@ def test_rows_are_read_as_text(two: tuple[Path, Path]) -> None:
     rows["patient"] = "NA"
     rows.to_csv(path, index=False)
     assert compare(two)["n"] == 60
+
+
+def test_robustness_stands_in_the_table_where_a_run_has_it(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "Robustness" not in [table.title for table in compare_page.tables(compare(two))]
+    found = robust.facts()
+    edit(two[1] / "report.json", robustness=found)
+    facts = compare(two, out=tmp_path / "table")
+    assert [line["robustness"] is None for line in facts["runs"]] == [True, False]
+    assert facts["runs"][1]["robustness"]["worst"] == found["worst"]
+    table = next(each for each in compare_page.tables(facts) if each.title == "Robustness")
+    (row,) = table.rows
+    drop = found["mean"]["difference"]["accuracy"]["difference"]
+    assert row[0] == "bad"
+    assert row[2].startswith(f"{drop:+.3f} (")
+    assert (row[3], row[5]) == ("crop of all sides", "a 15 % crop of all sides")
+    assert "Robustness" in (tmp_path / "table" / "compare.html").read_text()

@@ -21,7 +21,8 @@ def documented() -> set[str]:
     return {
         "version", "experiment", "task", "phase", "split", "n", "groups", "patients", "counts", "scores", "by_patient",
         "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "baselines", "adds", "calibration",
-        "thresholds", "selective", "cascade", "costs", "tta", "last_layer", "budget", "skipped", "notes",
+        "thresholds", "selective", "cascade", "costs", "tta", "last_layer", "budget", "skipped", "notes", "robustness",
+        "external_drop",
     }  # fmt: skip
 
 
