@@ -299,14 +299,13 @@ def independent(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str
     >>> {name: round(value, 3) for name, value in independent(first, second).items()}
     {'difference': -0.1, 'low': -0.241, 'high': 0.041, 'n': 80}
     """
-    values = [entry.get("value") for entry in (first, second)]
+    one, other = first.get("value"), second.get("value")
     ends = [entry.get(name) for entry in (first, second) for name in ("low", "high")]
     found: dict[str, Any] = {"difference": None, "low": None, "high": None, "n": first.get("n")}
-    if None in values:
+    if one is None or other is None:
         return found
-    gap = values[0] - values[1]
-    found["difference"] = gap
+    found["difference"] = one - other
     if None not in ends:
-        found["low"] = gap - math.hypot(values[0] - ends[0], ends[3] - values[1])
-        found["high"] = gap + math.hypot(ends[1] - values[0], values[1] - ends[2])
+        found["low"] = one - other - math.hypot(one - ends[0], ends[3] - other)
+        found["high"] = one - other + math.hypot(ends[1] - one, other - ends[2])
     return found
