@@ -26,7 +26,8 @@ def pictures(count: int = 3, height: int = SIDE, width: int = SIDE) -> Grey:
     rng = np.random.default_rng(4)
     found = np.stack([filters.gaussian(rng.random((height, width)), 3) for _ in range(count)])
     found = (found - found.min()) / (found.max() - found.min())
-    found[:, height // 4 : height // 2, width // 3 : width // 2] = 0.9
+    found[:, height // 4 : height // 2, width // 3 : width // 2] = 1.0
+    found[:, height // 4 : height // 2, width // 2 : 2 * width // 3] = 0.0
     return (found * 235 + 10).astype(np.uint8)
 
 
