@@ -29,9 +29,14 @@ def evaluate(
     gallery: Annotated[
         Path | None, typer.Option(help="Score the vote of this gallery's nearest images, not the classifier.")
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Score the images under benign changes too: crops, noise, JPEG, ...")
+    ] = False,
 ) -> None:
     """Score a run on a recorded split, or on new images as an external test; its classifier, or a gallery's vote."""
-    folder = experiment.call("evaluate")(run, overrides or [], split=split, out=out, gallery=gallery)
+    folder = experiment.call("evaluate")(
+        run, overrides or [], split=split, out=out, gallery=gallery, robustness=robustness
+    )
     print_scores(folder)
     say(f"Report: {(folder / 'report.html').resolve()}")
     say(f"Model card: {(folder / 'model-card.md').resolve()}")

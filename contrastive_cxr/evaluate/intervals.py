@@ -10,7 +10,7 @@ interval, its count divided by the design effect of the groups. How often such i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from statistics import NormalDist
 from typing import Any, TypeAlias
 
@@ -191,7 +191,16 @@ def bootstrap(
     -------
     (low, high), float64 [] or [K]; nan where there is no spread, or the score is 0 or 1.
     """
-    value, half = spread(statistic, n, groups, resamples, seed)
+    return logit_ends(*spread(statistic, n, groups, resamples, seed))
+
+
+def logit_ends(value: Floats, half: Floats) -> tuple[Floats, Floats]:
+    """Ends of the interval of scores between 0 and 1 on the logit scale, from half their plain interval (`spread`).
+
+    Returns
+    -------
+    (low, high), float64 like `value`; nan where there is no spread, or the score is 0 or 1.
+    """
     inside = np.isfinite(value) & (value > 0) & (value < 1) & (half > 1e-12)
     centre = np.where(inside, value, 0.5)
     width = np.where(inside, half, np.nan) / (centre * (1 - centre))
@@ -267,3 +276,36 @@ def paired_statistic(
         return first(weights) - second(weights)
 
     return difference(*spread(gain, n, groups, resamples, seed), n)
+
+
+def independent(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Difference `first - second` of one score on two sets of images that share none, from the scores' own intervals.
+
+    The distances from each value to the ends of its interval are added as squares (Newcombe 1998, method 10, for rates;
+    Zou and Donner 2008 for any score), so that unequal distances stay unequal.
+
+    Parameters
+    ----------
+    first, second : {value, n, low, high}
+
+    Returns
+    -------
+    {difference, low, high, n}: n of the first; None where a value or an end is undefined.
+
+    Examples
+    --------
+    >>> first = {"value": 0.7, "n": 80, "low": 0.6, "high": 0.8}
+    >>> second = {"value": 0.8, "n": 90, "low": 0.7, "high": 0.9}
+    >>> {name: round(value, 3) for name, value in independent(first, second).items()}
+    {'difference': -0.1, 'low': -0.241, 'high': 0.041, 'n': 80}
+    """
+    one, other = first.get("value"), second.get("value")
+    ends = [entry.get(name) for entry in (first, second) for name in ("low", "high")]
+    found: dict[str, Any] = {"difference": None, "low": None, "high": None, "n": first.get("n")}
+    if one is None or other is None:
+        return found
+    found["difference"] = one - other
+    if None not in ends:
+        found["low"] = one - other - math.hypot(one - ends[0], ends[3] - other)
+        found["high"] = one - other + math.hypot(ends[1] - one, other - ends[2])
+    return found

@@ -183,6 +183,7 @@ def _lines(
         "by_patient": None if by_patient is None else by_patient["scores"],
         "costs": facts.get("costs"),
         "tta": facts.get("tta"),
+        "robustness": _robustness(facts),
         "cost": each.cost,
         "against": None if each is first else _against(each.probabilities, first, labels, patients, resamples, False),
     }
@@ -200,6 +201,7 @@ def _lines(
             "by_patient": None,
             "costs": None,
             "tta": None,
+            "robustness": None,
             "against": _against(hard, first, labels, patients, resamples, True),
         },
     ]
@@ -220,6 +222,12 @@ def _against(
         if decisions
         else significance.delong(said[:, positive], theirs[:, positive], labels == positive),
     }
+
+
+def _robustness(facts: dict[str, Any]) -> dict[str, Any] | None:
+    """Scores under benign changes: the mean, the worst kind and the worst case; None where they were not measured."""
+    found = facts.get("robustness")
+    return None if found is None else {name: found[name] for name in ("clean", "mean", "worst", "worst_case")}
 
 
 def _labels(each: Scored) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from contrastive_cxr import report
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment import kept, subgroups
+from contrastive_cxr.experiment import elsewhere, kept, robustness, subgroups
 from contrastive_cxr.experiment.judge import (
     Said,
     Scene,
@@ -60,12 +60,14 @@ def score_split(
     """
     data, reference = scene.data, scene.reference
     said = asked_of(scene, fabric, run, split)
+    changed = robustness.ask(scene, fabric, run, said)
     if not fabric.is_global_zero:
         return {}
     for name, asked in said.asked.items():
         write_arrays(out / name / "arrays", data, asked, reference, said.known[name])
         kept.record(out / name / "arrays", said.known[name], reference)
     write_thumbnails(out / said.final / "arrays", data, data.rows(split))
+    robustness.write(out / said.final / "arrays", changed)
     if len(data.classes) < 2:
         return {}  # without labels there is nothing to score
     found = {
@@ -74,8 +76,12 @@ def score_split(
     }
     for name, each in found.items():
         folders.write_array(out / name / "arrays" / "votes.npy", each.votes)
-    facts = report_on(scene, replace(said, found=found), out, split)
-    facts["notes"] = [*notes, *facts["notes"]]
+    said = replace(said, found=found)
+    facts = report_on(scene, said, out, split)
+    facts["robustness"] = robustness.facts_of(scene, said, changed)
+    strangers = data is not reference and scene.voters is None
+    facts["external_drop"] = elsewhere.drop(run, facts) if strangers else None
+    facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
     facts["budget"] = budget(run, list(said.asked), fabric)
     folders.write_json(out / "report.json", facts)
     report.write(out, run)

@@ -23,6 +23,7 @@ def evaluate(
     split: str | None = None,
     out: Path | None = None,
     gallery: Path | None = None,
+    robustness: bool = False,
 ) -> Path:
     """Score the models of `run`; with `data.root=DIR` (or another source) on new images, as an external test.
 
@@ -40,6 +41,8 @@ def evaluate(
         where one votes (`RUN/test-gallery`). Of a pool the parts' own are below it, or where each part has them.
     gallery : Path, optional
         A gallery of one of the run's models: the vote of its nearest rows is scored in the place of the classifier.
+    robustness : bool
+        Score the images under benign changes too, as `evaluation.robustness=on` does (docs/robustness.md).
 
     Returns
     -------
@@ -55,6 +58,7 @@ def evaluate(
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
+    overrides = [*overrides, *(["evaluation.robustness=on"] if robustness else [])]
     if pooled.is_pool(run):
         return evaluate_pool(run, overrides, split=split, out=out, gallery=gallery)
     places = [word for word in overrides if word.startswith("data.")]

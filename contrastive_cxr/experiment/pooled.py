@@ -16,7 +16,7 @@ from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.evaluate.repeats import mean_scores
 from contrastive_cxr.evaluate.scores import by_patient
-from contrastive_cxr.experiment import subgroups
+from contrastive_cxr.experiment import robustness, subgroups
 from contrastive_cxr.experiment.judge import Blind
 from contrastive_cxr.experiment.scored import joined, patient_numbers, said, table
 from contrastive_cxr.recipe.schema import Recipe
@@ -83,6 +83,8 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
         resamples=options.resamples,
     )
     facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patients)
+    each = list(reports.values())
+    facts["robustness"] = robustness.pooled(each, arrays, probabilities, labels, patients, options.resamples)
     facts["pool"] = {"kind": kind_of(parts), "parts": parts, "one_predictor": not alone, "each": scores}
     folders.write_json(out / "report.json", facts)
     one = None if alone else {"image": facts["scores"], "patient": (facts["by_patient"] or {}).get("scores")}

@@ -142,7 +142,9 @@ def table(path: Path) -> pd.DataFrame:
     return read_table(path)
 
 
-def joined(folders_of: Sequence[Path], part: str = "", array: str = "") -> tuple[pd.DataFrame, Floats, Ints]:
+def joined(
+    folders_of: Sequence[Path], part: str = "", array: str = "", axis: int = 0
+) -> tuple[pd.DataFrame, Floats, Ints]:
     """Rows, mean probabilities [n, C] and labels [n] of the images that several runs scored, in order of path.
 
     Parameters
@@ -151,10 +153,12 @@ def joined(folders_of: Sequence[Path], part: str = "", array: str = "") -> tuple
         `val_` for the validation rows that a run kept.
     array : str
         Name of an array in the place of the probabilities, of any further axes.
+    axis : int
+        Which of its axes the images are on; they come first in what is returned.
     """
     tables = [
         table(arrays / f"{part}rows.csv").assign(
-            p=list(folders.read_array(arrays / f"{part}{array}.npy") if array else said(arrays)),
+            p=list(np.moveaxis(folders.read_array(arrays / f"{part}{array}.npy"), axis, 0) if array else said(arrays)),
             y=folders.read_array(arrays / f"{part}labels.npy"),
         )
         for arrays in folders_of

@@ -17,6 +17,7 @@ from contrastive_cxr.models import Network, weights
 from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.validation import Validation
 from contrastive_cxr.recipe.schema import Finetune
 
 
@@ -66,7 +67,7 @@ def projection(setting: Setting) -> tuple[int, ...]:
 def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
     """Orders for training head and thawed blocks together on augmented images."""
     mixing = Mixing(Views(setting, "finetune", phase, images), phase)
-    train, val = setting.data.rows("train"), setting.data.rows("val")
+    train = setting.data.rows("train")
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(mixing.pictures(batch))  # type: ignore[no-any-return]
@@ -81,7 +82,7 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
         batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,
-        validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),
+        validate=Validation(setting, step, images, robust=phase.choose_by == "robust_auc"),
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )

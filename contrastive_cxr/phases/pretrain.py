@@ -10,6 +10,7 @@ from contrastive_cxr.engine import Batch, fit, network_groups, waiting
 from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.validation import Validation
 
 
 def pretrain(setting: Setting) -> Path:
@@ -32,7 +33,7 @@ def pretrain(setting: Setting) -> Path:
 
     # load
     data, images = setting.data, setting.images()
-    train, val = data.rows("train"), data.rows("val")
+    train = data.rows("train")
 
     # prepare
     network = setting.build("pretrain", classes=data.classes, hidden=phase.hidden)
@@ -54,7 +55,7 @@ def pretrain(setting: Setting) -> Path:
         batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "pretrain"),
         step=step,
         summarise=point_scores,
-        validate=lambda model, epoch: step.metrics(setting.encode(model, images, val), val),
+        validate=Validation(setting, step, images, robust=phase.choose_by == "robust_auc"),
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )

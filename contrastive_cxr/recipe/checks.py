@@ -38,6 +38,7 @@ def faults(recipe: Recipe) -> list[str]:
         *_losses(recipe),
         *checks_tuning.faults(recipe),
         *_costs(recipe.evaluation, recipe.task),
+        *_robustness(recipe),
         *(_cascade(recipe.cascade, recipe.task) if recipe.cascade else ()),
         *_machine(recipe),
     ]
@@ -212,6 +213,24 @@ def _costs(evaluation: Evaluation, task: Task) -> Iterator[str]:
                 yield f"`{place}.{decided}`: {cost:g} is below 0; a cost is 0 or more"
             elif decided == true and cost != 0:
                 yield f"`{place}.{decided}`: {cost:g} is the cost of a right decision, which is 0; take it out"
+
+
+def _robustness(recipe: Recipe) -> Iterator[str]:
+    """What is asked under benign changes needs classes; on ready vectors there are no images left to change."""
+    if recipe.evaluation.robustness == "on" and len(recipe.task.names) < 2:
+        yield (
+            f"`evaluation.robustness`: task '{recipe.task.name}' has one class ({recipe.task.names[0]}), so there are "
+            "no labels to score changed images by; leave it out (--robustness too), or give the task more classes"
+        )
+    phase = recipe.finetune
+    if phase is None or phase.choose_by != "robust_auc":
+        return
+    if phase.trainable == ("classifier",) and phase.augment == "none":
+        yield (
+            "`finetune.choose_by`: robust_auc needs changed images, and with finetune.trainable=[classifier] and "
+            "finetune.augment=none the head learns on vectors that are computed once; set finetune.choose_by=auc, or "
+            "thaw a block or augment"
+        )
 
 
 def _no_class(place: str, name: str, task: Task) -> str:

@@ -187,8 +187,10 @@ class Supervised(Phase):
         0, description="first epochs, in which only the head learns and the other blocks are held; 0: none"
     )
     mix: Mix = Field(default_factory=Mix, description="training images mixed in pairs")
-    choose_by: Literal["auc", "balanced_accuracy", "accuracy", "f1", "loss", "last"] = Field(
-        "auc", description="validation metric that chooses the checkpoint"
+    choose_by: Literal["auc", "robust_auc", "balanced_accuracy", "accuracy", "f1", "loss", "last"] = Field(
+        "auc",
+        description="validation metric that chooses the checkpoint; robust_auc: mean AUC over the validation images as "
+        "they are and under five fixed changes (six validation passes)",
     )
 
 
@@ -272,6 +274,11 @@ class Evaluation(Section):
         "the most probable class is decided",
     )
     tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's views")
+    robustness: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="score the images under benign changes too (crops, noise, JPEG, ...; docs/robustness.md); auto: "
+        "where that takes less than a tenth of the training's time",
+    )
     subgroups: tuple[str, ...] = Field(
         (), description="columns of the manifest whose groups are scored each by itself; numbers in quartiles"
     )

@@ -39,6 +39,7 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
         _by_patient(facts),
         _costs(facts),
         _tta(facts),
+        _robustness(facts),
         _parts(facts),
         _cost(facts),
         _settings(facts),
@@ -190,6 +191,30 @@ def _tta(facts: Mapping[str, Any]) -> Table | None:
     )
     what = "With minus without, on the same images; the scores above are with it."
     return Table("Test-time augmentation", what, ("run", "set", *_titles(_DIFFERENCES)), rows)
+
+
+def _robustness(facts: Mapping[str, Any]) -> Table | None:
+    """Accuracy under benign changes within each run that measured it."""
+    lines = [(line["name"], line["robustness"]) for line in facts["runs"] if line.get("robustness")]
+    if not lines:
+        return None
+    rows = tuple(
+        (
+            name,
+            cell(found["mean"]["scores"]["accuracy"]),
+            change(found["mean"]["difference"]["accuracy"]),
+            found["worst"]["title"],
+            change(found["worst"]["difference"]["accuracy"]),
+            found["worst_case"]["words"],
+            change(found["worst_case"]["difference"]["accuracy"]),
+        )
+        for name, found in lines
+    )
+    what = (
+        "Accuracy under benign changes of the same images; differences are to the run's own on the images as they are."
+    )
+    columns = ("run", "mean of all kinds", "difference", "worst kind", "difference, mean", "worst case", "difference")
+    return Table("Robustness", what, columns, rows)
 
 
 def _parts(facts: Mapping[str, Any]) -> Table | None:

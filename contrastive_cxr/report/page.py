@@ -18,6 +18,8 @@ import contrastive_cxr.report.card as cards
 import contrastive_cxr.report.cases as cases
 import contrastive_cxr.report.drawing as drawing
 import contrastive_cxr.report.figures as figures
+import contrastive_cxr.report.robust_figure as robust_figure
+import contrastive_cxr.report.robust_words as robust_words
 import contrastive_cxr.report.sheet as sheet
 import contrastive_cxr.report.trust_figures as trust_figures
 import contrastive_cxr.report.words as words
@@ -33,8 +35,15 @@ _STAGES = ("flat", "stage1", "stage2")
 _MAP_POINTS = 1500
 # Facts that reports of an earlier day do not have.
 _LATER: dict[str, Any] = {
-    "costs": None, "tta": None, "last_layer": {}, "subgroups": {}, "answer_gain": None, "advice": None,
-}  # fmt: skip
+    "costs": None,
+    "tta": None,
+    "last_layer": {},
+    "subgroups": {},
+    "robustness": None,
+    "external_drop": None,
+    "answer_gain": None,
+    "advice": None,
+}
 
 
 def write(folder: Path, run: Path | None = None) -> Path:
@@ -70,6 +79,7 @@ def write(folder: Path, run: Path | None = None) -> Path:
     environment.filters |= {
         "title_of": words.title, "value_of": words.value, "score": words.score, "interval": words.interval,
         "count_of": words.count, "difference": words.difference, "verdict": words.verdict,
+        "worst_first": robust_words.worst_first, "sentence": robust_words.upper,
     }  # fmt: skip
     page = environment.get_template("report.html.j2").render(
         facts=facts,
@@ -147,6 +157,7 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
             for name, stage in stages.items()
             if name != "flat" and "confusion" in stage
         },
+        "robustness": robust_figure.drops(facts["robustness"]) if facts["robustness"] else None,
         "verdicts": figures.confusion(cascade["verdicts"]["confusion"], classes) if cascade else None,
         "flat": figures.confusion(cascade["flat"]["confusion"], classes) if cascade else None,
     }

@@ -60,6 +60,8 @@ def build(
         "thresholds": _thresholds(task, said, beside),
         "selective": _selective(said, beside, options),
         "cascade": None,
+        "robustness": None,
+        "external_drop": None,
         "costs": _costs(task, said, beside, options),
         "tta": _tta(task, said, beside, options),
         "last_layer": {name: dict(each) for name, each in beside.last_layers.items()},

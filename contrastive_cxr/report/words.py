@@ -13,6 +13,7 @@ NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "auc": "AUC",
+    "robust_auc": "AUC under changes",
     "macro_precision": "Precision, macro",
     "macro_recall": "Recall, macro",
     "macro_f1": "F1, macro",

@@ -30,3 +30,11 @@ def test_what_is_no_run_ends_with_2(ccxr: Call, tmp_path: Path) -> None:
         code, _, told = ccxr(command, tmp_path)
         assert (code, told.count("error: ")) == (2, 1)
         assert "is no run folder" in told
+
+
+def test_robustness_is_a_flag_of_evaluate(ccxr: Call, finished: Path, tmp_path: Path) -> None:
+    code, _, told = ccxr("evaluate", finished, "--robustness", "--split", "val", "--out", tmp_path / "scores")
+    assert code == 0, told
+    facts = folders.read_json(tmp_path / "scores" / "report.json")
+    assert (facts["split"], len(facts["robustness"]["changes"])) == ("val", 22)
+    assert not any(note.startswith("Robustness") for note in facts["notes"])

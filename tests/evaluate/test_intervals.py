@@ -161,3 +161,23 @@ def test_paired_statistic_takes_both_of_the_same_resample() -> None:
 def test_the_interval_of_a_rate_of_0_or_1_ends_there_to_the_last_digit(n: int) -> None:
     assert intervals.wilson(n, n)[1] == 1.0
     assert intervals.wilson(0, n)[0] == 0.0
+
+
+def test_two_samples_that_share_no_image_by_newcombes_method() -> None:
+    """Newcombe 1998, table II (a): 56/70 against 48/80, method 10: 0.0524 to 0.3339."""
+    first, second = (
+        {"value": k / n, "n": n, **dict(zip(("low", "high"), intervals.wilson(k, n), strict=True))}
+        for k, n in ((56, 70), (48, 80))
+    )
+    found = intervals.independent(first, second)
+    assert found["difference"] == pytest.approx(0.2)
+    assert (round(found["low"], 4), round(found["high"], 4)) == (0.0524, 0.3339)
+    turned = intervals.independent(second, first)
+    assert (turned["low"], turned["high"]) == pytest.approx((-found["high"], -found["low"]))
+
+
+def test_two_samples_of_which_one_says_nothing() -> None:
+    known = {"value": 0.5, "n": 9, "low": 0.3, "high": 0.7}
+    assert intervals.independent(known, {"value": None, "n": 0})["difference"] is None
+    found = intervals.independent(known, {"value": 1.0, "n": 9, "low": None, "high": None})
+    assert (found["difference"], found["low"], found["high"]) == (-0.5, None, None)

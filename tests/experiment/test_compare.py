@@ -15,7 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.compare import compare, short_names
 from contrastive_cxr.experiment.settings import differing
-from contrastive_cxr.report.compare_page import setting
+from contrastive_cxr.report import compare_page
 from tests.experiment.scored_runs import (
     CLASSES,
     a_recipe,
@@ -26,6 +26,7 @@ from tests.experiment.scored_runs import (
     write_pool,
     write_run,
 )
+from tests.report import robust
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -322,4 +323,20 @@ def test_an_augmentation_is_one_setting_in_either_form() -> None:
     mapping = {"set": "xray", "zoom": [0.7, 1.1]}
     trees = [("a", {"pretrain": {"augment": "xray"}}), ("b", {"pretrain": {"augment": mapping}})]
     assert differing(trees) == {"pretrain.augment": {"a": "xray", "b": mapping}}
-    assert setting(mapping) == "xray with zoom 0.7 to 1.1"
+    assert compare_page.setting(mapping) == "xray with zoom 0.7 to 1.1"
+
+
+def test_robustness_stands_in_the_table_where_a_run_has_it(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "Robustness" not in [table.title for table in compare_page.tables(compare(two))]
+    found = robust.facts()
+    edit(two[1] / "report.json", robustness=found)
+    facts = compare(two, out=tmp_path / "table")
+    assert [line["robustness"] is None for line in facts["runs"]] == [True, False]
+    assert facts["runs"][1]["robustness"]["worst"] == found["worst"]
+    table = next(each for each in compare_page.tables(facts) if each.title == "Robustness")
+    (row,) = table.rows
+    drop = found["mean"]["difference"]["accuracy"]["difference"]
+    assert row[0] == "bad"
+    assert row[2].startswith(f"{drop:+.3f} (")
+    assert (row[3], row[5]) == ("crop of all sides", "a 15 % crop of all sides")
+    assert "Robustness" in (tmp_path / "table" / "compare.html").read_text()

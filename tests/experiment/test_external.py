@@ -42,6 +42,37 @@ def test_new_images_without_parts_are_all_scored(finished: Path, strangers: Path
     assert "resnet18" in card, "the card of an external test tells of the run, wherever it is written"
 
 
+def test_what_an_external_test_scores_lower_is_said_with_its_interval(
+    finished: Path, strangers: Path, tmp_path: Path
+) -> None:
+    words = ["data.source=folders", f"data.root={strangers}"]
+    facts = json.loads((evaluate(finished, words, out=tmp_path / "scores") / "report.json").read_text())
+    own = json.loads((finished / "report.json").read_text())
+    assert own["external_drop"] is None
+    drop = facts["external_drop"]
+    assert drop["recorded"] == {"split": "test", "n": own["n"]}
+    accuracy = [each["scores"]["accuracy"] for each in (facts, own)]
+    gap = accuracy[0]["value"] - accuracy[1]["value"]
+    assert drop["scores"]["accuracy"]["difference"] == pytest.approx(gap)
+    below = [accuracy[0]["value"] - accuracy[0]["low"], accuracy[1]["high"] - accuracy[1]["value"]]
+    assert drop["scores"]["accuracy"]["low"] == pytest.approx(gap - np.hypot(*below))
+    for name in ("normal", "nodule", "opacity"):
+        recall = [each["per_class"][name]["recall"]["value"] for each in (facts, own)]
+        assert drop["recall"][name]["difference"] == pytest.approx(recall[0] - recall[1])
+    assert drop["sentences"]
+    assert 'id="elsewhere"' in (tmp_path / "scores" / "report.html").read_text()
+
+
+def test_without_a_report_of_its_own_there_is_no_drop(finished: Path, strangers: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    facts = json.loads((run / "report.json").read_text())
+    (run / "report.json").write_text(json.dumps(facts | {"split": "train"}))
+    words = ["data.source=folders", f"data.root={strangers}"]
+    found = json.loads((evaluate(run, words, out=tmp_path / "scores") / "report.json").read_text())
+    assert found["external_drop"] is None, "the training part is no part to compare with"
+
+
 def test_a_root_with_test_folders_alone(finished: Path, strangers: Path, tmp_path: Path) -> None:
     shutil.copytree(strangers, tmp_path / "images" / "test")
     shutil.rmtree(tmp_path / "images" / "test" / "nodule")  # a class may be missing

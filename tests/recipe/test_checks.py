@@ -94,6 +94,19 @@ WRONG: dict[str, tuple[dict[str, object], list[str]]] = {
         {"evaluation": {"costs": {"nodule": {"nodule": 0.5, "normal": 2}}}},
         ["costs.nodule.nodule", "0.5", "right decision"],
     ),
+    "robustness without labels": (
+        {
+            "task": ONE_CLASS,
+            "pretrain": None,
+            "embed": {"positives": "augmented", "choose_by": "last"},
+            "evaluation": {"robustness": "on"},
+        },
+        ["evaluation.robustness", "one class", "--robustness"],
+    ),
+    "changed images of ready vectors": (
+        {"finetune": {"choose_by": "robust_auc"}},
+        ["finetune.choose_by", "robust_auc", "finetune.choose_by=auc"],
+    ),
     "stage 1 of three": ({"cascade": {**TWO_STAGES, "stage1": SHIPPED["phantom"]}}, ["cascade.stage1", "3 classes"]),
     "stages disagree": (
         {
@@ -124,6 +137,11 @@ SOUND: dict[str, dict[str, object]] = {
     "smoothed bce": {"pretrain": {"loss": "bce", "label_smoothing": 0.1}},
     "hinge with hard labels": {"pretrain": {"loss": "hinge", "imbalance": "class-weights"}},
     "costs": {"evaluation": {"costs": {"nodule": {"normal": 5, "nodule": 0}}}},
+    "robustness where a block is thawed": {
+        "finetune": {"choose_by": "robust_auc", "trainable": ["norm5", "classifier"]},
+        "pretrain": {"choose_by": "robust_auc"},
+        "evaluation": {"robustness": "on"},
+    },
     "half precision on what there is": {"runtime": {"precision": "16-mixed"}},
 }
 

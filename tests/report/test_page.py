@@ -15,7 +15,9 @@ from PIL import Image
 from contrastive_cxr import report
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.evaluate import decisions
+from contrastive_cxr.report import robust_words
 from contrastive_cxr.run.folder import write_json
+from tests.report import robust
 from tests.report.small import CLASSES, drawn, facts_of
 
 VOID = {"meta", "img", "br"}
@@ -185,3 +187,29 @@ def test_arrays_of_another_evaluation_are_refused(run_folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"n": 41}))
     with pytest.raises(CcxrError, match=r"40 rows, report\.json has 41"):
         report.write(run_folder)
+
+
+def test_robustness_and_images_from_elsewhere_stand_on_the_page_and_the_card(run_folder: Path) -> None:
+    path = run_folder / "report.json"
+    facts = json.loads(path.read_text())
+    assert facts["robustness"] is None
+    gap = {"difference": -0.2, "low": -0.3, "high": -0.1, "n": 40}
+    drop = {"recorded": {"split": "val", "n": 99}, "scores": {"accuracy": gap}, "recall": {"covid": gap}}
+    drop["sentences"] = robust_words.elsewhere(drop)
+    path.write_text(json.dumps(facts | {"robustness": robust.facts(), "external_drop": drop}))
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    page = Page(text)
+    assert {"robustness", "elsewhere"} <= set(page.ids)
+    assert "A 10 % crop of all sides costs" in text
+    assert "Accuracy is 20 points lower (10 to 30) on these images than on the run&#39;s own val part" in text
+    assert text.index("a 15 % crop of all sides</td>") < text.index("Gaussian noise of 1 %</td>"), "the worst first"
+    card = (run_folder / "model-card.md").read_text()
+    assert "A 10 % crop of all sides costs" in card
+    assert "Crop of all sides" in card
+
+
+def test_reports_from_before_robustness_make_a_page(run_folder: Path) -> None:
+    path = run_folder / "report.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({key: facts[key] for key in facts if key not in ("robustness", "external_drop")}))
+    assert not {"robustness", "elsewhere"} & set(Page(report.write(run_folder).read_text(encoding="utf-8")).ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import contrastive_cxr.report.robust_words as robust_words
 import contrastive_cxr.report.words as words
 from contrastive_cxr.report.card.found import Content, Found, Table
 
@@ -32,14 +33,33 @@ def uncertainty(found: Found) -> Content:
 
 
 def robustness(found: Found) -> Content:
-    """What the scores are held against."""
+    """What the scores are held against: baselines, subgroups, benign changes of the images."""
     lines = []
+    tables = []
     if found.facts.get("baselines"):
         lines.append(f"Blind baselines: {'; '.join(each['name'] for each in found.facts['baselines'])}.")
     columns = found.facts.get("subgroups") or {}
     if columns:
         lines.append(f"Subgroups: {', '.join(columns)}.")
-    return Content(tuple(lines))
+    changed = found.facts.get("robustness")
+    if changed:
+        lines += changed["sentences"]
+        tables.append(changes(changed, bool(found.facts.get("patients"))))
+    return Content(tuple(lines), tuple(tables))
+
+
+def changes(facts: Mapping[str, Any], grouped: bool) -> Table:
+    """Accuracy under each kind of benign change, the mean over its severities, the worst kind first."""
+    rows = [
+        (
+            robust_words.upper(change["title"]),
+            "; ".join(line["words"] for line in change["severities"]),
+            _score(change["mean"]["scores"]["accuracy"], grouped),
+            words.difference(change["mean"]["difference"]["accuracy"]),
+        )
+        for change in robust_words.worst_first(facts["changes"])
+    ]
+    return Table(("change", "severities", "Accuracy, mean", "minus the images as they are"), tuple(rows))
 
 
 def internal(found: Found) -> Content:
@@ -54,7 +74,9 @@ def external(found: Found) -> Content:
     """Whether new images were scored."""
     if not found.external:
         return Content()
-    return Content(("New images that the run had never recorded, checked to hold none of its training images.",))
+    first = "New images that the run had never recorded, checked to hold none of its training images."
+    drop = found.facts.get("external_drop") or {}
+    return Content((first, *drop.get("sentences", ())))
 
 
 def performance(found: Found) -> Content:
