@@ -115,8 +115,12 @@ class Network(nn.Module):
         features = self.features(images)
         return self.head(features if self.projection is None else self.project(features))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits where there is a classifier, else the embedding."""
+    def forward(self, images: Tensor, both: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits where there is a classifier, else the embedding; with `both` (embedding, logits) of one pass."""
+        if both:
+            features = self.features(images)
+            embedding = self.project(features)
+            return embedding, self.head(features if self.projection is None else embedding)
         return self.embed(images) if self.classifier is None else self.logits(images)
 
     def blocks(self) -> dict[str, list[nn.Module]]:

@@ -14,6 +14,7 @@ from contrastive_cxr import augment
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Batch, FitSpec, encode, fit, network_groups, parameter_groups, waiting
 from contrastive_cxr.models import Network, weights
+from contrastive_cxr.phases.joint import JointStep
 from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
@@ -72,11 +73,13 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(mixing.pictures(batch))  # type: ignore[no-any-return]
 
-    step = ClassStep(phase, setting.data, setting.fabric.device, logits, mixing.draw)
+    joint = JointStep(setting, phase, mixing) if phase.contrastive else None
+    step = joint or ClassStep(phase, setting.data, setting.fabric.device, logits, mixing.draw)
     return setting.spec(
         "finetune",
         phase,
         network,
+        objective=joint.objective if joint else None,
         parameter_groups=groups(phase, network),
         prepare=waiting(network, HEAD, phase.head_epochs),
         batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),

@@ -71,7 +71,11 @@ class ClassStep:
         Of mixed images these metrics are scored against the class of the larger share: they tell whether the network
         sees what prevails in a picture, and lie below those of plain images.
         """
-        labels, logits, mix = self.classes(batch.rows), self.logits(network, batch), self.mixed(batch)
+        return self.scored(self.logits(network, batch), batch)
+
+    def scored(self, logits: Tensor, batch: Batch) -> StepOutput:
+        """Loss of float [B, C] logits of the batch's images, and what is kept of them."""
+        labels, mix = self.classes(batch.rows), self.mixed(batch)
         keep = {"probabilities": links.probabilities(logits.detach(), self.kind.link), "labels": labels}
         if mix is None:
             return StepOutput(self.loss(logits, labels), keep=keep)

@@ -20,6 +20,8 @@ def faults(recipe: Recipe) -> Iterator[str]:
         if isinstance(phase, Supervised):
             yield from _head_first(name, phase)
             yield from _mix(name, phase)
+    if recipe.finetune is not None and recipe.finetune.contrastive:
+        yield from _contrastive(recipe.finetune, recipe.embed)
 
 
 def head_alone(phase: Phase) -> bool:
@@ -86,3 +88,22 @@ def _mix(name: str, phase: Supervised) -> Iterator[str]:
             f"`{name}.mix`: {words} mixes pictures, and with {name}.trainable=[{HEAD}] and {name}.augment=none the "
             f"head learns from vectors that are computed once; set {off}, thaw blocks, or give {name}.augment"
         )
+
+
+def _contrastive(phase: Finetune, embed: Embed | None) -> Iterator[str]:
+    """The second term is phase 2's loss by label, on an embedding that still learns, of pictures of one class each."""
+    place, off = f"`finetune.contrastive`: {phase.contrastive:g}", "set finetune.contrastive=0"
+    if embed is None:
+        yield f"{place} weighs the loss of the section embed, which is not there; give the recipe embed, or {off}"
+    elif embed.positives == "augmented":
+        yield (
+            f"{place} needs positives of the same class, and embed.positives is augmented; set embed.positives=label, "
+            f"or {off}"
+        )
+    if head_alone(phase):
+        yield (
+            f"{place} changes nothing where finetune.trainable is [{HEAD}] alone: the embedding is frozen; thaw blocks "
+            f"such as projection, or {off}"
+        )
+    if phase.mix.on:
+        yield f"{place} needs pictures of one class each, and finetune.mix mixes two; set mixup, cutmix to 0, or {off}"

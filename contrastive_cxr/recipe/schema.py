@@ -230,6 +230,9 @@ class Finetune(Supervised):
     """Phase 3: a classifier head on the embedding."""
 
     trainable: tuple[str, ...] | None = Field(("classifier",), description="names of the trained blocks; none: all")
+    contrastive: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="weight of phase 2's loss (section embed) as a second term, where blocks are thawed; 0: none"
+    )
     thawed_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
     augment: AugmentChoice = Field(
         "none", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
