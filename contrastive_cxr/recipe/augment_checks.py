@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from contrastive_cxr.recipe.augment_sets import AugmentSet
+from contrastive_cxr.recipe.augment_sets import SETS, AugmentSet
 from contrastive_cxr.recipe.augmentation import Augment, resolved
 
 SMALLEST = 16  # pixels of a reduced picture
@@ -35,9 +35,10 @@ def faults(place: str, choice: str | Augment, size: int) -> Iterator[str]:
     """
     if isinstance(choice, str):
         return
-    ranges, given = resolved(choice), choice.given()
+    ranges, own, given = resolved(choice), SETS[choice.set], choice.given()
     for name, other, off in _READ_WITH:
-        if name in given and other not in given and getattr(ranges, other) == off:
+        changed = getattr(ranges, name) != getattr(own, name)
+        if changed and other not in given and getattr(own, other) == off:
             yield f"`{place}.{name}` is read only with {place}.{other}, which set {choice.set} leaves out; give both"
     if ranges.resolution is not None and round(ranges.resolution[0] * size) < SMALLEST:
         yield (
