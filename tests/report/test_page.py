@@ -205,7 +205,7 @@ def test_robustness_and_images_from_elsewhere_stand_on_the_page_and_the_card(run
     assert text.index("a 15 % crop of all sides</td>") < text.index("Gaussian noise of 1 %</td>"), "the worst first"
     card = (run_folder / "model-card.md").read_text()
     assert "A 10 % crop of all sides costs" in card
-    assert "Crop of all sides" in card
+    assert "| Crop of all sides | 5, 10, 15 % of each side | " in card
 
 
 def test_reports_from_before_robustness_make_a_page(run_folder: Path) -> None:

@@ -53,13 +53,19 @@ def changes(facts: Mapping[str, Any], grouped: bool) -> Table:
     rows = [
         (
             robust_words.upper(change["title"]),
-            "; ".join(line["words"] for line in change["severities"]),
+            _severities(change),
             _score(change["mean"]["scores"]["accuracy"], grouped),
             words.difference(change["mean"]["difference"]["accuracy"]),
         )
         for change in robust_words.worst_first(facts["changes"])
     ]
     return Table(("change", "severities", "Accuracy, mean", "minus the images as they are"), tuple(rows))
+
+
+def _severities(change: Mapping[str, Any]) -> str:
+    """The numbers of a change's severities and their unit: `5, 10, 15 % of each side`."""
+    values = [f"{line['value']:g}" for line in change["severities"] if line["value"] is not None]
+    return f"{', '.join(values)} {change['unit']}" if values else "one"
 
 
 def internal(found: Found) -> Content:
