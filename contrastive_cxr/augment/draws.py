@@ -17,9 +17,18 @@ PURPOSES = (
 )  # fmt: skip
 # Drawn after all the others, so that older recipes draw as they always did.
 LATER = ("equalise",)
-LATEST = ("aspect", "gamma", "noise", "jpeg", "jpeg_rate", "resolution", "resolution_rate", "sharpness")
+LATEST = (
+    "aspect", "gamma", "noise", "jpeg", "jpeg_rate", "resolution", "resolution_rate", "sharpness",
+    "noise_rate", "rate",
+)  # fmt: skip
 # Largest seed of an image's noise; drawn after the uniform numbers, so a further purpose comes after it.
 SEEDS = 2**62
+# What each parameter is of an image that is only resized; those that are not here mean nothing then.
+PLAIN = {
+    "width": 1.0, "height": 1.0, "x": 0.0, "y": 0.0, "angle": 0.0, "mirror_x": 1.0, "mirror_y": 1.0, "brightness": 0.0,
+    "contrast": 1.0, "sigma": 0.0, "erase_width": 0.0, "equalise": 0.0, "gamma": 1.0, "noise": 0.0, "jpeg": 0.0,
+    "resolution": 1.0, "sharpness": 1.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
     for purposes in (PURPOSES, LATER, LATEST):
         uniform = torch.rand(total, len(purposes), generator=generator)
         dice |= zip(purposes, uniform.unbind(dim=1), strict=True)
-    return Draw(
+    drawn = Draw(
         **_window(set, dice),
         **_erased(set, dice),
         angle=_symmetric(dice["turn"], set.rotate),
@@ -107,6 +116,13 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         **_quality(set, dice),
         noise_seed=torch.randint(SEEDS, (total,), generator=generator),
     )
+    return drawn if set.rate >= 1 else _left_plain(drawn, dice["rate"] >= set.rate)
+
+
+def _left_plain(drawn: Draw, plain: Tensor) -> Draw:
+    """The draw with the images where `plain` is true (bool [B]) only resized."""
+    fields = {name: torch.where(plain, value, getattr(drawn, name)) for name, value in PLAIN.items()}
+    return dataclasses.replace(drawn, **fields)
 
 
 def _window(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -145,7 +161,7 @@ def _quality(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
     quality = _between(dice["jpeg"], *(set.jpeg or (0.0, 0.0)))
     share = _between(dice["resolution"], *(set.resolution or (1.0, 1.0)))
     return {
-        "noise": set.noise * dice["noise"],
+        "noise": set.noise * dice["noise"] * (dice["noise_rate"] < set.noise_rate),
         "jpeg": quality * (dice["jpeg_rate"] < set.jpeg_rate),
         "resolution": torch.where(dice["resolution_rate"] < set.resolution_rate, share, 1.0),
         "sharpness": 1.0 + _symmetric(dice["sharpness"], set.sharpness),

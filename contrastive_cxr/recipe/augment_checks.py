@@ -15,6 +15,7 @@ LEAST_FILLED = 0.25  # of the picture's width and height, with crop, zoom, aspec
 # What is read only where another range is set: (what, where, the value that leaves it unread).
 _READ_WITH = (
     ("ratio", "crop", (1.0, 1.0)),
+    ("noise_rate", "noise", 0.0),
     ("jpeg_rate", "jpeg", None),
     ("sigma", "blur", 0.0),
     ("resolution_rate", "resolution", None),

@@ -95,6 +95,7 @@ class Augment(Section):
     noise: Annotated[float, _most(0.5, "more noise than that leaves no picture")] | None = _field(
         "largest standard deviation of Gaussian noise, in units of the range 0..1, 0 to 0.5"
     )
+    noise_rate: Probability | None = _field("probability of the noise, 0 to 1 (1 in most sets; read with noise)")
     jpeg: Annotated[Pair, _pair(1.0, 100.0, "it is a JPEG file's quality")] | None = _field(
         "quality of a JPEG file that the picture goes through, 1 to 100"
     )
@@ -117,6 +118,9 @@ class Augment(Section):
         "area of that rectangle, share of the picture, 0.001 to 0.5"
     )
     equalise: Probability | None = _field("probability that the image's histogram is equalised, 0 to 1")
+    rate: Probability | None = _field(
+        "probability that an image is changed at all, 0 to 1; the others are only resized"
+    )
 
     @model_serializer(mode="wrap")
     def _given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -176,3 +176,20 @@ def test_files_and_lower_resolutions_come_at_their_rate(rate: str, of: str) -> N
     chosen = dataclasses.replace(augment.AugmentSet(), **{of: (0.5, 0.9), rate: 0.3})  # type: ignore[arg-type]
     hit = (getattr(augment.draw(chosen, 4000, 5), of) * 10) % 10 > 0
     assert abs(hit.float().mean() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 4000)
+
+
+def test_a_rate_leaves_whole_images_plain_and_the_others_as_they_were() -> None:
+    ranges = dataclasses.replace(EVERYTHING, noise_rate=1.0)
+    always = augment.draw(ranges, 2000, 7)
+    often = augment.draw(dataclasses.replace(ranges, rate=0.7), 2000, 7)
+    images = torch.randint(0, 256, (2000, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    same = torch.stack([(augment.apply(images, 8, often) == augment.plain(images, 8)).flatten(1).all(1)]).squeeze()
+    assert 0.27 < same.float().mean() < 0.33
+    for field in dataclasses.fields(augment.Draw):
+        assert torch.equal(getattr(often, field.name)[~same], getattr(always, field.name)[~same]), field.name
+
+
+def test_noise_comes_as_often_as_its_rate() -> None:
+    found = augment.draw(augment.AugmentSet(noise=0.1, noise_rate=0.3), 2000, 7).noise
+    assert 0.27 < (found > 0).float().mean() < 0.33
+    assert 0.0 <= found.min() <= found.max() <= 0.1
