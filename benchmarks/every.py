@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "start_up": ["--quick"],
     "end_to_end": ["--quick"],
     "step_parts": ["--quick"],
+    "allocator": ["--quick"],
     "frozen": ["--quick"],
     "mining": ["--quick"],
     "encoding": ["--quick"],

@@ -16,6 +16,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
+from contrastive_cxr.engine.allocator import keep_freed_memory
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run import processes
@@ -23,6 +24,8 @@ from contrastive_cxr.run import processes
 
 def launch(runtime: schema.Runtime) -> Fabric:
     """Take the machine: one process, or one of several that `torchrun` started (one a GPU; gloo on CPUs).
+
+    On a CPU the process keeps memory that it frees (`allocator.keep_freed_memory`).
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ def launch(runtime: schema.Runtime) -> Fabric:
     if count > 1 and device == "cpu" and os.environ.get("OMP_NUM_THREADS", "1") == "1":
         # torchrun sets 1 where the user set nothing
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
+    if device == "cpu":
+        keep_freed_memory()
     fabric = Fabric(
         accelerator=device,
         devices=local,

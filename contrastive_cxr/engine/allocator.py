@@ -1,0 +1,42 @@
+"""Memory that the C library would hand back to the kernel after every step, kept for the next one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# glibc's numbers of the two settings, from malloc.h; what it takes is a C int
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_MOST = 2**31 - 1
+# The user's own words about glibc's allocator; with any of them it is left alone.
+_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep large blocks that are freed, for the whole process and from now on; elsewhere nothing is done.
+
+    By itself glibc takes every block of more than 32 MiB from the kernel and gives it back when it is freed, so a
+    training step meets its activations as new pages that the kernel first has to fill with zeros. Results are the same
+    bit for bit; the process keeps the most that it has ever held. Numbers: `benchmarks/results/allocator.json`.
+
+    Returns
+    -------
+    bool
+        Whether glibc took the settings: not on another C library, nor where a variable of the environment
+        (`MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`, ...) has set them, which stays as it is.
+    """
+    if any(name in os.environ for name in _VARIABLES) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return False
+    if "glibc" not in _library():
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    # In this order: the second alone stops the first from growing with use, and halves the speed.
+    return bool(mallopt(_MMAP_THRESHOLD, _MOST)) and bool(mallopt(_TRIM_THRESHOLD, _MOST))
+
+
+def _library() -> str:
+    """Name and version of the C library, `glibc 2.36`; '' where the system does not say."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):  # Windows has no confstr, macOS and musl not this name
+        return ""
