@@ -25,8 +25,8 @@ MEMORY = ("embed.memory=16", "pretrain.accumulate=2", "pretrain.average=0.9")
 TUNED = (
     *THAWED, "finetune.head_epochs=1", "finetune.optimiser.layer_decay=0.5", "finetune.mix.cutmix=1", "embed=null",
     "finetune.trainable=[layer4, classifier]", "pretrain.head_epochs=1", "pretrain.mix.mixup=0.4",
-    "pretrain.average=0.9", "pretrain.optimiser.layer_decay=0.7", "pretrain.optimiser.head_lr=0.01", "model.backbone=timm/resnet18",
-    "model.drop_path=0.2",
+    "pretrain.average=0.9", "pretrain.optimiser.layer_decay=0.7", "pretrain.optimiser.head_lr=0.01",
+    "model.backbone=timm/resnet18", "model.drop_path=0.2",
 )  # fmt: skip
 
 
