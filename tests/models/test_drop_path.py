@@ -30,6 +30,7 @@ def rates(name: str, rate: float | None) -> list[float]:
 def test_rates_rise_from_the_first_branch_to_the_last(name: str) -> None:
     found = rates(name, 0.4)
     assert found == sorted(found)
+    assert found[0] < 0.1
     assert 0.35 <= found[-1] <= 0.4 + 1e-6
     assert rates(name, 0.2) == pytest.approx([each / 2 for each in found]), "all of them follow the last"
     assert not any(rates(name, 0.0))
