@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,18 +37,19 @@ from contrastive_cxr.run.tracking import Tracker
 
 RECIPE = "xray/three-class-light"
 SMALL = ("model.backbone=timm/tf_efficientnet_lite0", "model.image_size=96")
+NEIGHBOURS = ("map_at_r", "knn_accuracy", "knn_auc")
+ANSWERS = ("accuracy", "balanced_accuracy", "auc")
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant of phases 2 and 3: what is changed of the first row, or with `alone` of the recipe."""
+    """One variant of phases 2 and 3: what is changed of the recipe."""
 
     name: str
     changes: tuple[str, ...] = ()
 
 
-ALL = ("embed.trainable=null",)
 ROWS = (
     Row("base"),
     # what is trained
@@ -165,8 +167,6 @@ def asked(phase: Path, data: Dataset, parts: dict[str, tuple[Dataset, NDArray[np
         images = Images(of.images, fabric.device)
 
         def parts_of(pixels: Tensor) -> Tensor:
-            import torch
-
             features = network.features(augment.plain(pixels, network.spec.image_size))
             vectors = network.project(features)
             said = [features, vectors]
@@ -199,10 +199,6 @@ def first_of(firsts: Sequence[Said], part: str, parts: dict[str, tuple[Dataset, 
         **{name: mean(each.near[part].values[name]["value"] for each in firsts) for name in NEIGHBOURS},
         **{name: mean(float(each[name][0]) for each in points) for name in ANSWERS},
     }
-
-
-NEIGHBOURS = ("map_at_r", "knn_accuracy", "knn_auc")
-ANSWERS = ("accuracy", "balanced_accuracy", "auc")
 
 
 def mean(values: Any) -> float:
