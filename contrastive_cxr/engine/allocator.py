@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
 
     By itself glibc takes every block of more than 32 MiB from the kernel and gives it back when it is freed, so a
     training step meets its activations as new pages that the kernel first has to fill with zeros. Results are the same
-    bit for bit; the process keeps the most that it has ever held. Numbers: `benchmarks/results/allocator.json`.
+    bit for bit; the process keeps the most that it has ever held. `benchmarks/allocator.py` measures both.
 
     Returns
     -------
