@@ -136,7 +136,7 @@ def one_phase(
         reference, overrides, out, phase=name, writes=not dry_run, resume=goes_on, overwrite=overwrite
     )
     if dry_run:
-        print_plan(experiment.call("plan")(recipe, (name,), target))
+        print_plan(experiment.call("plan")(recipe, (name,), target, origin))
         return
     if not (resume is Choice.auto and experiment.call("is_finished")(recipe, target, phase=name)):
         experiment.call("run")(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)

@@ -22,7 +22,8 @@ def keep_freed_memory() -> bool:
     Returns
     -------
     bool
-        Whether glibc took the settings: not on another C library, nor where a variable of the environment
+        Whether glibc took the settings: not on another C library, nor on an older glibc that limits the first one to 32
+        MiB, nor where a variable of the environment
         (`MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`, ...) has set them, which stays as it is.
     """
     if any(name in os.environ for name in _VARIABLES) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):

@@ -28,7 +28,7 @@ class Compiled(nn.Module):
         # in a list: no child of this module, whose parameters would otherwise be named twice
         self._compiled = [torch.compile(network)]
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **settings: Any) -> Any:
         """What the network says."""
         if self._compiled:
             # late: the compiler is large, and imported only where it is asked for
@@ -36,7 +36,7 @@ class Compiled(nn.Module):
             from torch._inductor.exc import InductorError
 
             try:
-                return self._compiled[0](*inputs)
+                return self._compiled[0](*inputs, **settings)
             except (TorchDynamoException, InductorError) as error:
                 self._compiled.clear()
                 log.warning(
@@ -44,7 +44,7 @@ class Compiled(nn.Module):
                     self._name,
                     reason(error),
                 )
-        return self.network(*inputs)
+        return self.network(*inputs, **settings)
 
 
 def reason(error: BaseException) -> str:

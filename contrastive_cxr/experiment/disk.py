@@ -94,7 +94,8 @@ def checkpoint_sizes(recipe: Recipe, data: Dataset, name: PhaseName, whole: mode
     state = state_size(trained)
     moved = sum(value.numel() * FLOAT for value in trained.parameters() if value.requires_grad)
     tally = len(data.rows("train")) * (len(data.classes) * FLOAT + 8)
-    memory = recipe.embed.memory * (whole.embedding_size * FLOAT + 16) if name == "embed" and recipe.embed else 0
+    remembers = name == "embed" or (name == "finetune" and getattr(phase, "contrastive", 0) > 0)
+    memory = recipe.embed.memory * (whole.embedding_size * FLOAT + 16) if remembers and recipe.embed else 0
     averaged = state if phase.average > 0 else 0
     return state + averaged + OPTIMISER[phase.optimiser.name] * moved + tally + memory + HEAD_BYTES, state + HEAD_BYTES
 

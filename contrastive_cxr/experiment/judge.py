@@ -107,7 +107,7 @@ def judge(scene: Scene, said: Said, kept: Validation | None, blind: Blind, split
     recipe, data, options, final = scene.recipe, scene.data, scene.recipe.evaluation, said.asked[said.final]
     beside = report.Beside(
         neighbours=said.found,
-        answers={name: each.probabilities for name, each in said.asked.items() if each.probabilities is not None},
+        answers={} if scene.voters is not None else answers(said),
         baselines=blind,
         validation=kept,
         targets=options.target.wanted(),
@@ -121,6 +121,11 @@ def judge(scene: Scene, said: Said, kept: Validation | None, blind: Blind, split
     predictions = report.Predictions(said.probabilities, data.labels[final.rows], data.patients[final.rows])
     subject = report.Subject(recipe.name, recipe.task, said.final, split)
     return report.build(subject, predictions, beside, resamples=options.resamples)
+
+
+def answers(said: Said) -> dict[PhaseName, Probabilities]:
+    """Probabilities of the phases that have a classifier, float32 [n, C]."""
+    return {name: each.probabilities for name, each in said.asked.items() if each.probabilities is not None}
 
 
 def notes(recipe: Recipe, final: Outputs, split: str) -> list[str]:

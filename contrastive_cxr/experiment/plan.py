@@ -11,7 +11,7 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.store import folder_of
 from contrastive_cxr.experiment import disk
 from contrastive_cxr.experiment.cascade import stage_recipes
-from contrastive_cxr.experiment.prepare import load_weights, present, second_door, steps
+from contrastive_cxr.experiment.prepare import load_weights, present, second_door, start_of, steps
 from contrastive_cxr.models import foreign
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
@@ -56,13 +56,17 @@ class Plan:
     start: str
 
 
-def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None) -> Plan:
+def plan(
+    recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None, origin: Path | None = None
+) -> Plan:
     """Pass both doors and say what would be trained, and what it takes on the disk.
 
     Parameters
     ----------
     out : Path, optional
         The folder that the run would write; none: the current one stands for it.
+    origin : Path, optional
+        The run whose model a single phase starts from (`--from`).
 
     Raises
     ------
@@ -72,7 +76,8 @@ def plan(recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | No
     order = tuple(only) if only else present(recipe)
     data = open_dataset(recipe.data, recipe.task)
     second_door(recipe, data, order)
-    start = starting_weights(recipe)
+    earlier = None if origin is None else start_of(None, order[0], recipe, origin)
+    start = starting_weights(recipe) if earlier is None else f"those of {earlier}"
     counts = data.describe().reset_index().to_dict("records")
     parts = runs(recipe, data, order)
     if out is not None:

@@ -16,7 +16,7 @@ from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.evaluate.repeats import mean_scores
 from contrastive_cxr.evaluate.scores import by_patient
-from contrastive_cxr.experiment import robustness, subgroups
+from contrastive_cxr.experiment import elsewhere, robustness, subgroups
 from contrastive_cxr.experiment.judge import Blind
 from contrastive_cxr.experiment.scored import joined, patient_numbers, said, table
 from contrastive_cxr.recipe.schema import Recipe
@@ -71,7 +71,7 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
         costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
         notes=[
             f"Pooled over {len(parts)} runs: {', '.join(parts)}.",
-            words(kind_of(parts), scores, len(parts), alone),
+            words(kind_of(parts), scores, len(parts), alone, unseen=reports[parts[0]]["split"] == "test"),
             *shared_notes(list(reports.values())),
             *([f"With test-time augmentation: {options.tta}."] if options.tta != "none" else []),
         ],
@@ -85,6 +85,12 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
     facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patients)
     each = list(reports.values())
     facts["robustness"] = robustness.pooled(each, arrays, probabilities, labels, patients, options.resamples)
+    if facts["robustness"] is None and any(one.get("robustness") for one in each):
+        facts["notes"].append(
+            "Robustness was measured for some of the runs alone, so there is none of all together; measure it with "
+            "ccxr evaluate RUN --robustness."
+        )
+    facts["external_drop"] = None if run is None else elsewhere.drop(run, facts)
     facts["pool"] = {"kind": kind_of(parts), "parts": parts, "one_predictor": not alone, "each": scores}
     folders.write_json(out / "report.json", facts)
     one = None if alone else {"image": facts["scores"], "patient": (facts["by_patient"] or {}).get("scores")}
@@ -96,7 +102,7 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
     return facts
 
 
-def words(kind: str, scores: Mapping[str, Mapping[str, Any]], count: int, alone: bool) -> str:
+def words(kind: str, scores: Mapping[str, Mapping[str, Any]], count: int, alone: bool, unseen: bool = True) -> str:
     """Which scores are of the pool as one predictor, and which of its parts, in a sentence.
 
     Examples
@@ -106,7 +112,9 @@ def words(kind: str, scores: Mapping[str, Mapping[str, Any]], count: int, alone:
     """
     means = scores.get("image", {})
     each = ", ".join(f"{word} of {means[name]['mean']:.3f}" for name, word in TOLD.items() if name in means)
-    if alone:
+    if alone and not unseen:
+        said = f"Each image was scored by those of the {count} {kind} that hold it in this part, and their mean taken"
+    elif alone:
         said = f"Each image was scored by the one of the {count} {kind} that had not seen it"
     else:
         said = f"The scores are those of the {count} {kind} as one predictor, the mean of their probabilities"

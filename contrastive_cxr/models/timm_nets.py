@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import contrastive_cxr.models.published as published
-from contrastive_cxr.models.drop_path import drops_paths, refuse_drop_path
+from contrastive_cxr.models.drop_path import drops_paths, refuse_drop_path, scale_drop_path
 from contrastive_cxr.models.grey import plain_stem
 
 # Read when the hub's library is first imported: with a download it would tell the hub of versions and libraries.
@@ -138,7 +138,9 @@ def build(
         if "drop_path_rate" in str(error):
             refuse_drop_path(f"timm/{name}", drop_path)
         raise
-    if not drops_paths(body):  # some networks take the word and make nothing of it
+    if drop_path == 0:  # a network's own rate, which some have, is turned off
+        scale_drop_path(f"timm/{name}", body, 0.0)
+    elif not drops_paths(body):  # some networks take the word and make nothing of it
         refuse_drop_path(f"timm/{name}", drop_path)
     if pretrained:
         _check_files(name)

@@ -17,7 +17,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
 from contrastive_cxr.models import weights
 from contrastive_cxr.objectives.classes import LOSSES
-from contrastive_cxr.recipe.schema import Embed, Phase, Recipe, Supervised
+from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Supervised
 from contrastive_cxr.run import seeds
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run.tracking import Tracker
@@ -188,6 +188,8 @@ def smaller(name: PhaseName, phase: Phase, classes: int) -> str:
     >>> smaller("pretrain", Supervised(batch_size=32), 3)
     'set pretrain.batch_size=16 pretrain.accumulate=2 (updates stay as they are), or model.image_size lower'
     """
+    if isinstance(phase, Finetune) and phase.contrastive:
+        return f"set {name}.batch_size={max(1, phase.batch_size // 2)}, or model.image_size lower"
     if isinstance(phase, Supervised):
         half = f"{name}.batch_size={max(1, phase.batch_size // 2)} {name}.accumulate={2 * phase.accumulate}"
         return f"set {half} (updates stay as they are), or model.image_size lower"

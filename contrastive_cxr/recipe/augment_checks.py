@@ -39,8 +39,10 @@ def faults(place: str, choice: str | Augment, size: int) -> Iterator[str]:
     ranges, own, given = resolved(choice), SETS[choice.set], choice.given()
     for name, other, off in _READ_WITH:
         changed = getattr(ranges, name) != getattr(own, name)
-        if changed and other not in given and getattr(own, other) == off:
-            yield f"`{place}.{name}` is read only with {place}.{other}, which set {choice.set} leaves out; give both"
+        unread = getattr(ranges, other) == off
+        if changed and unread and (other not in given or name.endswith("_rate")):
+            there = f"is {given[other]:g}" if other in given else f"set {choice.set} leaves out"
+            yield f"`{place}.{name}` is read only with {place}.{other}, which {there}; give both"
     if ranges.resolution is not None and round(ranges.resolution[0] * size) < SMALLEST:
         yield (
             f"`{place}.resolution`: {ranges.resolution[0]:g} of an input of {size} pixels leaves "

@@ -134,13 +134,11 @@ SETS: dict[str, AugmentSet] = {
         contrast=0.4,
         gamma=0.4,
         noise=0.1,
-        noise_rate=0.4,
+        noise_rate=0.25,
         blur=0.2,
         resolution=(0.3, 1.0),
-        resolution_rate=0.3,
+        resolution_rate=0.2,
         equalise=0.1,
-        # Without images as they will be asked about, the statistics of batch norm are of changed ones alone.
-        rate=0.8,
     ),
     # The same for slices, which may be mirrored; these numbers were not chosen by a measurement.
     "ct-wide": AugmentSet(

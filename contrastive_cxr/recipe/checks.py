@@ -220,7 +220,8 @@ def _robustness(recipe: Recipe) -> Iterator[str]:
     if recipe.evaluation.robustness == "on" and len(recipe.task.names) < 2:
         yield (
             f"`evaluation.robustness`: task '{recipe.task.name}' has one class ({recipe.task.names[0]}), so there are "
-            "no labels to score changed images by; leave it out (--robustness too), or give the task more classes"
+            "no labels to score changed images by; leave out evaluation.robustness=on and --robustness, or give the "
+            "task more classes"
         )
     phase = recipe.finetune
     if phase is None or phase.choose_by != "robust_auc":

@@ -39,6 +39,12 @@ def _rates(name: str, phase: Phase) -> Iterator[str]:
         )
     if rate is None:
         return
+    head = "projection" if isinstance(phase, Embed) else HEAD
+    if phase.trainable is not None and head not in phase.trainable:
+        yield (
+            f"`{name}.optimiser.head_lr`: {rate:g} is the rate of {head}, which {name}.trainable lacks; add it, or set "
+            "head_lr to null"
+        )
     if isinstance(phase, Embed) and not phase.projection:
         yield (
             f"`{name}.optimiser.head_lr`: {rate:g} is the rate of the projection and {name}.projection is empty; set "
@@ -47,7 +53,7 @@ def _rates(name: str, phase: Phase) -> Iterator[str]:
     if isinstance(phase, Finetune) and phase.thawed_lr is not None:
         yield (
             f"`{name}.thawed_lr`: {phase.thawed_lr:g} is the rate of the thawed blocks and {name}.optimiser.head_lr="
-            f"{rate:g} that of the head, so {name}.optimiser.lr={phase.optimiser.lr:g} would be nobody's; set "
+            f"{rate:g} that of the head, so no block would use {name}.optimiser.lr={phase.optimiser.lr:g}; set "
             f"{name}.optimiser.lr={phase.thawed_lr:g} and {name}.thawed_lr=null"
         )
 
@@ -75,6 +81,11 @@ def _head_first(name: str, phase: Supervised) -> Iterator[str]:
 
 def _mix(name: str, phase: Supervised) -> Iterator[str]:
     if not phase.mix.on:
+        if phase.mix.probability < 1:
+            yield (
+                f"`{name}.mix.probability`: {phase.mix.probability:g} changes nothing where nothing is mixed; give "
+                f"{name}.mix.mixup or {name}.mix.cutmix, or leave it out"
+            )
         return
     there = [word for word in ("mixup", "cutmix") if getattr(phase.mix, word) > 0]
     words, off = " and ".join(there), " and ".join(f"{name}.mix.{word}=0" for word in there)
@@ -95,15 +106,20 @@ def _contrastive(phase: Finetune, embed: Embed | None) -> Iterator[str]:
     place, off = f"`finetune.contrastive`: {phase.contrastive:g}", "set finetune.contrastive=0"
     if embed is None:
         yield f"{place} weighs the loss of the section embed, which is not there; give the recipe embed, or {off}"
-    elif embed.positives == "augmented":
+    elif embed.positives != "label":
         yield (
-            f"{place} needs positives of the same class, and embed.positives is augmented; set embed.positives=label, "
-            f"or {off}"
+            f"{place} needs positives of the same class alone, and embed.positives is {embed.positives}; set "
+            f"embed.positives=label, or {off}"
         )
     if head_alone(phase):
         yield (
             f"{place} changes nothing where finetune.trainable is [{HEAD}] alone: the embedding is frozen; thaw blocks "
             f"such as projection, or {off}"
+        )
+    if phase.accumulate > 1:
+        yield (
+            f"{place} compares the images of one step, which finetune.accumulate={phase.accumulate} does not enlarge; "
+            f"set finetune.accumulate=1 and raise finetune.batch_size, or {off}"
         )
     if phase.mix.on:
         yield f"{place} needs pictures of one class each, and finetune.mix mixes two; set mixup, cutmix to 0, or {off}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,7 +104,7 @@ def sentence(what: str, gain: Mapping[str, Any]) -> str:
     later, earlier = _PHASES[gain["first"]], _PHASES[gain["second"]]
     sides: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
     for name, each in gain["scores"].items():
-        if each["difference"] is not None:
+        if each["difference"] is not None and math.isfinite(each["difference"]):
             sides[words.verdict(each)].append(f"{words.title(name)} {words.difference(each)}")
     found = {side: ", ".join(said) for side, said in sides.items()}
     start = later.capitalize()
@@ -112,7 +113,7 @@ def sentence(what: str, gain: Mapping[str, Any]) -> str:
         use = f"For {_USES[what]} use the model of {earlier}: the folder {gain['second']} of the run."
         return f"{start} makes the {what} of {earlier} worse: {found['worse']}.{also} {use}"
     if found["better"]:
-        rest = f" Not told from noise: {found['unclear']}." if found["unclear"] else ""
+        rest = f" Differences that may be noise: {found['unclear']}." if found["unclear"] else ""
         return f"{start} improves the {what} of {earlier}: {found['better']}.{rest}"
     if found["unclear"]:
         return f"{start} adds nothing to the {what} of {earlier} that can be told from noise: {found['unclear']}."

@@ -1,4 +1,7 @@
-"""What benign changes and images from elsewhere cost, in sentences: a cost is what an interval keeps off 0."""
+"""What benign changes and images from elsewhere cost, in sentences.
+
+A change has a cost where the whole interval of its difference lies below 0.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         told.append(f"The worst single case is {single['words']}: accuracy {left:.2f}.")
     told.append(mean(found))
     told.append(
-        f"{cases} cases are looked at and nothing is adjusted for that: one in twenty such intervals keeps off 0 by "
-        "chance, and the worst of many looks worse than it is."
+        f"{cases} cases are looked at and nothing is adjusted for that: about one in twenty such intervals lies "
+        "wholly below or above 0 by chance, and the worst of many looks worse than it is."
     )
     return told
 
@@ -93,7 +96,12 @@ def elsewhere(found: Mapping[str, Any]) -> list[str]:
         for name, entry in found["recall"].items()
         if lower(entry)
     ]
-    return told or [f"No score is lower {part} by more than noise."]
+    unknown = [
+        f"{words.title(name)} is {points(-entry['difference'])} lower {part}; this difference has no interval."
+        for name, entry in found["scores"].items()
+        if entry["difference"] is not None and entry["difference"] < 0 and entry["high"] is None
+    ]
+    return told + unknown or [f"No score is lower {part} by more than noise."]
 
 
 def lower(entry: Mapping[str, Any]) -> bool:

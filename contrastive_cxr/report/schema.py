@@ -53,7 +53,7 @@ def build(
         "neighbours": {name: each.with_intervals(said.patients, **options) for name, each in beside.neighbours.items()},
         "neighbour_gain": neighbour_gain,
         "answer_gain": answer_gain,
-        "advice": phase_gains.advice(neighbour_gain, answer_gain),
+        "advice": None if subject.split == "train" else phase_gains.advice(neighbour_gain, answer_gain),
         "baselines": baselines,
         "adds": _adds(baselines),
         "calibration": _calibration(task, said, beside, options),

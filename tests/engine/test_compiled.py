@@ -48,3 +48,17 @@ def test_an_error_of_the_network_is_not_taken_for_the_compilers() -> None:
     network._compiled[0] = torch.nn.Linear(4, 2)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         network(torch.zeros(1, 3))
+
+
+def test_settings_of_a_call_reach_the_network() -> None:
+    from contrastive_cxr.engine.compiled import Compiled
+
+    class Two(torch.nn.Module):
+        def forward(self, images: torch.Tensor, both: bool = False) -> Any:
+            return (images, images) if both else images
+
+    network = Compiled(Two(), "tiny")
+    network._compiled[0] = network.network
+    assert len(network(torch.zeros(1, 3), both=True)) == 2
+    network._compiled.clear()
+    assert len(network(torch.zeros(1, 3), both=True)) == 2

@@ -12,7 +12,7 @@ import pytest
 
 from contrastive_cxr.data import phantom
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment import scored
+from contrastive_cxr.experiment import pooled, scored
 from contrastive_cxr.experiment.external import evaluate
 from contrastive_cxr.experiment.pool import run_folds, run_seeds
 from contrastive_cxr.experiment.pooled import kind_of, over_parts
@@ -232,3 +232,8 @@ def test_scores_that_a_part_lacks_are_left_out() -> None:
     assert over_parts(reports) == {
         "image": {"auc": {"mean": pytest.approx(0.6), "sd": pytest.approx(0.02**0.5), "values": [0.5, 0.7]}}
     }
+
+
+def test_training_images_of_folds_are_not_called_unseen() -> None:
+    assert "had not seen it" in pooled.words("folds", {}, 5, True)
+    assert "that hold it in this part" in pooled.words("folds", {}, 5, True, unseen=False)

@@ -47,6 +47,8 @@ def test_unset_it_is_the_librarys_own() -> None:
     assert rates("efficientnet_b0", None)[-1] == pytest.approx(0.2 * 15 / 16)
     assert rates("swin_t", None)[-1] == 0.2
     assert rates("timm/tf_efficientnet_lite0", None) == []
+    assert max(rates("timm/swin_tiny_patch4_window7_224", None)) == pytest.approx(0.1)
+    assert not any(rates("timm/swin_tiny_patch4_window7_224", 0.0)), "0 turns it off here as well"
 
 
 def test_branches_are_left_out_in_training_by_the_keyed_generator_alone(tmp_path: Path) -> None:

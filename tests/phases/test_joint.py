@@ -73,6 +73,8 @@ def test_a_run_trains_the_embedding_with_both(tmp_path: Path) -> None:
         ((*THAWED, "embed.positives=augmented", "embed.choose_by=last"), "needs positives of the same class"),
         (("finetune.trainable=[classifier]",), "the embedding is frozen; thaw blocks"),
         ((*THAWED, "finetune.mix.mixup=0.2"), "needs pictures of one class each"),
+        ((*THAWED, "embed.positives=both"), "needs positives of the same class alone, and embed.positives is both"),
+        ((*THAWED, "finetune.accumulate=2"), "which finetune.accumulate=2 does not enlarge"),
     ],
 )
 def test_what_a_second_term_needs(words: tuple[str, ...], said: str) -> None:

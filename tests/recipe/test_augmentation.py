@@ -121,6 +121,10 @@ def test_every_range_comes_back_from_a_dump(tmp_path: Path) -> None:
         ("pretrain.augment.erase_area=[0.1, 0.9]", ("[0.1, 0.9]", "half")),
         ("embed.positive_augment.noise=3", ("`embed.positive_augment.noise`", "3 is not within 0 to 0.5")),
         ("pretrain.augment.sigma=[0.001, 0.002]", ("read only with pretrain.augment.blur", "give both")),
+        (
+            "pretrain.augment={set: xray, noise: 0, noise_rate: 0.3}",
+            ("read only with pretrain.augment.noise, which is 0",),
+        ),
         ("pretrain.augment.jpeg_rate=0.4", ("read only with pretrain.augment.jpeg",)),
         ("pretrain.augment.resolution=[0.1, 1]", ("of an input of 64 pixels leaves 6", "16", "begin at 0.25")),
         ("pretrain.augment={zoom: [1, 2], crop: [0.1, 1]}", ("crop", "zoom of 2", "2.5% of the image")),

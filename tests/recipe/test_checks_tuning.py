@@ -45,6 +45,11 @@ THAWED = ("finetune.trainable=[projection, classifier]", "finetune.augment=xray"
             "set finetune.optimiser.lr=0.01 and finetune.thawed_lr=null",
         ),
         (("model.drop_path=1",), "`model.drop_path`: 1 is too large"),
+        (("pretrain.mix.probability=0.5",), "0.5 changes nothing where nothing is mixed"),
+        (
+            ("pretrain.optimiser.head_lr=0.01", "pretrain.trainable=[layer4]"),
+            "is the rate of classifier, which pretrain.trainable lacks",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(words: tuple[str, ...], said: str) -> None:

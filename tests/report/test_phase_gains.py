@@ -10,9 +10,10 @@ import pytest
 from sklearn import metrics
 
 from contrastive_cxr import report
+from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.report import phase_gains
 from contrastive_cxr.run.folder import read_json, write_json
-from tests.report.small import drawn, facts_of
+from tests.report.small import TASK, drawn, facts_of, predictions
 
 OPTIONS: dict[str, Any] = {"resamples": 200, "seed": 0}
 
@@ -53,6 +54,26 @@ def test_the_votes_are_compared_by_their_area() -> None:
     gain = facts["neighbour_gain"]["scores"]["knn_auc"]
     assert gain["difference"] == pytest.approx(of["embed"] - of["pretrain"])
     assert facts["advice"]["neighbours"] == "embed"
+
+
+def test_a_class_without_images_leaves_the_area_out_of_the_words() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros(40, dtype=np.int64)
+    answers = {name: rng.dirichlet(np.ones(3), 40) for name in ("pretrain", "finetune")}
+    found = phase_gains.of_answers(answers, labels, np.full(40, -1), OPTIONS)
+    advice = phase_gains.advice(None, found)
+    assert advice is not None
+    assert "nan" not in advice["sentences"][0]
+
+
+def test_training_images_advise_nothing() -> None:
+    asked, known = drawn(40, 0, False), drawn(60, 1, False)
+    subject = report.Subject("a run", TASK, "finetune", "train")
+    near = {
+        name: neighbours.scores(known["vectors"], known["labels"], asked["vectors"], asked["labels"], classes=3)
+        for name in ("pretrain", "embed")
+    }
+    assert report.build(subject, predictions(asked), report.Beside(neighbours=near), resamples=100)["advice"] is None
 
 
 def test_no_phase_to_compare_with_is_no_advice() -> None:

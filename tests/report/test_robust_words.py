@@ -71,3 +71,14 @@ def test_images_from_elsewhere() -> None:
     assert robust_words.elsewhere(found) == [
         "No score is lower on these images than on the run's own test part of 782 images by more than noise."
     ]
+
+
+def test_a_fall_without_an_interval_is_not_denied() -> None:
+    found = {
+        "recorded": {"split": "test", "n": 80},
+        "scores": {"auc": entry(-0.39), "accuracy": entry(0.01, -0.05, 0.07)},
+        "recall": {},
+    }
+    said = robust_words.elsewhere(found)
+    assert len(said) == 1
+    assert said[0].startswith("AUC is 39 points lower on these images than on the run's own test part of 80 images;")
