@@ -40,7 +40,8 @@ OPTIMISER = {"sgd": 1, "rmsprop": 2, "adam": 2, "adamw": 2}
 def network(recipe: Recipe, data: Dataset, name: PhaseName) -> models.Network:
     """A phase's network on the meta device, its blocks frozen as they will be."""
     phase = getattr(recipe, name)
-    projection = () if name == "pretrain" else (recipe.embed or Embed()).projection
+    embed = recipe.embed or Embed()
+    projection = {"pretrain": (), "embed": embed.projection, "finetune": embed.kept_projection}[name]
     classes = 0 if name == "embed" else len(data.classes)
     hidden = () if name == "embed" else phase.hidden
     with torch.device("meta"):

@@ -56,7 +56,7 @@ def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
         section = getattr(recipe, phase)
         wanted, sides = section.trainable, [input_size(section, full, epoch) for epoch in range(section.epochs)]
         faults += [f"{phase}.{fault}" for fault in growth_faults([*sides, full], name)]
-        projection = phase == "embed" or (phase == "finetune" and recipe.embed is not None)
+        projection = phase == "embed" or (phase == "finetune" and bool(recipe.embed and recipe.embed.kept_projection))
         if wanted is not None:
             found = block_faults(wanted, name, projection=projection, classifier=phase != "embed")
             faults += [f"{phase}.{fault}" for fault in found]

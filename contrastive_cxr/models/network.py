@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -166,6 +166,12 @@ class Network(nn.Module):
             for module in blocks[name]:
                 module.eval()
         return self
+
+    def discard_projection(self) -> None:
+        """Take the projection off: the embedding is then the features, scaled to unit length."""
+        self.projection, self.embedding_size = None, self.width
+        self.spec = replace(self.spec, projection=())
+        self._held -= {"projection"}
 
     def trainable_counts(self) -> dict[str, tuple[int, int]]:
         """Block name: (trainable parameters, all parameters), in forward order."""

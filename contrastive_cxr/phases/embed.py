@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, objectives
 from contrastive_cxr.data.batches import balanced, shuffled
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, StepOutput, fit, gather, network_groups
+from contrastive_cxr.engine import Batch, StepOutput, encode, fit, gather, network_groups
 from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.models import Network
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.recipe.schema import Embed
 from contrastive_cxr.run import seeds
@@ -71,6 +72,8 @@ def embed(setting: Setting) -> Path:
     result = fit(setting.fabric, spec, resume=setting.resume)
 
     # write
+    if phase.discard_projection:
+        network.discard_projection()
     return setting.finish("embed", network, result)
 
 
@@ -151,8 +154,20 @@ class Validation:
         plain = self.setting.encode(network, self.step.images, self.rows)
         values = self.losses(network, plain)
         if self.phase.positives != "augmented":
-            values |= self.neighbours(plain)
+            values |= self.neighbours(self.features(network) if self.phase.discard_projection else plain)
         return values
+
+    def features(self, network: nn.Module) -> NDArray[np.float32]:
+        """The backbone's features of the validation images, float32 [n, C]: the embedding without the projection."""
+        setting, size = self.setting, self.setting.recipe.model.image_size
+        assert isinstance(network, Network), "the engine validates the network itself, not wrapped"
+
+        def load(part: Rows) -> Tensor:
+            return augment.plain(self.step.images.take(part), size)
+
+        return encode(
+            setting.fabric, network.features, self.rows, setting.recipe.runtime.encode_batch, load, network=network
+        )
 
     def neighbours(self, vectors: NDArray[np.float32]) -> dict[str, float]:
         """MAP@R and vote of the validation images among each other."""

@@ -62,7 +62,7 @@ def projection(setting: Setting) -> tuple[int, ...]:
     """Widths of the projection below the head: as in the model that the phase starts from, else as in the recipe."""
     if setting.start is not None:
         return tuple(weights.load(setting.start)[1]["projection"])
-    return setting.recipe.embed.projection if setting.recipe.embed else ()
+    return setting.recipe.embed.kept_projection if setting.recipe.embed else ()
 
 
 def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:

@@ -152,6 +152,11 @@ def _embed(embed: Embed, task: Task) -> Iterator[str]:
             )
     else:
         yield from _labelled_batch(embed, task)
+    if embed.discard_projection and not embed.projection:
+        yield (
+            "`embed.discard_projection`: there is no projection to discard, as embed.projection is empty; give it a "
+            "layer, or set discard_projection to false"
+        )
     if embed.loss != "triplet":
         return
     if embed.mining == "distance-weighted" and embed.distance == "cosine":

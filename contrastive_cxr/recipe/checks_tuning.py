@@ -116,6 +116,11 @@ def _contrastive(phase: Finetune, embed: Embed | None) -> Iterator[str]:
             f"{place} changes nothing where finetune.trainable is [{HEAD}] alone: the embedding is frozen; thaw blocks "
             f"such as projection, or {off}"
         )
+    if embed is not None and embed.discard_projection and embed.memory:
+        yield (
+            f"{place} compares features, and the memory of embed.memory={embed.memory} is of the projection that "
+            f"embed.discard_projection takes off; set embed.memory=0, or {off}"
+        )
     if phase.accumulate > 1:
         yield (
             f"{place} compares the images of one step, which finetune.accumulate={phase.accumulate} does not enlarge; "

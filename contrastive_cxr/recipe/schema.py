@@ -219,11 +219,21 @@ class Embed(Phase):
     margin: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.2, description="margin (triplet), in units of distance")
     temperature: Positive = Field(0.1, description="temperature (nt-xent, supcon)")
     projection: tuple[Count, ...] = Field((1024, 512, 512), description="widths of the projection's linear layers")
+    discard_projection: bool = Field(
+        False,
+        description="whether the projection is for training alone (SimCLR, SupCon): the embedding is then the "
+        "backbone's features",
+    )
     memory: Annotated[int, Field(ge=0)] = Field(0, description="embeddings of past batches also compared with; 0: none")
     choose_by: Literal["map_at_r", "knn_accuracy", "loss", "last"] = Field(
         "map_at_r", description="validation metric that chooses the checkpoint; with augmented: loss or last"
     )
     optimiser: EmbedOptimiser = Field(default_factory=EmbedOptimiser, description="the optimiser")
+
+    @property
+    def kept_projection(self) -> tuple[int, ...]:
+        """Widths of the projection that the phase's model has when it is done, and phase 3 builds on."""
+        return () if self.discard_projection else self.projection
 
 
 class Finetune(Supervised):

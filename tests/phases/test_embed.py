@@ -9,13 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from contrastive_cxr import augment
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.experiment.run import run
+from contrastive_cxr.models import weights
 from contrastive_cxr.phases.embed import epoch_batches, say_health, steps_per_epoch
 from contrastive_cxr.recipe.schema import Embed
-from tests.small import metrics, overrides, same_weights, small_recipe
+from tests.small import metrics, overrides, same_weights, small_recipe, tensors
 
 
 @pytest.fixture
@@ -109,3 +114,37 @@ def test_a_collapse_is_said_in_plain_words(caplog: pytest.LogCaptureFixture) -> 
     }
     say_health(4, {"train": healthy}, Embed(margin=0.2))
     assert not caplog.text
+
+
+def test_a_discarded_projection_leaves_the_features(tmp_path: Path) -> None:
+    words = ("pretrain=null", "embed.discard_projection=true", "embed.epochs=1", "finetune.epochs=1")
+    recipe = small_recipe(tmp_path / "cache", *words)
+    run(recipe, tmp_path / "run")
+    kept, card = weights.load(tmp_path / "run" / "embed")
+    assert (kept.projection, card["projection"], card["embedding_size"]) == (None, [], 512)
+    images = torch.rand(3, 1, 32, 32)
+    with torch.no_grad():
+        features = kept.features(images)
+        assert torch.allclose(kept.embed(images), features / features.norm(dim=1, keepdim=True), atol=1e-6)
+    vectors = np.load(tmp_path / "run" / "embed" / "arrays" / "vectors.npy")
+    assert vectors.shape[1] == 512
+    head = weights.load(tmp_path / "run" / "finetune")[0]
+    assert head.projection is None
+    assert all(torch.equal(value, tensors(tmp_path / "run" / "finetune")[name]) for name, value in
+               tensors(tmp_path / "run" / "embed").items())  # fmt: skip
+    # the validation chooses by what is kept: the neighbours of the features
+    row = next(row for row in metrics(tmp_path / "run" / "embed") if row["split"] == "val")
+    data = open_dataset(recipe.data, recipe.task)
+    rows = data.rows("val")
+    with torch.no_grad():
+        found = kept.features(augment.plain(torch.from_numpy(data.take(rows)), 32)).numpy()
+    scored = neighbours.scores(
+        found, data.labels[rows], found, data.labels[rows], gallery_ids=rows, query_ids=rows,
+        gallery_patients=data.patients[rows], query_patients=data.patients[rows],
+    )  # fmt: skip
+    assert row["map_at_r"] == pytest.approx(scored.values["map_at_r"]["value"], abs=1e-5)
+
+
+def test_a_projection_that_is_not_there_is_not_discarded() -> None:
+    with pytest.raises(RequestError, match="there is no projection to discard"):
+        recipes.load("phantom", ["embed.projection=[]", "embed.discard_projection=true"])
