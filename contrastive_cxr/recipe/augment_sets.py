@@ -124,7 +124,7 @@ SETS: dict[str, AugmentSet] = {
         erase=0.3,
     ),
     # Another hospital frames, stretches, exposes and stores the chest otherwise; lung may leave the picture. Chosen by
-    # what holds under benign changes (docs/robustness.md) and on images from elsewhere: benchmarks/results/tried_elsewhere.json.
+    # what holds under benign changes and on images from elsewhere: benchmarks/results/tried_elsewhere.json.
     "xray-wide": AugmentSet(
         zoom=(0.65, 1.4),
         aspect=0.3,

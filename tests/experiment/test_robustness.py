@@ -169,13 +169,13 @@ def test_pooled_seeds_are_asked_by_their_mean(tmp_path: Path) -> None:
         cases = [robustness.Case(**vars(each)) for each in corruptions()]
         facts = robustness.judged(said, changed, labels, cases, np.full(len(labels), -1), 100)
         edit(tmp_path / name / "report.json", robustness=facts)
-    found = pool(recipe, tmp_path, parts)["robustness"]
+    found = pool(recipe, tmp_path, {name: tmp_path / name for name in parts})["robustness"]
     mean, labels = (arrays[0] + arrays[1]) / 2, drawn()[1]
     told = [line["scores"]["accuracy"]["value"] for change in found["changes"] for line in change["severities"]]
     np.testing.assert_allclose(told, (mean.argmax(2) == labels).mean(1))
     assert (found["changes"][0]["severities"][1]["words"]) == "a 10 % crop of all sides"
     edit(tmp_path / "seed1" / "report.json", robustness=None)
-    assert pool(recipe, tmp_path, parts)["robustness"] is None
+    assert pool(recipe, tmp_path, {name: tmp_path / name for name in parts})["robustness"] is None
 
 
 def test_every_change_is_in_the_network_s_convention() -> None:

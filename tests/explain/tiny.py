@@ -17,6 +17,7 @@ class Tiny(Network):
         nn.Module.__init__(self)
         self._paths: dict[str, list[str]] = {}
         self._held: frozenset[str] = frozenset()
+        self._waiting: frozenset[str] = frozenset()
         self.backbone, self.projection, self.classifier = backbone, projection, classifier
         self.register_buffer("mean", torch.zeros(1))
         self.register_buffer("std", torch.ones(1))
