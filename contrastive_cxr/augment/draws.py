@@ -19,7 +19,7 @@ PURPOSES = (
 LATER = ("equalise",)
 LATEST = (
     "aspect", "gamma", "noise", "jpeg", "jpeg_rate", "resolution", "resolution_rate", "sharpness",
-    "noise_rate", "rate",
+    "noise_rate", "rate", "frame_rate", "frame_left", "frame_right", "frame_top", "frame_bottom",
 )  # fmt: skip
 # Largest seed of an image's noise; drawn after the uniform numbers, so a further purpose comes after it.
 SEEDS = 2**62
@@ -27,7 +27,7 @@ SEEDS = 2**62
 PLAIN = {
     "width": 1.0, "height": 1.0, "x": 0.0, "y": 0.0, "angle": 0.0, "mirror_x": 1.0, "mirror_y": 1.0, "brightness": 0.0,
     "contrast": 1.0, "sigma": 0.0, "erase_width": 0.0, "equalise": 0.0, "gamma": 1.0, "noise": 0.0, "jpeg": 0.0,
-    "resolution": 1.0, "sharpness": 1.0,
+    "resolution": 1.0, "sharpness": 1.0, "frame_left": 0.0, "frame_right": 0.0, "frame_top": 0.0, "frame_bottom": 0.0,
 }  # fmt: skip
 
 
@@ -42,7 +42,8 @@ class Draw:
     erased box is in shares of the output side (width 0: none). `equalise` is 1 where the histogram is equalised.
     `gamma` is the power of the grey values (1: as they are), `noise` a standard deviation in units of the range 0..1,
     `jpeg` a quality (0: no file), `resolution` the share of its side that the output is reduced to (1: it is not),
-    `sharpness` multiplies the difference from a smoothed picture (1: as it is).
+    `sharpness` multiplies the difference from a smoothed picture (1: as it is). The four `frame_` fields are widths of
+    black bands along the sides of the picture, shares of its side (0: none).
     """
 
     width: Tensor
@@ -66,6 +67,10 @@ class Draw:
     jpeg: Tensor
     resolution: Tensor
     sharpness: Tensor
+    frame_left: Tensor
+    frame_right: Tensor
+    frame_top: Tensor
+    frame_bottom: Tensor
 
     def __len__(self) -> int:
         return len(self.width)
@@ -114,6 +119,7 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         equalise=(dice["equalise"] < set.equalise).float(),
         gamma=_symmetric(dice["gamma"], set.gamma).exp(),
         **_quality(set, dice),
+        **_framed(set, dice),
         noise_seed=torch.randint(SEEDS, (total,), generator=generator),
     )
     return drawn if set.rate >= 1 else _left_plain(drawn, dice["rate"] >= set.rate)
@@ -154,6 +160,13 @@ def _erased(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
         "erase_width": width * (dice["erase"] < set.erase),
         "erase_height": height,
     }
+
+
+def _framed(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Widths of the black bands: each side has none in half of the framed pictures, else one of 0 to `frame`."""
+    framed = dice["frame_rate"] < set.frame_rate
+    sides = ("frame_left", "frame_right", "frame_top", "frame_bottom")
+    return {side: _symmetric(dice[side], set.frame).clamp(min=0.0) * framed for side in sides}
 
 
 def _quality(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:

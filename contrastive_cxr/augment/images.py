@@ -78,7 +78,7 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
     """Apply a draw.
 
     The order: equalise the whole image's histogram; one warp for crop, zoom, stretch, shift, rotation and mirrors;
-    lower resolution, blur, sharpness; contrast, brightness, gamma; noise, JPEG; erase.
+    lower resolution, blur, sharpness; contrast, brightness, gamma; noise, JPEG; erase, frame.
 
     Parameters
     ----------
@@ -117,6 +117,9 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
         _change(picture, draw.jpeg > 0, compressed, draw.jpeg)
         if bool((draw.erase_width > 0).any()):
             picture = picture.masked_fill(_erased_pixels(draw, size, images.device), 0.0)
+        bands = torch.stack([draw.frame_left, draw.frame_right, draw.frame_top, draw.frame_bottom])
+        if bool((bands > 0).any()):
+            picture = picture.masked_fill(_framed_pixels(sent(bands), size), 0.0)
         return picture.clamp(0.0, 1.0)
 
 
@@ -198,6 +201,15 @@ def _blur(pictures: Tensor, sigma: Tensor) -> Tensor:
     # on the CPU: kornia reads it, and sends it itself
     pixels = (sigma * size).unsqueeze(1).expand(-1, 2)
     return gaussian_blur2d(pictures, 2 * radius + 1, pixels)
+
+
+def _framed_pixels(bands: Tensor, size: int) -> Tensor:
+    """Pixels whose centre lies in a band along a side: bool [B, 1, S, S] of widths [4, B], shares of the side."""
+    left, right, top, bottom = bands.unsqueeze(2).unbind()
+    centre = (torch.arange(size, device=bands.device) + 0.5) / size
+    columns = (centre < left) | (centre > 1 - right)
+    lines = (centre < top) | (centre > 1 - bottom)
+    return (lines.unsqueeze(2) | columns.unsqueeze(1)).unsqueeze(1)
 
 
 def _erased_pixels(draw: Draw, size: int, device: torch.device) -> Tensor:

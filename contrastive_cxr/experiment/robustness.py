@@ -29,7 +29,7 @@ from contrastive_cxr.retrieval.embedding import everything
 from contrastive_cxr.run import folder as folders
 
 SHARE = 0.1
-"""Of the training's seconds: with `evaluation.robustness: auto` the changes are asked about where they take less."""
+"""Of the training's work: with `evaluation.robustness: auto` the changes are asked about where they take less."""
 FORWARD = 1 / 3
 """A pass without gradients, of what an image takes in training: forward, and twice as much backward."""
 NOISE_SEED = 0
@@ -73,9 +73,9 @@ def ask(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Asked:
     if word == "off" or len(scene.data.classes) < 2:
         return Asked()
     if word == "auto":
-        seconds, allowed = predicted(scene, run, list(said.asked), len(final.rows)), SHARE * trained(run, said.asked)
-        if seconds >= allowed:
-            return Asked(note=left_out(len(final.rows), seconds, allowed))
+        work, allowed = predicted(scene, len(final.rows)), SHARE * trained(scene, run, list(said.asked))
+        if work >= allowed:
+            return Asked(note=left_out(len(final.rows), work, allowed))
     return Asked(passes(scene, fabric, run, said))
 
 
@@ -131,26 +131,24 @@ def decided(scene: Scene, said: Said, answers: Floats, classes: int) -> Floats:
     return neighbour_scores(scene.recipe, scene.data, scene.reference, moved, known).votes.astype(np.float32)
 
 
-def trained(run: Path, phases: Sequence[Any] | dict[Any, Any]) -> float:
-    """Seconds that the phases of a run took; 0 where it does not say."""
-    return float(sum(done(run, name).get("seconds", 0.0) for name in phases))
+def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
+    """Images that the phases of a run trained on, each as often as it was seen.
 
-
-def predicted(scene: Scene, run: Path, phases: Sequence[str], images: int) -> float:
-    """Seconds that all changes of so many images will take, from what an image took in training.
-
-    The slowest phase counts: seconds include validation, and a head that learns on ready vectors takes almost none, so
-    that phase's are spread over the images that it encoded once.
+    Counted, not timed, so that a run that was killed and resumed decides as one left alone. A head that learns on ready
+    vectors counts as the one pass that made them.
     """
-    rates = [0.0]
+    seen = 0.0
     for name in phases:
-        spent = done(run, name)
-        seen = spent.get("images_seen", 0)
         if name == "finetune" and on_vectors(scene.recipe):
-            seen = FORWARD * (len(scene.reference.rows("train")) + len(scene.reference.rows("val")))
-        rates.append(spent.get("seconds", 0.0) / max(1.0, seen))
-    views = len(TTA_SETS[scene.recipe.evaluation.tta])
-    return len(corruptions()) * views * images * FORWARD * max(rates)
+            seen += FORWARD * (len(scene.reference.rows("train")) + len(scene.reference.rows("val")))
+        else:
+            seen += done(run, name).get("images_seen", 0)
+    return seen
+
+
+def predicted(scene: Scene, images: int) -> float:
+    """What all changes of so many images take, in images trained on: a pass without gradients is a third of one."""
+    return len(corruptions()) * len(TTA_SETS[scene.recipe.evaluation.tta]) * images * FORWARD
 
 
 def on_vectors(recipe: Recipe) -> bool:
@@ -165,11 +163,11 @@ def done(run: Path, phase: str) -> dict[str, Any]:
     return folders.read_json(path) if path.is_file() else {}
 
 
-def left_out(images: int, seconds: float, allowed: float) -> str:
+def left_out(images: int, work: float, allowed: float) -> str:
     """Why the changes were not asked about, and how they are."""
     return (
-        f"Robustness was not measured: {len(corruptions())} changes of {images} images would take about "
-        f"{seconds:,.0f} s, and evaluation.robustness=auto allows a tenth of the training, {allowed:,.0f} s; "
+        f"Robustness was not measured: {len(corruptions())} changes of {images} images are as much work as training on "
+        f"{work:,.0f}, and evaluation.robustness=auto allows a tenth of the training, {allowed:,.0f}; "
         "ccxr evaluate RUN --robustness does it."
     )
 

@@ -20,6 +20,7 @@ _READ_WITH = (
     ("sigma", "blur", 0.0),
     ("resolution_rate", "resolution", None),
     ("erase_area", "erase", 0.0),
+    ("frame_rate", "frame", 0.0),
 )
 
 

@@ -118,6 +118,10 @@ class Augment(Section):
         "area of that rectangle, share of the picture, 0.001 to 0.5"
     )
     equalise: Probability | None = _field("probability that the image's histogram is equalised, 0 to 1")
+    frame: Annotated[float, _most(0.3, "wider bands leave too little of a picture")] | None = _field(
+        "largest width of black bands along the picture's sides, share of its side, 0 to 0.3"
+    )
+    frame_rate: Probability | None = _field("probability of such bands, 0 to 1 (0.5 in most sets; read with frame)")
     rate: Probability | None = _field(
         "probability that an image is changed at all, 0 to 1; the others are only resized"
     )

@@ -290,7 +290,7 @@ class Evaluation(Section):
     robustness: Literal["auto", "on", "off"] = Field(
         "auto",
         description="score the images under benign changes too (crops, noise, JPEG, ...; docs/robustness.md); auto: "
-        "where that takes less than a tenth of the training's time",
+        "where that is less than a tenth of the training's work",
     )
     subgroups: tuple[str, ...] = Field(
         (), description="columns of the manifest whose groups are scored each by itself; numbers in quartiles"

@@ -12,7 +12,7 @@ from contrastive_cxr import augment
 EVERYTHING = augment.AugmentSet(
     crop=(0.4, 0.9), zoom=(0.9, 1.1), shift=0.1, rotate=30, flip_horizontal=0.5, flip_vertical=0.5, brightness=0.2,
     contrast=0.3, blur=0.5, erase=0.5, equalise=0.5, aspect=0.3, gamma=0.4, noise=0.1, jpeg=(20.0, 90.0),
-    resolution=(0.3, 0.8), sharpness=0.6,
+    resolution=(0.3, 0.8), sharpness=0.6, frame=0.1,
 )  # fmt: skip
 
 
@@ -193,3 +193,11 @@ def test_noise_comes_as_often_as_its_rate() -> None:
     found = augment.draw(augment.AugmentSet(noise=0.1, noise_rate=0.3), 2000, 7).noise
     assert 0.27 < (found > 0).float().mean() < 0.33
     assert 0.0 <= found.min() <= found.max() <= 0.1
+
+
+def test_each_side_has_a_band_in_half_of_the_framed_pictures() -> None:
+    found = augment.draw(augment.AugmentSet(frame=0.2, frame_rate=0.6), 4000, 3)
+    sides = torch.stack([found.frame_left, found.frame_right, found.frame_top, found.frame_bottom])
+    assert 0.0 <= sides.min() < sides.max() <= 0.2
+    assert ((sides > 0).float().mean(1) - 0.3).abs().max() < 0.03
+    assert abs(float((sides > 0).any(0).float().mean()) - 0.6 * (1 - 0.5**4)) < 0.03

@@ -271,3 +271,14 @@ def test_autocast_leaves_float32() -> None:
         output = augment.augment(noise(4, 40), 32, "strong", seed=2)
     assert output.dtype == torch.float32
     assert torch.equal(output, augment.augment(noise(4, 40), 32, "strong", seed=2))
+
+
+def test_bands_along_the_sides_are_black() -> None:
+    images = torch.full((2, 1, 20, 20), 200, dtype=torch.uint8)
+    bands = {"frame_left": [0.1, 0.0], "frame_right": [0.0, 0.25], "frame_top": [0.2, 0.0], "frame_bottom": [0.0, 0.05]}
+    draw = dataclasses.replace(still(2), **{name: torch.tensor(each) for name, each in bands.items()})
+    found = augment.apply(images, 20, draw)[:, 0].numpy()
+    expected = np.full((2, 20, 20), 200 / 255, dtype=np.float32)
+    expected[0, :, :2], expected[0, :4] = 0, 0
+    expected[1, :, 15:], expected[1, 19:] = 0, 0
+    np.testing.assert_allclose(found, expected, atol=1e-6)

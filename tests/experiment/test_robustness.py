@@ -107,21 +107,22 @@ def test_a_short_training_is_not_followed_by_a_long_scoring(finished: Path) -> N
     assert "ccxr evaluate RUN --robustness does it" in note
 
 
-def test_what_it_costs_is_reckoned_from_the_training(finished: Path, tmp_path: Path) -> None:
+def test_what_it_costs_is_counted_in_images_trained_on(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    for name, seconds, seen in (("pretrain", 300.0, 1000), ("embed", 100.0, 2000), ("finetune", 2.0, 90)):
+    for name, seen in (("pretrain", 1000), ("embed", 2000), ("finetune", 90)):
         (run / name).mkdir(parents=True)
-        (run / name / "done.json").write_text(json.dumps({"seconds": seconds, "images_seen": seen}))
+        (run / name / "done.json").write_text(json.dumps({"seconds": 5.0, "images_seen": seen}))
     recipe, data = opened(finished)
-    phases = ["pretrain", "embed", "finetune"]
     scene = Scene(recipe, data, data)
-    assert robustness.predicted(scene, run, phases, 12) == pytest.approx(64 * 12 * 0.3 / 3)
-    ready = len(data.rows("train")) + len(data.rows("val"))
-    want = 64 * 12 * 2 / ready  # the head alone: it encoded each image once
-    assert robustness.predicted(scene, run, ["finetune"], 12) == pytest.approx(want)
+    assert robustness.predicted(scene, 12) == pytest.approx(64 * 12 / 3)
     views = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"tta": "mirror-turn"})})
-    assert robustness.predicted(Scene(views, data, data), run, phases, 12) == pytest.approx(3 * 64 * 12 * 0.1)
-    assert robustness.trained(run, phases) == 402
+    assert robustness.predicted(Scene(views, data, data), 12) == pytest.approx(3 * 64 * 12 / 3)
+    ready = len(data.rows("train")) + len(data.rows("val"))  # the head alone: each image was encoded once
+    assert robustness.trained(scene, run, ["pretrain", "embed", "finetune"]) == pytest.approx(3000 + ready / 3)
+    assert recipe.finetune is not None
+    thawed = recipe.finetune.model_copy(update={"augment": "xray"})
+    moving = Scene(recipe.model_copy(update={"finetune": thawed}), data, data)
+    assert robustness.trained(moving, run, ["pretrain", "embed", "finetune"]) == 3090
 
 
 def test_after_a_long_training_it_is_measured_and_off_takes_it_away(finished: Path, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def test_every_range_comes_back_from_a_dump(tmp_path: Path) -> None:
         "shift: 0.1, rotate: 5, flip_horizontal: 0.1, flip_vertical: 0.2, brightness: 0.1, contrast: 0.1, "
         "gamma: 0.1, noise: 0.1, "
         "jpeg: [20, 90], jpeg_rate: 0.1, blur: 0.1, sigma: [0.001, 0.002], sharpness: 0.1, resolution: [0.5, 1], "
-        "resolution_rate: 0.2, erase: 0.1, erase_area: [0.1, 0.2], equalise: 0.3, rate: 0.9, noise_rate: 0.5}"
+        "resolution_rate: 0.2, erase: 0.1, erase_area: [0.1, 0.2], equalise: 0.3, rate: 0.9, noise_rate: 0.5, "
+        "frame: 0.1, frame_rate: 0.2}"
     )
     loaded = recipe.load("phantom", [every])
     assert loaded.pretrain is not None
