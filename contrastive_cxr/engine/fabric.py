@@ -25,7 +25,7 @@ from contrastive_cxr.run import processes
 def launch(runtime: schema.Runtime) -> Fabric:
     """Take the machine: one process, or one of several that `torchrun` started (one a GPU; gloo on CPUs).
 
-    On a CPU the process keeps memory that it frees (`allocator.keep_freed_memory`).
+    With `runtime.keep_freed_memory` a process on a CPU keeps what it frees (`allocator.keep_freed_memory`).
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def launch(runtime: schema.Runtime) -> Fabric:
     if count > 1 and device == "cpu" and os.environ.get("OMP_NUM_THREADS", "1") == "1":
         # torchrun sets 1 where the user set nothing
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
-    if device == "cpu":
+    if device == "cpu" and runtime.keep_freed_memory:
         keep_freed_memory()
     fabric = Fabric(
         accelerator=device,
