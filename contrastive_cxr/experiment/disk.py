@@ -15,8 +15,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment.prepare import steps
 from contrastive_cxr.phases import PhaseName
-from contrastive_cxr.phases.supervised import HEAD
-from contrastive_cxr.recipe.schema import Embed, Phase, Recipe
+from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe
 from contrastive_cxr.space import free, size_words
 
 FLOAT = 4
@@ -90,12 +89,12 @@ def state_size(network: nn.Module) -> int:
 def checkpoint_sizes(recipe: Recipe, data: Dataset, name: PhaseName, whole: models.Network) -> tuple[int, int]:
     """Bytes of `last.ckpt` and of a best checkpoint."""
     phase: Phase = getattr(recipe, name)
-    alone = name == "finetune" and phase.trainable == (HEAD,) and phase.augment == "none"
+    alone = isinstance(phase, Finetune) and phase.on_vectors
     trained: nn.Module = whole.classifier if alone and whole.classifier is not None else whole
     state = state_size(trained)
     moved = sum(value.numel() * FLOAT for value in trained.parameters() if value.requires_grad)
     tally = len(data.rows("train")) * (len(data.classes) * FLOAT + 8)
-    remembers = name == "embed" or (name == "finetune" and getattr(phase, "contrastive", 0) > 0)
+    remembers = name == "embed" or (isinstance(phase, Finetune) and phase.contrastive > 0)
     memory = recipe.embed.memory * (whole.embedding_size * FLOAT + 16) if remembers and recipe.embed else 0
     averaged = state if phase.average > 0 else 0
     return state + averaged + OPTIMISER[phase.optimiser.name] * moved + tally + memory + HEAD_BYTES, state + HEAD_BYTES

@@ -103,7 +103,7 @@ def asked_of(scene: Scene, fabric: Fabric, run: Path, split: str) -> Said:
     known: dict[PhaseName, Outputs] = {}
     for name in finished:
         asked[name] = outputs(recipe, scene.data, fabric, run / name, scene.data.rows(split), recipe.evaluation.tta)
-        if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.trainable == ("classifier",):
+        if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.frozen_encoder:
             known[name] = known["embed"]  # its encoder is embed's to the bit: encoded once
             continue
         rows = scene.reference.rows("train")

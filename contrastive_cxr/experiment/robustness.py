@@ -23,7 +23,6 @@ from contrastive_cxr.experiment.judge import Said, Scene, neighbour_scores
 from contrastive_cxr.experiment.outputs import Outputs
 from contrastive_cxr.experiment.scored import joined
 from contrastive_cxr.models import weights
-from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.report import robust_words
 from contrastive_cxr.retrieval.embedding import everything
 from contrastive_cxr.run import folder as folders
@@ -139,7 +138,7 @@ def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
     """
     seen = 0.0
     for name in phases:
-        if name == "finetune" and on_vectors(scene.recipe):
+        if name == "finetune" and scene.recipe.finetune and scene.recipe.finetune.on_vectors:
             seen += FORWARD * (len(scene.reference.rows("train")) + len(scene.reference.rows("val")))
         else:
             seen += done(run, name).get("images_seen", 0)
@@ -149,12 +148,6 @@ def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
 def predicted(scene: Scene, images: int) -> float:
     """What all changes of so many images take, in images trained on: a pass without gradients is a third of one."""
     return len(corruptions()) * len(TTA_SETS[scene.recipe.evaluation.tta]) * images * FORWARD
-
-
-def on_vectors(recipe: Recipe) -> bool:
-    """Whether phase 3 trains the head alone, on vectors computed once."""
-    phase = recipe.finetune
-    return phase is not None and phase.trainable == ("classifier",) and phase.augment == "none"
 
 
 def done(run: Path, phase: str) -> dict[str, Any]:

@@ -48,8 +48,7 @@ def finetune(setting: Setting) -> Path:
     # prepare
     network = setting.build("finetune", projection=projection(setting), classes=data.classes, hidden=phase.hidden)
     network.train_only(phase.trainable)
-    frozen = phase.trainable == (HEAD,) and phase.augment == "none"
-    make = head_spec if frozen else network_spec
+    make = head_spec if phase.on_vectors else network_spec
 
     # fit and evaluate
     result = fit(setting.fabric, make(setting, phase, network, images), resume=setting.resume)

@@ -231,7 +231,7 @@ def _robustness(recipe: Recipe) -> Iterator[str]:
     phase = recipe.finetune
     if phase is None or phase.choose_by != "robust_auc":
         return
-    if phase.trainable == ("classifier",) and phase.augment == "none":
+    if phase.on_vectors:
         yield (
             "`finetune.choose_by`: robust_auc needs changed images, and with finetune.trainable=[classifier] and "
             "finetune.augment=none the head learns on vectors that are computed once; set finetune.choose_by=auc, or "

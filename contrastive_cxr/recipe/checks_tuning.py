@@ -94,7 +94,7 @@ def _mix(name: str, phase: Supervised) -> Iterator[str]:
             f"`{name}.mix`: {words} gives an image two classes and loss {phase.loss} takes one, -1 or +1; set {off}, "
             f"or {name}.loss to cross-entropy or bce"
         )
-    if isinstance(phase, Finetune) and head_alone(phase) and phase.augment == "none":
+    if isinstance(phase, Finetune) and phase.on_vectors:
         yield (
             f"`{name}.mix`: {words} mixes pictures, and with {name}.trainable=[{HEAD}] and {name}.augment=none the "
             f"head learns from vectors that are computed once; set {off}, thaw blocks, or give {name}.augment"

@@ -248,6 +248,16 @@ class Finetune(Supervised):
         "none", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
     )
 
+    @property
+    def frozen_encoder(self) -> bool:
+        """Whether the classifier alone is trained."""
+        return self.trainable == ("classifier",)
+
+    @property
+    def on_vectors(self) -> bool:
+        """Whether the classifier learns on vectors of the plain images, which are computed once."""
+        return self.frozen_encoder and self.augment == "none"
+
 
 class Cascade(Section):
     """Two binary classifiers in a row, beside the flat one."""
