@@ -65,7 +65,7 @@ class Step:
         setting, phase = made.setting("embed", "parts"), made.recipe.embed
         assert phase is not None, "the phantom recipe has a phase 2"
         self.phase, self.step = phase, ContrastiveStep(setting, phase)
-        self.step.objective.to(made.device)
+        self.step.compare.objective.to(made.device)
         network = setting.build("embed", projection=phase.projection).to(made.device)
         if made.recipe.runtime.channels_last:
             network = network.to(memory_format=torch.channels_last)

@@ -61,7 +61,7 @@ def embed(setting: Setting) -> Path:
         "embed",
         phase,
         network,
-        objective=step.objective,
+        objective=step.compare.objective,
         parameter_groups=network_groups(network, phase.optimiser, "projection"),
         batches=lambda epoch: epoch_batches(phase, data, setting.recipe.seed, epoch),
         step=step,
@@ -112,16 +112,29 @@ def epoch_batches(phase: Embed, data: Dataset, seed: int, epoch: int) -> list[Ro
     return batches[:steps]
 
 
+class Comparison:
+    """Miner and loss on the embeddings of some images, who their identities and patients say belong together."""
+
+    def __init__(self, setting: Setting, phase: Embed) -> None:
+        data, device = setting.data, setting.fabric.device
+        self.objective = objectives.build(phase)
+        self.identities = torch.from_numpy(identities(phase, data)).to(device)
+        self.patients = torch.from_numpy(data.patients).to(device)
+
+    def __call__(self, vectors: Tensor, rows: Rows, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its words for vectors [V * B, D], V views of the images `rows` one after the other."""
+        index = torch.from_numpy(rows).to(vectors.device, non_blocking=True).repeat(len(vectors) // len(rows))
+        loss, values = self.objective(vectors, self.identities[index], self.patients[index], seed)
+        return loss, values
+
+
 class ContrastiveStep:
     """Step of phase 2: views -> embeddings of all processes -> miner and loss."""
 
     def __init__(self, setting: Setting, phase: Embed) -> None:
-        data, device = setting.data, setting.fabric.device
         self.setting, self.phase, self.images = setting, phase, setting.images()
         self.views = Views(setting, "embed", phase, self.images)
-        self.objective = objectives.build(phase)
-        self.identities = torch.from_numpy(identities(phase, data)).to(device)
-        self.patients = torch.from_numpy(data.patients).to(device)
+        self.compare = Comparison(setting, phase)
 
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
         """One batch; the loss is that of the global batch, on every process."""
@@ -133,12 +146,6 @@ class ContrastiveStep:
         seed = seeds.key(self.setting.recipe.seed, "embed", batch.step, "mining")
         loss, values = self.compare(everyone, batch.global_rows, seed)
         return StepOutput(loss, values)
-
-    def compare(self, vectors: Tensor, rows: Rows, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and its words for vectors [V * B, D], V views of the images `rows` one after the other."""
-        index = torch.from_numpy(rows).to(vectors.device, non_blocking=True).repeat(len(vectors) // len(rows))
-        loss, values = self.objective(vectors, self.identities[index], self.patients[index], seed)
-        return loss, values
 
 
 class Validation:
@@ -186,13 +193,13 @@ class Validation:
         views = [plain] if self.phase.positives == "label" else [plain, self.positives(network, seed)]
         order = np.random.default_rng(seed).permutation(len(self.rows))
         found: list[dict[str, float]] = []
-        training = self.step.objective.training
-        self.step.objective.eval()  # the memory of past batches is neither read nor moved
+        training = self.step.compare.objective.training
+        self.step.compare.objective.eval()  # the memory of past batches is neither read nor moved
         for number, part in enumerate(np.array_split(order, max(1, len(order) // VALIDATION_BATCH))):
             vectors = torch.from_numpy(np.concatenate([view[part] for view in views])).to(self.setting.fabric.device)
             loss, words = self.step.compare(vectors, self.rows[part], seeds.key(seed, number))
             found.append({"loss": loss.item(), "spread": float(words["spread"])})
-        self.step.objective.train(training)
+        self.step.compare.objective.train(training)
         return {name: float(np.mean([values[name] for values in found])) for name in ("loss", "spread")}
 
     def positives(self, network: nn.Module, seed: int) -> NDArray[np.float32]:

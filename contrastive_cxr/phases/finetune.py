@@ -72,17 +72,17 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(mixing.pictures(batch))  # type: ignore[no-any-return]
 
-    joint = JointStep(setting, phase, mixing) if phase.contrastive else None
-    step = joint or ClassStep(phase, setting.data, setting.fabric.device, logits, mixing.draw)
+    step = ClassStep(phase, setting.data, setting.fabric.device, logits, mixing.draw)
+    joint = JointStep(setting, step, mixing, phase.contrastive) if phase.contrastive else None
     return setting.spec(
         "finetune",
         phase,
         network,
-        objective=joint.objective if joint else None,
+        objective=joint.compare.objective if joint else None,
         parameter_groups=groups(phase, network),
         prepare=waiting(network, HEAD, phase.head_epochs),
         batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
-        step=step,
+        step=joint or step,
         summarise=point_scores,
         validate=Validation(setting, step, images, robust=phase.choose_by == "robust_auc"),
         choose_by=phase.choose_by,

@@ -19,6 +19,7 @@ from contrastive_cxr.phases import Setting
 from contrastive_cxr.phases.joint import JointStep
 from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Views
+from contrastive_cxr.phases.supervised import ClassStep
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run.tracking import Tracker
 from tests.phases import two
@@ -34,7 +35,8 @@ def test_the_loss_is_the_sum_of_both_terms(tmp_path: Path) -> None:
     setting = Setting(recipe, two.data(), engine.launch(schema.Runtime(device="cpu")), tmp_path, None, Tracker())
     network = setting.build("finetune", projection=(8,), classes=("a", "b")).eval()
     mixing = Mixing(Views(setting, "finetune", phase, setting.images()), phase)
-    step = JointStep(setting, phase, mixing)
+    of_classes = ClassStep(phase, setting.data, torch.device("cpu"), lambda model, batch: model(mixing.pictures(batch)))
+    step = JointStep(setting, of_classes, mixing, phase.contrastive)
     rows = np.arange(16)
     batch = Batch(rows, rows, 0, 0, slice(0, 16))
     output = step(network, batch)

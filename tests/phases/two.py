@@ -107,7 +107,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
         found["strong"].append(engine.gather(fabric, own(batch, phase.positive_augment, "positive")))
         optimiser.step()
         optimiser.zero_grad()
-    found["memory"] = step.objective.state_dict()
+    found["memory"] = step.compare.objective.state_dict()
     found["mixed"], found["mixed_losses"] = mixed(setting, fabric)
     network.float()
     found["validation"] = setting.encode(network, step.images, setting.data.rows("val")).tolist()
