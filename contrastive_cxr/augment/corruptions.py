@@ -32,34 +32,20 @@ MARGIN = 0.03
 
 
 @dataclass(frozen=True)
-class Corruption:
-    """One kind of change at one severity.
+class Kind:
+    """A row of the table.
 
     Attributes
     ----------
-    name : str
-        Of the kind, a key of `CORRUPTIONS`.
-    severity : int
-        1 to 3.
-    value : float or None
-        The number of this severity, in `unit`; None where a kind has no number.
+    values : tuple of float
+        One of each severity, in `unit`; without a unit they are no numbers to tell.
     title : str
         The kind in words, such as "crop of all sides".
     words : str
-        The change in words, such as "a 10 % crop of all sides".
+        The change in words, with a place for its value: "a {:g} % crop of all sides".
+    apply : callable or None
+        `apply(images, value) -> images`; None for the noise, which needs the images' rows.
     """
-
-    name: str
-    severity: int
-    value: float | None
-    unit: str
-    title: str
-    words: str
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A row of the table: its values by severity, their unit, words for a reader, and what is done."""
 
     values: tuple[float, ...]
     unit: str
@@ -219,13 +205,8 @@ VALIDATED = ("crop", "crop_height", "zoom_out", "contrast_lower", "blur")
 """The changes that `choose_by: robust_auc` asks about, each at severity 2."""
 
 
-def corruptions() -> tuple[Corruption, ...]:
-    """All kinds at all their severities, in the order of the table."""
-    return tuple(
-        Corruption(name, number, value if kind.unit else None, kind.unit, kind.title, kind.words.format(value))
-        for name, kind in CORRUPTIONS.items()
-        for number, value in enumerate(kind.values, start=1)
-    )
+CASES = tuple((name, severity) for name, kind in CORRUPTIONS.items() for severity in range(1, len(kind.values) + 1))
+"""All kinds at all their severities, (name, severity), in the order of the table."""
 
 
 @torch.no_grad()

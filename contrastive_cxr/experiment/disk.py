@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from contrastive_cxr import models
-from contrastive_cxr.augment.corruptions import corruptions
+from contrastive_cxr.augment.corruptions import CASES
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment.prepare import steps
@@ -66,7 +66,7 @@ def needs(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> Counter
         found["models"] += state_size(whole) + HEAD_BYTES
         found["arrays and tables"] += arrays_size(data, whole)
         if recipe.evaluation.robustness == "on" and name == phases[-1]:
-            found["arrays and tables"] += len(corruptions()) * scored(data) * len(data.classes) * FLOAT
+            found["arrays and tables"] += len(CASES) * scored(data) * len(data.classes) * FLOAT
         found["logs"] += logs_size(recipe, data, name)
         writing = max(writing, last + best)
     found["checkpoints being replaced"] = writing

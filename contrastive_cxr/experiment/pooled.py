@@ -57,39 +57,11 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
     """
     parts = list(places)
     reports = {name: folders.read_json(place / "report.json") for name, place in places.items()}
-    final = reports[parts[0]]["phase"]
-    arrays = [place / final / "arrays" for place in places.values()]
-    rows, probabilities, labels = joined(arrays)
-    patients, options = patient_numbers(rows), recipe.evaluation
-    scores = over_parts(reports)
+    arrays = [place / reports[parts[0]]["phase"] / "arrays" for place in places.values()]
     alone = not same_images(arrays)  # folds on their own images: one part said each of them
-    add_intervals(scores, arrays, options.resamples)
-    beside = report.Beside(
-        baselines=pooled_baselines(list(reports.values()), arrays),
-        validation=pooled_validation(arrays, rows),
-        targets=options.target.wanted(),
-        costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
-        notes=[
-            f"Pooled over {len(parts)} runs: {', '.join(parts)}.",
-            words(kind_of(parts), scores, len(parts), alone, unseen=reports[parts[0]]["split"] == "test"),
-            *shared_notes(list(reports.values())),
-            *([f"With test-time augmentation: {options.tta}."] if options.tta != "none" else []),
-        ],
-    )
-    facts = report.build(
-        report.Subject(recipe.name, recipe.task, final, reports[parts[0]]["split"]),
-        report.Predictions(probabilities, labels, patients),
-        beside,
-        resamples=options.resamples,
-    )
-    facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patients)
-    each = list(reports.values())
-    facts["robustness"] = robustness.pooled(each, arrays, probabilities, labels, patients, options.resamples)
-    if facts["robustness"] is None and any(one.get("robustness") for one in each):
-        facts["notes"].append(
-            "Robustness was measured for some of the runs alone, so there is none of all together; measure it with "
-            "ccxr evaluate RUN --robustness."
-        )
+    scores = over_parts(reports)
+    add_intervals(scores, arrays, recipe.evaluation.resamples)
+    facts = facts_of(recipe, reports, arrays, words(kind_of(parts), scores, len(parts), alone, tested(reports)))
     facts["external_drop"] = None if run is None else elsewhere.drop(run, facts)
     facts["pool"] = {"kind": kind_of(parts), "parts": parts, "one_predictor": not alone, "each": scores}
     folders.write_json(out / "report.json", facts)
@@ -99,6 +71,46 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
         below = {name: os.path.relpath(place, out) for name, place in places.items()}
         folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": parts, "folders": below})
     report.write(out, run)
+    return facts
+
+
+def tested(reports: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the parts scored their test images."""
+    return all(each["split"] == "test" for each in reports.values())
+
+
+def facts_of(
+    recipe: Recipe, reports: Mapping[str, Mapping[str, Any]], arrays: list[Path], whose: str
+) -> dict[str, Any]:
+    """The report on the joined predictions; `whose` says in its notes which scores are of whom."""
+    each, options = [dict(one) for one in reports.values()], recipe.evaluation
+    rows, probabilities, labels = joined(arrays)
+    patients = patient_numbers(rows)
+    beside = report.Beside(
+        baselines=pooled_baselines(each, arrays),
+        validation=pooled_validation(arrays, rows),
+        targets=options.target.wanted(),
+        costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
+        notes=[
+            f"Pooled over {len(reports)} runs: {', '.join(reports)}.",
+            whose,
+            *shared_notes(each),
+            *([f"With test-time augmentation: {options.tta}."] if options.tta != "none" else []),
+        ],
+    )
+    facts = report.build(
+        report.Subject(recipe.name, recipe.task, each[0]["phase"], each[0]["split"]),
+        report.Predictions(probabilities, labels, patients),
+        beside,
+        resamples=options.resamples,
+    )
+    facts["subgroups"] = subgroups.of_rows(recipe, rows, probabilities, labels, patients)
+    facts["robustness"] = robustness.pooled(each, arrays, probabilities, labels, patients, options.resamples)
+    if facts["robustness"] is None and any(one.get("robustness") for one in each):
+        facts["notes"].append(
+            "Robustness was measured for some of the runs alone, so there is none of all together; measure it with "
+            "ccxr evaluate RUN --robustness."
+        )
     return facts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from contrastive_cxr import engine
 from contrastive_cxr.augment import TTA_SETS
-from contrastive_cxr.augment.corruptions import Corruption, corrupt, corruptions
+from contrastive_cxr.augment.corruptions import CASES, CORRUPTIONS, corrupt
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
@@ -45,7 +45,7 @@ class Asked:
     Attributes
     ----------
     probabilities : float32 [K, n, C] or None
-        In the order of `augment.corruptions.corruptions()`; None where they were not asked for, and on all processes
+        In the order of `augment.corruptions.CASES`; None where they were not asked for, and on all processes
         but the first.
     note : str
         Why they were left out, and the command that asks; empty where there is nothing to say.
@@ -97,8 +97,8 @@ def passes(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Floats | None
         return everything(network, pixels, card["link"], tta)
 
     found = []
-    for change in corruptions():
-        answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, change), network=network)
+    for name, severity in CASES:
+        answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, name, severity), network=network)
         if fabric.is_global_zero:
             found.append(decided(scene, said, answers, network.spec.classes))
     return np.stack(found) if found else None
@@ -109,11 +109,12 @@ class Changed:
     """Images of some rows under one change: `changed(rows) -> uint8 [B, 1, H', W']` on the device."""
 
     images: Images
-    change: Corruption
+    name: str
+    severity: int
 
     def __call__(self, rows: Rows) -> Tensor:
         """The changed images of `rows`."""
-        return corrupt(self.images.take(rows), self.change.name, self.change.severity, rows, NOISE_SEED)
+        return corrupt(self.images.take(rows), self.name, self.severity, rows, NOISE_SEED)
 
 
 def decided(scene: Scene, said: Said, answers: Floats, classes: int) -> Floats:
@@ -147,7 +148,7 @@ def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
 
 def predicted(scene: Scene, images: int) -> float:
     """What all changes of so many images take, in images trained on: a pass without gradients is a third of one."""
-    return len(corruptions()) * len(TTA_SETS[scene.recipe.evaluation.tta]) * images * FORWARD
+    return len(CASES) * len(TTA_SETS[scene.recipe.evaluation.tta]) * images * FORWARD
 
 
 def done(run: Path, phase: str) -> dict[str, Any]:
@@ -159,9 +160,9 @@ def done(run: Path, phase: str) -> dict[str, Any]:
 def left_out(images: int, work: float, allowed: float) -> str:
     """Why the changes were not asked about, and how they are."""
     return (
-        f"Robustness was not measured: {len(corruptions())} changes of {images} images are as much work as training on "
-        f"{work:,.0f}, and evaluation.robustness=auto allows a tenth of the training, {allowed:,.0f}; "
-        "ccxr evaluate RUN --robustness does it."
+        f"Robustness was not measured. To score {images} images under {len(CASES)} changes is as much work as "
+        f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training, which is "
+        f"{allowed:,.0f} images. This command measures it: ccxr evaluate RUN --robustness"
     )
 
 
@@ -177,12 +178,19 @@ def facts_of(scene: Scene, said: Said, asked: Asked) -> dict[str, Any] | None:
     """The report's field `robustness`; None where it was not asked about."""
     if asked.probabilities is None:
         return None
-    cases = [Case(**asdict(each)) for each in corruptions()]
+    cases = [case(*each) for each in CASES]
     rows, data = said.asked[said.final].rows, scene.data
     return judged(
         said.probabilities, asked.probabilities, data.labels[rows], cases, data.patients[rows],
         scene.recipe.evaluation.resamples,
     )  # fmt: skip
+
+
+def case(name: str, severity: int) -> Case:
+    """A change as the report tells of it."""
+    kind = CORRUPTIONS[name]
+    value = kind.values[severity - 1]
+    return Case(name, severity, value if kind.unit else None, kind.unit, kind.title, kind.words.format(value))
 
 
 def judged(

@@ -151,15 +151,4 @@ SETS: dict[str, AugmentSet] = {
         frame=0.15,
         frame_rate=0.35,
     ),
-    # The same for slices, which may be mirrored; these numbers were not chosen by a measurement.
-    "ct-wide": AugmentSet(
-        zoom=(0.8, 1.2),
-        aspect=0.15,
-        shift=0.1,
-        rotate=15.0,
-        flip_horizontal=0.5,
-        brightness=0.15,
-        contrast=0.3,
-        gamma=0.3,
-    ),
 }

@@ -11,9 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, SerializerFunctionWra
 from contrastive_cxr.recipe.augment_sets import LARGEST_SIGMA, SETS, AugmentSet
 from contrastive_cxr.recipe.section import Section
 
-AugmentName = Literal[
-    "none", "ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong", "xray-wide", "ct-wide"
-]
+AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong", "xray-wide"]
 # Names of the two forms in pydantic's places of errors; no setting is called so.
 WORD, MAPPING = "(word)", "(mapping)"
 FORMS = (WORD, MAPPING)

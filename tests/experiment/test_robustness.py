@@ -13,7 +13,7 @@ from PIL import Image
 
 from contrastive_cxr import augment, engine
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.augment.corruptions import corrupt, corruptions
+from contrastive_cxr.augment.corruptions import CASES, corrupt
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment import recorded, robustness
@@ -27,7 +27,7 @@ from contrastive_cxr.retrieval.embedding import answer
 from tests.experiment.scored_runs import a_recipe, drawn, edit, rows_of, write_run
 from tests.small import small_recipe
 
-NUMBER = {(each.name, each.severity): number for number, each in enumerate(corruptions())}
+NUMBER = {case: number for number, case in enumerate(CASES)}
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,9 @@ def test_a_short_training_is_not_followed_by_a_long_scoring(finished: Path) -> N
     facts = facts_of(finished)
     assert facts["robustness"] is None
     assert not (finished / "finetune" / "arrays" / "robustness.npy").exists()
-    (note,) = [note for note in facts["notes"] if note.startswith("Robustness was not measured: 64 changes of")]
-    assert "ccxr evaluate RUN --robustness does it" in note
+    (note,) = [note for note in facts["notes"] if note.startswith("Robustness was not measured. To score ")]
+    assert " images under 64 changes is as much work as training on " in note
+    assert note.endswith("This command measures it: ccxr evaluate RUN --robustness")
 
 
 def test_what_it_costs_is_counted_in_images_trained_on(finished: Path, tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_pooled_seeds_are_asked_by_their_mean(tmp_path: Path) -> None:
         rows = rows_of(labels, recipe.task.names).iloc[order]
         write_run(tmp_path / name, recipe, said[order], labels[order], rows=rows)
         np.save(tmp_path / name / "pretrain" / "arrays" / "robustness.npy", changed[:, order])
-        cases = [robustness.Case(**vars(each)) for each in corruptions()]
+        cases = [robustness.case(*each) for each in CASES]
         facts = robustness.judged(said, changed, labels, cases, np.full(len(labels), -1), 100)
         edit(tmp_path / name / "report.json", robustness=facts)
     found = pool(recipe, tmp_path, {name: tmp_path / name for name in parts})["robustness"]
@@ -181,5 +182,13 @@ def test_pooled_seeds_are_asked_by_their_mean(tmp_path: Path) -> None:
 
 def test_every_change_is_in_the_network_s_convention() -> None:
     images = torch.randint(0, 256, (2, 1, 40, 40), dtype=torch.uint8)
-    for each in corruptions():
-        assert augment.plain(corrupt(images, each.name, each.severity), 32).shape == (2, 1, 32, 32)
+    for name, severity in CASES:
+        assert augment.plain(corrupt(images, name, severity), 32).shape == (2, 1, 32, 32)
+
+
+def test_the_words_and_numbers_of_the_table() -> None:
+    every = {each: robustness.case(*each) for each in CASES}
+    assert len(every) == 64
+    assert every["crop", 2].words == "a 10 % crop of all sides"
+    assert every["jpeg", 3].value == 10
+    assert every["equalise", 1].value is None
