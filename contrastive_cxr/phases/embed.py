@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, objectives
 from contrastive_cxr.data.batches import balanced, shuffled
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, StepOutput, encode, fit, gather, network_groups
+from contrastive_cxr.engine import Batch, StepOutput, fit, gather, network_groups
 from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.models import Network
 from contrastive_cxr.phases.setting import Setting, Views
@@ -166,15 +166,8 @@ class Validation:
 
     def features(self, network: nn.Module) -> NDArray[np.float32]:
         """The backbone's features of the validation images, float32 [n, C]: the embedding without the projection."""
-        setting, size = self.setting, self.setting.recipe.model.image_size
         assert isinstance(network, Network), "the engine validates the network itself, not wrapped"
-
-        def load(part: Rows) -> Tensor:
-            return augment.plain(self.step.images.take(part), size)
-
-        return encode(
-            setting.fabric, network.features, self.rows, setting.recipe.runtime.encode_batch, load, network=network
-        )
+        return self.setting.encode(network, self.step.images, self.rows, function=network.features)
 
     def neighbours(self, vectors: NDArray[np.float32]) -> dict[str, float]:
         """MAP@R and vote of the validation images among each other."""

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from contrastive_cxr import augment
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Batch, FitSpec, encode, fit, network_groups, parameter_groups, waiting
 from contrastive_cxr.models import Network, weights
@@ -136,14 +135,5 @@ def head_spec(setting: Setting, phase: Finetune, network: Network, images: Image
 
 def vectors(setting: Setting, network: Network, images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Embeddings (without a projection: features) of the plain images of `rows`, float32 [n, D]."""
-    size = setting.recipe.model.image_size
     function = network.features if network.projection is None else network.embed
-    network.to(setting.fabric.device)
-    return encode(
-        setting.fabric,
-        function,
-        rows,
-        setting.recipe.runtime.encode_batch,
-        lambda part: augment.plain(images.take(part), size),
-        network=network,
-    )
+    return setting.encode(network.to(setting.fabric.device), images, rows, function=function)

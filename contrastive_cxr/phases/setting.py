@@ -124,16 +124,21 @@ class Setting:
         ]
 
     def encode(
-        self, network: nn.Module, images: Images, rows: NDArray[np.int64], view: View | None = None
+        self,
+        network: nn.Module,
+        images: Images,
+        rows: NDArray[np.int64],
+        view: View | None = None,
+        function: Callable[[Tensor], Tensor] | None = None,
     ) -> NDArray[np.float32]:
-        """What the network says of the plain images of `rows`, in their order; or of another `view(pixels, rows)`."""
+        """What the network, or a `function` of it, says of the plain images of `rows`, or of `view(pixels, rows)`."""
         size = self.recipe.model.image_size
 
         def load(part: NDArray[np.int64]) -> Tensor:
             pixels = images.take(part)
             return augment.plain(pixels, size) if view is None else view(pixels, part)
 
-        return encode(self.fabric, network, rows, self.recipe.runtime.encode_batch, load, network=network)
+        return encode(self.fabric, function or network, rows, self.recipe.runtime.encode_batch, load, network=network)
 
     def done(self, name: PhaseName) -> bool:
         """Whether the phase is complete already; the tracker then gets what a killed sitting may have lost."""
