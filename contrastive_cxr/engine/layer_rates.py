@@ -9,10 +9,6 @@ from contrastive_cxr.engine.optim import groups_of, parameter_groups
 from contrastive_cxr.models import Network
 from contrastive_cxr.recipe import schema
 
-CLASSIFIER = "classifier"
-NEW_LAYERS = {"pretrain": CLASSIFIER, "embed": "projection", "finetune": CLASSIFIER}
-"""The block of each phase that `optimiser.head_lr` is the rate of."""
-
 
 def decay_factors(network: Network, decay: float) -> dict[str, float]:
     """Share of the rate that each block has: 1 for the last, `decay` for the one before it, then its powers.

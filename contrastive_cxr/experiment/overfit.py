@@ -75,7 +75,7 @@ def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> Overfit:
     )
     weights.start(network, recipe.model.weights, recipe.model.stem)
     network.train_only(phase.trainable if isinstance(phase, Pretrain) else None)
-    groups = engine.network_groups(network, phase.optimiser, engine.NEW_LAYERS["pretrain"])
+    groups = engine.network_groups(network, phase.optimiser, phase.head)
     wrapped, optimiser = fabric.setup(network, engine.make_optimiser(groups, phase.optimiser))
     pictures = augment.plain(Images(data.images, fabric.device).take(rows), recipe.model.image_size)
     labels = torch.from_numpy(data.labels[rows]).to(fabric.device)

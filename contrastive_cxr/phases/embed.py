@@ -62,7 +62,7 @@ def embed(setting: Setting) -> Path:
         phase,
         network,
         objective=step.compare.objective,
-        parameter_groups=network_groups(network, phase.optimiser, "projection"),
+        parameter_groups=network_groups(network, phase.optimiser, phase.head),
         batches=lambda epoch: epoch_batches(phase, data, setting.recipe.seed, epoch),
         step=step,
         validate=validation,

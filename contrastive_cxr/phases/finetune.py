@@ -16,7 +16,7 @@ from contrastive_cxr.models import Network, weights
 from contrastive_cxr.phases.joint import JointStep
 from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
-from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
 from contrastive_cxr.phases.validation import Validation
 from contrastive_cxr.recipe.schema import Finetune
 
@@ -79,7 +79,7 @@ def network_spec(setting: Setting, phase: Finetune, network: Network, images: Im
         network,
         objective=joint.compare.objective if joint else None,
         parameter_groups=groups(phase, network),
-        prepare=waiting(network, HEAD, phase.head_epochs),
+        prepare=waiting(network, phase.head, phase.head_epochs),
         batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
         step=joint or step,
         summarise=point_scores,
@@ -93,10 +93,10 @@ def groups(phase: Finetune, network: Network) -> list[dict[str, Any]]:
     """Head and thawed blocks, each at its rate; without rates by layer in the order of earlier checkpoints."""
     optimiser = phase.optimiser
     if optimiser.layer_decay < 1 or optimiser.head_lr is not None or phase.head_epochs:
-        return network_groups(network, optimiser, HEAD, thawed_lr=phase.thawed_lr, head_epochs=phase.head_epochs)
+        return network_groups(network, optimiser, phase.head, thawed_lr=phase.thawed_lr, head_epochs=phase.head_epochs)
     blocks = network.blocks()
-    thawed = [module for name, modules in blocks.items() if name != HEAD for module in modules]
-    return [*parameter_groups(blocks[HEAD], optimiser), *parameter_groups(thawed, optimiser, phase.thawed_lr)]
+    thawed = [module for name, modules in blocks.items() if name != phase.head for module in modules]
+    return [*parameter_groups(blocks[phase.head], optimiser), *parameter_groups(thawed, optimiser, phase.thawed_lr)]
 
 
 def head_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from contrastive_cxr.engine import Batch, fit, network_groups, waiting
 from contrastive_cxr.phases.mixing import Mixing
 from contrastive_cxr.phases.setting import Setting, Views
-from contrastive_cxr.phases.supervised import HEAD, ClassStep, epochs_of, point_scores
+from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
 from contrastive_cxr.phases.validation import Validation
 
 
@@ -50,8 +50,8 @@ def pretrain(setting: Setting) -> Path:
         "pretrain",
         phase,
         network,
-        parameter_groups=network_groups(network, phase.optimiser, HEAD, head_epochs=phase.head_epochs),
-        prepare=waiting(network, HEAD, phase.head_epochs),
+        parameter_groups=network_groups(network, phase.optimiser, phase.head, head_epochs=phase.head_epochs),
+        prepare=waiting(network, phase.head, phase.head_epochs),
         batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "pretrain"),
         step=step,
         summarise=point_scores,

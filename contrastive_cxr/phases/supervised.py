@@ -21,7 +21,6 @@ from contrastive_cxr.run import seeds
 
 Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
-HEAD = "classifier"
 
 
 def class_weights(labels: Rows, classes: int, imbalance: str) -> Tensor:

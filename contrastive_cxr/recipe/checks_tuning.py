@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Supervised
 
-HEAD = "classifier"
-
 
 def faults(recipe: Recipe) -> Iterator[str]:
     """Contradictions within the phases of a recipe, one sentence each."""
@@ -26,12 +24,11 @@ def faults(recipe: Recipe) -> Iterator[str]:
 
 def head_alone(phase: Phase) -> bool:
     """Whether the phase trains its new layers and nothing else."""
-    head = "projection" if isinstance(phase, Embed) else HEAD
-    return phase.trainable is not None and set(phase.trainable) == {head}
+    return phase.trainable is not None and set(phase.trainable) == {phase.head}
 
 
 def _rates(name: str, phase: Phase) -> Iterator[str]:
-    decay, rate = phase.optimiser.layer_decay, phase.optimiser.head_lr
+    decay, rate, head = phase.optimiser.layer_decay, phase.optimiser.head_lr, phase.head
     if decay < 1 and head_alone(phase):
         yield (
             f"`{name}.optimiser.layer_decay`: {decay:g} changes nothing where {name}.trainable is "
@@ -39,7 +36,6 @@ def _rates(name: str, phase: Phase) -> Iterator[str]:
         )
     if rate is None:
         return
-    head = "projection" if isinstance(phase, Embed) else HEAD
     if phase.trainable is not None and head not in phase.trainable:
         yield (
             f"`{name}.optimiser.head_lr`: {rate:g} is the rate of {head}, which {name}.trainable lacks; add it, or set "
@@ -59,22 +55,22 @@ def _rates(name: str, phase: Phase) -> Iterator[str]:
 
 
 def _head_first(name: str, phase: Supervised) -> Iterator[str]:
-    epochs = phase.head_epochs
+    epochs, head = phase.head_epochs, phase.head
     if not epochs:
         return
     if epochs >= phase.epochs:
         yield (
             f"`{name}.head_epochs`: {epochs} is not below {name}.epochs ({phase.epochs}), so the other blocks would "
-            f"never be trained; set it lower, or {name}.trainable=[{HEAD}]"
+            f"never be trained; set it lower, or {name}.trainable=[{head}]"
         )
     if head_alone(phase):
         yield (
-            f"`{name}.head_epochs`: {epochs} changes nothing where {name}.trainable is [{HEAD}] alone; set it to 0, or "
+            f"`{name}.head_epochs`: {epochs} changes nothing where {name}.trainable is [{head}] alone; set it to 0, or "
             "thaw blocks below"
         )
-    elif phase.trainable is not None and HEAD not in phase.trainable:
+    elif phase.trainable is not None and head not in phase.trainable:
         yield (
-            f"`{name}.head_epochs`: {epochs} epochs would train nothing, as {name}.trainable lacks {HEAD}; add it, or "
+            f"`{name}.head_epochs`: {epochs} epochs would train nothing, as {name}.trainable lacks {head}; add it, or "
             "set head_epochs to 0"
         )
 
@@ -87,6 +83,7 @@ def _mix(name: str, phase: Supervised) -> Iterator[str]:
                 f"{name}.mix.mixup or {name}.mix.cutmix, or leave it out"
             )
         return
+    head = phase.head
     there = [word for word in ("mixup", "cutmix") if getattr(phase.mix, word) > 0]
     words, off = " and ".join(there), " and ".join(f"{name}.mix.{word}=0" for word in there)
     if phase.loss.endswith("hinge"):
@@ -96,14 +93,14 @@ def _mix(name: str, phase: Supervised) -> Iterator[str]:
         )
     if isinstance(phase, Finetune) and phase.on_vectors:
         yield (
-            f"`{name}.mix`: {words} mixes pictures, and with {name}.trainable=[{HEAD}] and {name}.augment=none the "
+            f"`{name}.mix`: {words} mixes pictures, and with {name}.trainable=[{head}] and {name}.augment=none the "
             f"head learns from vectors that are computed once; set {off}, thaw blocks, or give {name}.augment"
         )
 
 
 def _contrastive(phase: Finetune, embed: Embed | None) -> Iterator[str]:
     """The second term is phase 2's loss by label, on an embedding that still learns, of pictures of one class each."""
-    place, off = f"`finetune.contrastive`: {phase.contrastive:g}", "set finetune.contrastive=0"
+    place, off, head = f"`finetune.contrastive`: {phase.contrastive:g}", "set finetune.contrastive=0", phase.head
     if embed is None:
         yield f"{place} weighs the loss of the section embed, which is not there; give the recipe embed, or {off}"
     elif embed.positives != "label":
@@ -113,7 +110,7 @@ def _contrastive(phase: Finetune, embed: Embed | None) -> Iterator[str]:
         )
     if head_alone(phase):
         yield (
-            f"{place} changes nothing where finetune.trainable is [{HEAD}] alone: the embedding is frozen; thaw blocks "
+            f"{place} changes nothing where finetune.trainable is [{head}] alone: the embedding is frozen; thaw blocks "
             f"such as projection, or {off}"
         )
     if embed is not None and embed.discard_projection and embed.memory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -148,7 +148,9 @@ class Schedule(Section):
 
 
 class Phase(Section):
-    """What every phase has."""
+    """What every phase has; `head` is its block of new layers, which `optimiser.head_lr` is the rate of."""
+
+    head: ClassVar[str]
 
     epochs: Count = Field(10, description="passes, or blocks of steps_per_epoch steps")
     trainable: tuple[str, ...] | None = Field(None, description="names of the trained blocks; none: all")
@@ -168,6 +170,8 @@ class Phase(Section):
 
 class Supervised(Phase):
     """A phase that learns classes."""
+
+    head: ClassVar[str] = "classifier"
 
     batch_size: Count = Field(32, description="images a step, over all processes")
     accumulate: Count = Field(1, description="steps whose gradients are added up before an update")
@@ -200,6 +204,8 @@ class Pretrain(Supervised):
 
 class Embed(Phase):
     """Phase 2: contrastive training of the embedding."""
+
+    head: ClassVar[str] = "projection"
 
     steps_per_epoch: Count | None = Field(None, description="steps of an epoch; none: one pass over the images")
     positives: Literal["label", "augmented", "both"] = Field(
@@ -251,7 +257,7 @@ class Finetune(Supervised):
     @property
     def frozen_encoder(self) -> bool:
         """Whether the classifier alone is trained."""
-        return self.trainable == ("classifier",)
+        return self.trainable == (self.head,)
 
     @property
     def on_vectors(self) -> bool:
