@@ -108,8 +108,10 @@ def starting_weights(recipe: Recipe) -> str:
         if origin.kind == "package":  # the hub asks the network even for what it has in its cache
             load_weights(recipe)
         return f"those of ImageNet, from {origin.words()}"
-    load_weights(recipe)
-    return f"drawn at random (init {model.init})" if model.weights == "none" else f"those of {model.weights}"
+    found = load_weights(recipe)
+    if model.weights == "none":
+        return f"drawn at random (init {model.init})"
+    return "\n".join((f"those of {model.weights}", *found.lines()))
 
 
 def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk.Part]:

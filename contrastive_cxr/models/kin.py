@@ -16,7 +16,7 @@ def nearest(content: Content, but: str = "", image_size: int | None = None) -> M
     """The best match of the backbones that a file with these names may be for; None where none of them fits."""
     names = [name for group in content.groups for name in group.tensors]
     best: Match | None = None
-    for name in _kin(names):
+    for name in candidates(names):
         if name == but:
             continue
         try:
@@ -33,7 +33,7 @@ def _better(found: Match, best: Match) -> bool:
     return (len(found.resized), len(found.missing), -found.share) < (len(best.resized), len(best.missing), -best.share)
 
 
-def _kin(names: Sequence[str]) -> list[str]:
+def candidates(names: Sequence[str]) -> list[str]:
     """Backbones that a file with these names may be for, without the tags of their published weights."""
     found: list[str] = []
     known = [name for name in backbones.known() if "." not in name and not re.search(families.TOO_LARGE, name)]

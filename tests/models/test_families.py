@@ -234,7 +234,11 @@ def test_eva_x(tmp_path: Path) -> None:
     state = {key.replace("fc_norm.", "norm.").replace("mlp.fc1.", "mlp.w12."): value
              for key, value in own.state_dict().items()}  # fmt: skip
     state = {key.replace("mlp.fc2.", "mlp.w3."): value for key, value in state.items()}
-    state |= {"mask_token": torch.zeros(1, 1, 192), "lm_head.weight": torch.zeros(8, 192), "lm_head.bias": torch.ones(8)}
+    state |= {
+        "mask_token": torch.zeros(1, 1, 192),
+        "lm_head.weight": torch.zeros(8, 192),
+        "lm_head.bias": torch.ones(8),
+    }
     net = network("timm/eva_x_tiny_patch16", 224)
     found = started({"model": state}, tmp_path / "eva_x_tiny.pt", net)
     same_features(net, normalised(own), 224)
