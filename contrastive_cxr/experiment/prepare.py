@@ -13,6 +13,7 @@ from contrastive_cxr import models
 from contrastive_cxr.data.batches import balanced_faults
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.experiment import choosing
 from contrastive_cxr.models import backbones, block_faults, foreign, growth_faults, norm_blocks, weights
 from contrastive_cxr.models.started import Started
 from contrastive_cxr.phases import PhaseName
@@ -32,7 +33,7 @@ def present(recipe: Recipe) -> tuple[PhaseName, ...]:
 
 
 def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> None:
-    """Check blocks against the backbone, and batches against the images there are.
+    """Check blocks against the backbone, batches and the choice of checkpoints against the images there are.
 
     Raises
     ------
@@ -41,7 +42,8 @@ def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> N
     """
     network = network_faults(recipe, phases)
     norms = norm_faults(recipe, data, phases) if not network else []
-    raise_faults([*network, *norms, *batch_faults(recipe, data, phases)])
+    chosen = choosing.faults(recipe, data, phases)
+    raise_faults([*network, *norms, *batch_faults(recipe, data, phases), *chosen])
 
 
 def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:

@@ -119,24 +119,21 @@ def _downloaded(word: str, what: str) -> Path:
         raise RequestError(f"{what}={word}: a repository of the hub is {HUB}ORG/NAME, such as {HUB}microsoft/rad-dino")
     identity = f"{organisation}/{name}"
 
+    unreached: list[str] = []
+
     def had(wanted: str) -> Path | None:
         try:
             return Path(huggingface_hub.hf_hub_download(identity, wanted, revision=revision or None))
-        except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-            raise RequestError(_no_network(word, what, identity)) from error
+        except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+            unreached.append(wanted)  # the others may be in the cache
+            return None
         except errors.EntryNotFoundError:
             return None
 
     try:
-        if file:
-            found = had(file)
-            if found is None:
-                raise RequestError(f"{what}={word}: {identity} has no file {file}; its page lists those it has")
-            return found
-        tables = [had(table) for table in _TABLES]
-        weights = next((path for name in FILES if (path := had(name)) is not None), None)
-    except RequestError:
-        raise
+        for table in () if file else _TABLES:
+            had(table)
+        found = next((path for name in ((file,) if file else FILES) if (path := had(name)) is not None), None)
     except (errors.RepositoryNotFoundError, errors.HFValidationError, errors.RevisionNotFoundError) as error:
         raise RequestError(
             f"{what}={word}: the hub has no {visible(identity)}{f' at {revision}' if revision else ''} that you may "
@@ -144,12 +141,13 @@ def _downloaded(word: str, what: str) -> Path:
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise RequestError(_no_network(word, what, identity)) from error
-    if weights is None:
-        raise RequestError(
-            f"{what}={word}: {identity} has none of the files {', '.join(FILES)}; name one: {HUB}{identity}/FILE"
-        )
-    del tables
-    return weights.parent
+    if found is not None:
+        return found if file else found.parent
+    if unreached:
+        raise RequestError(_no_network(word, what, identity))
+    raise RequestError(
+        f"{what}={word}: {identity} has no file {file or ' or '.join(FILES)}; name another: {HUB}{identity}/FILE"
+    )
 
 
 def _no_network(word: str, what: str, identity: str) -> str:
