@@ -18,9 +18,9 @@ _NEIGHBOURS = ("map_at_r", "knn_accuracy")
 
 
 def faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> list[str]:
-    """One sentence a phase whose `choose_by` is undefined, or the same for every network, on the validation part.
+    """One sentence a phase whose `choose_by` is undefined, or says nothing, on the validation part.
 
-    Also a supervised phase whose training part has a single class.
+    That the training part has every class is asked where the images are opened.
     """
     found = []
     for phase in phases:
@@ -33,19 +33,13 @@ def faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> list[s
                 f"{phase}.choose_by={word} cannot choose a checkpoint: {lacking}; set {phase}.choose_by=loss or last, "
                 "or take validation images out of the training part (data.split.kind=within-train)"
             )
-        there = _classes(data, "train")
-        if phase != "embed" and len(there) == 1 and len(data.classes) > 1:
-            found.append(
-                f"{phase}: all training images are of class '{there[0]}', so there is nothing to tell apart; give the "
-                "training part images of the other classes, or divide all images (data.split.kind=fractions)"
-            )
     return found
 
 
 def _lacking(word: str, data: Dataset) -> str:
     """What the validation part lacks for a metric, or ''."""
     rows = data.rows("val")
-    there = _classes(data, "val")
+    there = _classes(data)
     if not len(rows) or len(data.classes) < 2:
         return ""
     absent = [f"'{name}'" for name in data.classes if name not in there]
@@ -58,9 +52,9 @@ def _lacking(word: str, data: Dataset) -> str:
     return ""
 
 
-def _classes(data: Dataset, part: str) -> list[str]:
-    """Names of the classes that have images in a part, in the task's order."""
-    present = set(data.labels[data.rows(part)].tolist())
+def _classes(data: Dataset) -> list[str]:
+    """Names of the classes that have validation images, in the task's order."""
+    present = set(data.labels[data.rows("val")].tolist())
     return [name for number, name in enumerate(data.classes) if number in present]
 
 

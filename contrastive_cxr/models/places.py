@@ -6,7 +6,7 @@ Nothing of a repository is run: a network is always timm's, torchvision's or our
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,10 @@ def _described(said: Mapping[str, Any]) -> tuple[str, int | None, tuple[float, f
 def _downloaded(word: str, what: str) -> Path:
     """The folder, or the file, of a repository of the Hugging Face hub in its cache; downloaded if need be."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import huggingface_hub
     from huggingface_hub import errors
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()  # it tells of every try; we tell of the end
 
     address, _, revision = word.removeprefix(HUB).partition("@")
     organisation, _, rest = address.partition("/")
@@ -118,40 +120,43 @@ def _downloaded(word: str, what: str) -> Path:
     if not organisation or not name:
         raise RequestError(f"{what}={word}: a repository of the hub is {HUB}ORG/NAME, such as {HUB}microsoft/rad-dino")
     identity = f"{organisation}/{name}"
-
-    unreached: list[str] = []
-
-    def had(wanted: str) -> Path | None:
+    wanted = (file,) if file else FILES
+    for local in (True, False):  # what is in the cache needs no network
         try:
-            return Path(huggingface_hub.hf_hub_download(identity, wanted, revision=revision or None))
-        except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
-            unreached.append(wanted)  # the others may be in the cache
-            return None
-        except errors.EntryNotFoundError:
-            return None
-
-    try:
-        for table in () if file else _TABLES:
-            had(table)
-        found = next((path for name in ((file,) if file else FILES) if (path := had(name)) is not None), None)
-    except (errors.RepositoryNotFoundError, errors.HFValidationError, errors.RevisionNotFoundError) as error:
-        raise RequestError(
-            f"{what}={word}: the hub has no {visible(identity)}{f' at {revision}' if revision else ''} that you may "
-            "read; check the name, or log in where it is closed (hf auth login)"
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise RequestError(_no_network(word, what, identity)) from error
-    if found is not None:
-        return found if file else found.parent
-    if unreached:
-        raise RequestError(_no_network(word, what, identity))
+            found = _had(identity, revision, wanted, local)
+            for table in () if file or found is None else _TABLES:
+                _had(identity, revision, (table,), local)
+        except (errors.RepositoryNotFoundError, errors.HFValidationError, errors.RevisionNotFoundError) as error:
+            raise RequestError(
+                f"{what}={word}: the hub has no {visible(identity)}{f' at {revision}' if revision else ''} that you "
+                "may read; check the name, or log in where it is closed (hf auth login)"
+            ) from error
+        except (OSError, ValueError, RuntimeError, errors.HfHubHTTPError) as error:
+            raise RequestError(
+                f"{what}={word}: the Hugging Face hub cannot be reached, and {identity} is not in its cache on this "
+                "machine; check the network, or copy the repository's folder from a machine that has one and give "
+                f"{what}=FOLDER"
+            ) from error
+        if found is not None:
+            return found if file else found.parent
     raise RequestError(
-        f"{what}={word}: {identity} has no file {file or ' or '.join(FILES)}; name another: {HUB}{identity}/FILE"
+        f"{what}={word}: {identity} has no file {' or '.join(wanted)}; name another: {HUB}{identity}/FILE"
     )
 
 
-def _no_network(word: str, what: str, identity: str) -> str:
-    return (
-        f"{what}={word}: the Hugging Face hub cannot be reached, and {identity} is not in its cache on this machine; "
-        f"check the network, or copy the repository's folder from a machine that has one and give {what}=FOLDER"
-    )
+def _had(identity: str, revision: str, files: Sequence[str], local: bool) -> Path | None:
+    """The first of some files that a repository has, in the hub's cache; `local`: that is in the cache already."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    for file in files:
+        try:
+            return Path(
+                huggingface_hub.hf_hub_download(identity, file, revision=revision or None, local_files_only=local)
+            )
+        except errors.LocalEntryNotFoundError:
+            if not local:
+                raise
+        except errors.EntryNotFoundError:
+            continue
+    return None

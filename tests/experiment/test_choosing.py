@@ -92,9 +92,8 @@ def test_neighbours_need_two_images_of_a_class(tmp_path: Path) -> None:
 
 def test_one_class_in_training(tmp_path: Path) -> None:
     tree(tmp_path / "images", train_neg=4, val_neg=2, val_pos=2)
-    recipe, data = loaded(tmp_path)
-    with pytest.raises(RequestError, match="pretrain: all training images are of class 'neg'"):
-        second_door(recipe, data, ["pretrain"])
+    with pytest.raises(RequestError, match=r"the training part has images of \['neg'\] and none of \['pos'\]"):
+        loaded(tmp_path)
 
 
 @pytest.mark.parametrize(
