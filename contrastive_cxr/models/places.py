@@ -112,7 +112,7 @@ def _downloaded(word: str, what: str) -> Path:
     from huggingface_hub import errors
     from huggingface_hub.utils import logging as hub_logging
 
-    hub_logging.set_verbosity_error()  # it tells of every try; we tell of the end
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of every try; we tell of the end
 
     address, _, revision = word.removeprefix(HUB).partition("@")
     organisation, _, rest = address.partition("/")

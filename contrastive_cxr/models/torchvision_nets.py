@@ -71,7 +71,7 @@ def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Te
     """The tensors with a transformer's position embeddings interpolated to the size of `body`."""
     if not name.startswith("vit_"):
         return state
-    return dict(interpolate_embeddings(body.image_size, body.patch_size, OrderedDict(state)))  # type: ignore[arg-type]
+    return dict(interpolate_embeddings(body.image_size, body.patch_size, OrderedDict(state)))
 
 
 def build(
