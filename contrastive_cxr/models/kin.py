@@ -25,6 +25,8 @@ def nearest(content: Content, but: str = "", image_size: int | None = None) -> M
             continue
         if found.fits and (best is None or _better(found, best)):
             best = found
+        if best is not None and best.share == 1 and not best.resized:
+            break  # no other can be better
     return best
 
 

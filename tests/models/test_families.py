@@ -90,7 +90,7 @@ def test_moco_cxr_takes_the_queries_and_not_the_keys(tmp_path: Path) -> None:
     assert "module.encoder_k." in found.lines()[1]
 
 
-@pytest.mark.parametrize("way", ["with thresholds", "whole network"])
+@pytest.mark.parametrize("way", ["with thresholds", pytest.param("whole network", marks=pytest.mark.slow)])
 def test_torchxrayvision_keeps_its_range(tmp_path: Path, way: str) -> None:
     xrv = pytest.importorskip("torchxrayvision")
     own = shaken(xrv.models.DenseNet(op_threshs=torch.full((18,), 0.5) if way == "with thresholds" else None))
@@ -160,6 +160,7 @@ def test_dinov2_under_its_authors_names(tmp_path: Path, dino: nn.Module) -> None
     assert found.facts()["place"] == "teacher"
 
 
+@pytest.mark.slow
 def test_dinov2_of_another_size_is_fitted_as_timm_does(tmp_path: Path, dino: nn.Module) -> None:
     from timm.models.vision_transformer import checkpoint_filter_fn
 
@@ -207,6 +208,7 @@ def test_hugging_faces_own_class_gives_the_same(tmp_path: Path) -> None:
     same_features(net, normalised(lambda images: own(images).last_hidden_state[:, 0]), 56)
 
 
+@pytest.mark.slow
 def test_dinov3_under_its_authors_names(tmp_path: Path) -> None:
     name = "vit_small_patch16_dinov3"
     own = shaken(timm.create_model(name, num_classes=0))
@@ -221,6 +223,7 @@ def test_dinov3_under_its_authors_names(tmp_path: Path) -> None:
     same_features(net, normalised(own))
 
 
+@pytest.mark.slow
 def test_eva_x(tmp_path: Path) -> None:
     """The network as its authors build it (eva_x.py), its file as their masked pretraining writes it."""
     from timm.models.eva import Eva
@@ -245,6 +248,7 @@ def test_eva_x(tmp_path: Path) -> None:
     assert found.facts()["missing"] == []
 
 
+@pytest.mark.slow
 def test_ark_is_a_swin_of_the_old_layout_and_its_teacher_is_taken(tmp_path: Path) -> None:
     name = "swin_tiny_patch4_window7_224"
     teacher, student = (shaken(timm.create_model(name, num_classes=0), seed) for seed in (0, 1))
