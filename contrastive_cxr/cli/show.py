@@ -44,6 +44,8 @@ def print_plan(plan: Any) -> None:
     columns = list(plan.counts[0])
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
     say(f"Weights before the first phase: {plan.start}")
+    for note in plan.notes:
+        say(note)
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch
         epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"

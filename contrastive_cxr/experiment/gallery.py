@@ -24,6 +24,8 @@ from contrastive_cxr.retrieval.index import check_kind
 from contrastive_cxr.run import folder as folders
 
 PARTS = ("train", "val", "test", "all")
+ENCODER = "encoder"
+"""Folder of the frozen encoder in a gallery that no run made."""
 
 
 def index(run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu") -> Gallery:
@@ -74,7 +76,7 @@ def check_new(out: Path) -> None:
     locks.refuse_held(out / locks.NAME, f"the gallery '{out}'")
     if out.is_dir():
         complete(out)
-    left = (PARTIAL, locks.NAME)
+    left = (PARTIAL, locks.NAME, ENCODER)  # an encoder alone: a gallery that was never finished
     if out.is_file() or (out.is_dir() and any(not item.name.endswith(left) for item in out.iterdir())):
         raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
 

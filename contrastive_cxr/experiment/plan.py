@@ -15,6 +15,7 @@ from contrastive_cxr.experiment.prepare import load_weights, present, second_doo
 from contrastive_cxr.models import foreign
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import tracking
 from contrastive_cxr.space import free
 
 
@@ -45,6 +46,8 @@ class Plan:
         Folder of the decoded images, which are there now, and its bytes.
     start : str
         What the first phase's weights are, in words.
+    notes : tuple of str
+        What would be done otherwise than the environment says.
     """
 
     recipe: Recipe
@@ -54,6 +57,7 @@ class Plan:
     free: int
     cache: tuple[Path, int]
     start: str
+    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -91,6 +95,7 @@ def plan(
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
+        tuple(filter(None, (tracking.overruled(recipe.tracking),))),
     )
 
 
@@ -108,8 +113,10 @@ def starting_weights(recipe: Recipe) -> str:
         if origin.kind == "package":  # the hub asks the network even for what it has in its cache
             load_weights(recipe)
         return f"those of ImageNet, from {origin.words()}"
-    load_weights(recipe)
-    return f"drawn at random (init {model.init})" if model.weights == "none" else f"those of {model.weights}"
+    found = load_weights(recipe)
+    if model.weights == "none":
+        return f"drawn at random (init {model.init})"
+    return "\n".join((f"those of {model.weights}", *found.lines()))
 
 
 def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk.Part]:

@@ -17,6 +17,7 @@ from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.explain import plane
 from contrastive_cxr.experiment.explain_door import read
+from contrastive_cxr.experiment.gallery import ENCODER
 from contrastive_cxr.experiment.predict import check_device, images_of, refuse_existing
 from contrastive_cxr.report import search_page
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
@@ -113,6 +114,8 @@ def model_of(gallery: Gallery, folder: Path, run: Path | None, device: str) -> E
     place = run if run is not None else Path(gallery.about.made_by) if gallery.about.made_by else None
     if place is None:
         raise RequestError(f"{folder} does not say which model made it; name its run with --run")
+    if run is None and not place.is_dir() and (folder / ENCODER).is_dir():  # the gallery has moved, its encoder with it
+        place = folder / ENCODER
     if run is None and not place.is_dir():
         raise RequestError(f"{folder} was made by the model in {place}, which is gone; name its run with --run")
     model = EmbeddingModel.load(place, device)

@@ -89,7 +89,10 @@ class Model(Section):
     backbone: BackboneName = Field(
         "densenet169", description="torchvision's name (also torchvision/NAME), timm/NAME, or our own cnn2, cnn3, cnn4"
     )
-    weights: str = Field("none", description="none, imagenet, or a run folder, phase folder or weights file")
+    weights: str = Field(
+        "none",
+        description="none, imagenet, a run or phase folder, a file or folder of another library, or hf-hub:ORG/NAME",
+    )
     image_size: Annotated[int, Field(ge=32, le=2048)] = Field(224, description="side of the network's input, pixels")
     normalise: Literal["dataset", "imagenet", "half"] = Field(
         "dataset", description="input statistics: of the training part, ImageNet's grey mean, or 0.5 and 0.5"
