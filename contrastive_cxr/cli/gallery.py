@@ -9,24 +9,30 @@ import typer
 
 from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table
-from contrastive_cxr.cli.use import Device, Run
+from contrastive_cxr.cli.use import Axis, Device, Frames, Run, pictures
 from contrastive_cxr.errors import RequestError
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders, archives or URLs of them.")
+]
 
 
 def index(
     run: Run,
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="train, val, test or all of the run's images; or a folder of images."),
+        typer.Argument(
+            metavar="SOURCE", help="train, val, test or all of the run's images; or a folder, archive or URL."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for the gallery.")],
     kind: Annotated[str, typer.Option(help="exact, hnsw, ivf, ivf-pq, or auto by size.")] = "auto",
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Make a gallery of images, to be searched for similar cases."""
-    made = experiment.call("index")(run, source, out, kind=kind, device=device)
+    made = experiment.call("index")(run, source, out, kind=kind, device=device, **pictures(frames, axis))
     recall = f", recall {made.recall.value:.3f} of the {made.recall.k} nearest" if made.recall else ""
     say(f"Gallery: {len(made):,} images, {made.about.kind}{recall}: {out.resolve()}")
 
@@ -48,11 +54,13 @@ def search(
         bool, typer.Option("--trust-index", help="Read an index that another user or program wrote.")
     ] = False,
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Find the most similar cases of each image, and say how unusual the image is."""
     facts = experiment.call("search")(
         gallery, images, run=run, k=k, where=wanted(where or []), html=html, unfamiliar=unfamiliar, verify=verify,
-        trust_index=trust_index, device=device,
+        trust_index=trust_index, device=device, **pictures(frames, axis),
     )  # fmt: skip
     for query in facts["queries"]:
         lines = [

@@ -78,7 +78,10 @@ def _check(data: Any, largest: int) -> None:
     if "PixelData" not in data:
         raise DecodeError("is a DICOM file without pixels")
     if int(data.get("NumberOfFrames") or 1) > 1:
-        raise DecodeError(f"is a DICOM file of {data.NumberOfFrames} frames; give one file an image")
+        raise DecodeError(
+            f"is a DICOM file of {data.NumberOfFrames} frames; name one, such as #frame=0 behind the file, or say "
+            "which are read (data.frames in a recipe, --frames elsewhere)"
+        )
     grey = str(data.PhotometricInterpretation).startswith("MONOCHROME")
     if int(data.get("SamplesPerPixel", 1)) != (1 if grey else 3):
         raise DecodeError(

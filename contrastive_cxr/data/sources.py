@@ -9,15 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_cxr import locks
-from contrastive_cxr.data import layouts, phantom
+from contrastive_cxr.data import contents, layouts, phantom
+from contrastive_cxr.data.archives import is_archive
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
+from contrastive_cxr.data.places import parted
 from contrastive_cxr.data.store import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import sync_folder, sync_tree
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.space import free, size_words
 
-Reader = Callable[[Path], layouts.Found]
+Reader = Callable[[str], layouts.Found]
+DICOMDIR = "DICOMDIR"
 
 
 def read_data(data: schema.Data, base: Path | None = None) -> Manifest:
@@ -79,14 +82,17 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
 
 def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
     """As `rows`, the files not looked at."""
-    root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
-    found, faults = _reader(source)(root)
+    root = str(_phantom_root(source, cache_dir)) if source.source == "phantom" else _root(source, base)
+    found, faults, notes = _reader(source)(root)
     for column in ("patient", "split"):
         if column not in found:
             found[column] = ""
-    found["root"], found["source"] = str(root), root.name
     found = found.sort_values("path", kind="stable")
-    manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]])
+    if source.find_by == "content" and source.source != "phantom":
+        described = contents.described(found, root, source, cache_folder(cache_dir))
+        found, faults, notes = described.rows, [*faults, *described.faults], [*notes, *described.notes]
+    found["root"], found["source"] = root, parted(root.rstrip("/"))[1]
+    manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]], tuple(notes))
     return manifest, [*faults, *_duplicates(manifest)]
 
 
@@ -107,24 +113,42 @@ def rows_of(data: schema.Data, base: Path | None = None) -> tuple[Manifest, list
 def _reader(source: schema.Source) -> Reader:
     """The function that reads the source's layout."""
     if source.source == "folders":
-        return lambda root: layouts.folders(root, source.outside)
+        return lambda root: layouts.folders(root, source)
     if source.source == "covid-ct":
-        return lambda root: layouts.covid_ct(root, source.outside)
+        return lambda root: layouts.covid_ct(Path(root), source.outside)
     table = source.csv if source.source == "csv" and source.csv is not None else Path("labels.csv")
-    return lambda root: layouts.csv(root, root / table, source.outside)
+    return lambda root: layouts.csv(Path(root), Path(root) / table, source.outside)
 
 
-def _root(source: schema.Source, base: Path | None) -> Path:
-    """The source's root, absolute, an existing folder that is not empty."""
+def _root(source: schema.Source, base: Path | None) -> str:
+    """The source's root: an absolute path of a folder that is not empty or of an archive; or a URL as it is given."""
     if source.root is None:
         raise RequestError(f"data.root is not given; source '{source.source}' needs the folder that holds its images")
+    if isinstance(source.root, str):
+        return _of_folders_alone(source.root, source)
     root = ((base or Path.cwd()) / source.root.expanduser()).resolve()
+    if root.name == DICOMDIR and root.is_file():
+        return str(root.parent)
     if not root.exists():
         raise RequestError(f"data.root {root} does not exist; give the folder that holds the images")
+    if is_archive(str(root)):
+        return _of_folders_alone(str(root), source)
     if not root.is_dir():
-        raise RequestError(f"data.root {root} is a file; give the folder that holds the images")
+        raise RequestError(
+            f"data.root {root} is a file; give the folder (or the ZIP or tar archive) that holds the images"
+        )
     if not any(root.iterdir()):
         raise RequestError(f"data.root {root} is empty; give the folder that holds the images")
+    return str(root)
+
+
+def _of_folders_alone(root: str, source: schema.Source) -> str:
+    """The root, where its layout can be read from an archive or URL."""
+    if source.source != "folders":
+        raise RequestError(
+            f"data.root {root} is an archive or URL, from which class folders are read and not {source.source}; use "
+            "data.source=folders, or a folder of this disk"
+        )
     return root
 
 
@@ -155,7 +179,8 @@ def _join(manifests: list[Manifest]) -> Manifest:
         if some_split and (rows["split"] == "").all():
             rows["split"] = "train"
         parts.append(rows)
-    return Manifest(pd.concat(parts, ignore_index=True).fillna(""))
+    notes = tuple(note for manifest in manifests for note in manifest.notes)
+    return Manifest(pd.concat(parts, ignore_index=True).fillna(""), notes)
 
 
 def _phantom_root(source: schema.Source, cache_dir: Path | None) -> Path:

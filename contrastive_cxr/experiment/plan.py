@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.data.places import absolute
 from contrastive_cxr.data.store import folder_of
 from contrastive_cxr.experiment import disk
 from contrastive_cxr.experiment.cascade import stage_recipes
@@ -45,6 +46,8 @@ class Plan:
         Folder of the decoded images, which are there now, and its bytes.
     start : str
         What the first phase's weights are, in words.
+    notes : tuple of str
+        What was left out, divided or understood when the images were listed.
     """
 
     recipe: Recipe
@@ -54,6 +57,7 @@ class Plan:
     free: int
     cache: tuple[Path, int]
     start: str
+    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -82,7 +86,7 @@ def plan(
     parts = runs(recipe, data, order)
     if out is not None:
         disk.require(out, parts)
-    folder = folder_of(recipe.data, sorted({str(Path(root).resolve()) for root in data.manifest.rows["root"]}))
+    folder = folder_of(recipe.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
         recipe,
         [{str(key): value for key, value in row.items()} for row in counts],
@@ -91,6 +95,7 @@ def plan(
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
+        data.manifest.notes,
     )
 
 
