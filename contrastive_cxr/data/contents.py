@@ -145,7 +145,7 @@ def _unnamed(headers: Sequence[Header | None], root: str) -> list[str]:
 def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, source: schema.Source) -> Described:
     """The rows with frames and slices in the place of files that hold several, and with the chosen part of series."""
     chosen: list[tuple[int, str]] = []
-    several, none, unsaid = 0, [], []
+    several, divided, none, unsaid = 0, 0, [], []
     for row, (path, header) in enumerate(zip(rows["path"], headers, strict=True)):
         way, count = _pictures(path, header, root, source)
         if way is None:
@@ -154,7 +154,7 @@ def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, so
             unsaid.append(path)
         else:
             numbers = chosen_of(source.frames, count)
-            several += 1
+            several, divided = several + 1, divided + len(numbers)
             none += [] if numbers else [f"{path}, which has {count}"]
             chosen += [(row, f"{path}{Inside(way, number)}") for number in numbers]
     kept, notes = _of_series([row for row, _ in chosen], headers, source.frames)
@@ -167,7 +167,7 @@ def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, so
             "data.axis (where there is no recipe: --frames, --axis)"
         )
     if several:
-        notes.append(f"{several:,} files of {root} hold several pictures, of which data.frames chooses {len(chosen):,}")
+        notes.append(f"{several:,} files of {root} hold several pictures, of which data.frames chooses {divided:,}")
     places = [row for row, _ in chosen]
     found = rows.iloc[places].reset_index(drop=True)
     inside = [path != rows["path"][row] for row, path in chosen]
@@ -239,11 +239,11 @@ def _of_series(
     """The rows that `frames` chooses of each DICOM series of slices with a place in the body; others are all kept."""
     if frames is None:
         return set(rows), []
-    series: dict[str, list[int]] = {}
+    series: dict[tuple[str, str, str], list[int]] = {}
     for row in dict.fromkeys(rows):
         header = headers[row]
         if header is not None and header.series and header.along is not None and header.frames == 1:
-            series.setdefault(header.series, []).append(row)
+            series.setdefault((header.patient, header.study, header.series), []).append(row)
     stacks = [sorted(found, key=lambda row: _order(headers[row])) for found in series.values() if len(found) > 1]
     out = {row for found in stacks for row in found}
     kept = {found[number] for found in stacks for number in chosen_of(frames, len(found))}

@@ -22,6 +22,7 @@ def listed(url: str) -> dict[str, Entry]:
     """
     system, root = _system(url)
     try:
+        system.ls(root, detail=False)  # `find` gives nothing, and says nothing, where there is no network
         found = system.find(root, detail=True)
     except Exception as error:  # each server's own library has errors of its own
         raise DecodeError(_why(url, error)) from error

@@ -32,7 +32,6 @@ LUNG = (-1350.0, 150.0)
 """The lung window, centre -600 and width 1500 HU: the range of a CT that states none."""
 _WAY = {name: number for number, name in zip((2, 1, 0), AXES, strict=True)}
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
-_A = {"NIfTI": "a NIfTI", "NRRD": "an NRRD"}
 _lock = threading.Lock()
 
 
@@ -84,7 +83,7 @@ def picture(volume: Volume, inside: Inside) -> Stored:
     """
     if inside.way not in _WAY:
         raise DecodeError(
-            f"is {_A[volume.kind]} volume, whose slices are #axial=, #coronal= or #sagittal=, not {inside}"
+            f"is {_an(volume.kind)} volume, whose slices are #axial=, #coronal= or #sagittal=, not {inside}"
         )
     there = volume.values.shape[_WAY[inside.way]]
     if inside.number >= there:
@@ -127,17 +126,18 @@ def read(content: bytes) -> Volume:
         The library is missing; the file is damaged, has no orientation, not three dimensions, or colours.
     """
     kind = kind_of(content[:HEAD])
+    what = _an(kind)
     try:
         values, codes = _nifti(content) if kind == "NIfTI" else _nrrd(content)
     except ImportError as error:
-        raise DecodeError(f"is {_A[kind]} volume, and the library that reads it is not installed; {INSTALL}") from error
+        raise DecodeError(f"is {what} volume, and the library that reads it is not installed; {INSTALL}") from error
     except _DAMAGED as error:
         raise DecodeError(
-            f"is {_A[kind]} volume that is truncated or damaged, or of a form that is not read"
+            f"is {what} volume that is truncated or damaged, or of a form that is not read"
         ) from error
     if values.dtype.kind not in "iuf" or values.ndim != 3 or 0 in values.shape:
         raise DecodeError(
-            f"is {_A[kind]} volume of shape {list(values.shape)} and type {values.dtype}; grey volumes of three "
+            f"is {what} volume of shape {list(values.shape)} and type {values.dtype}; grey volumes of three "
             "dimensions are read"
         )
     values = _turned(values, codes)
@@ -146,6 +146,10 @@ def read(content: bytes) -> Volume:
     low, high = float(values.min()), float(values.max())
     low, high = LUNG if low < AIR else (low, high)
     return Volume(values, low, high, kind, len(content), hashlib.sha256(content).hexdigest())
+
+
+def _an(kind: str) -> str:
+    return "an NRRD" if kind == "NRRD" else "a NIfTI"
 
 
 def _nifti(content: bytes) -> tuple[npt.NDArray[Any], str]:
