@@ -44,7 +44,7 @@ def print_plan(plan: Any) -> None:
     columns = list(plan.counts[0])
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
     for note in plan.notes:
-        say(f"Note: {note}.")
+        say(f"Data: {note}")
     say(f"Weights before the first phase: {plan.start}")
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch

@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
     rows: pd.DataFrame
     faults: list[str]
-    notes: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def folders(root: str, source: schema.Source) -> Found:
@@ -44,7 +44,7 @@ def folders(root: str, source: schema.Source) -> Found:
     labels = ["/".join(parts[depth:-1][:levels]) for parts in kept]
     rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": labels})
     rows["split"] = [SPLIT_WORDS.get(parts[0].lower(), "") if depth else "" for parts in kept]
-    return Found(rows, [*of_tree, *faults], notes)
+    return Found(rows, [*of_tree, *faults], tuple(notes))
 
 
 def _folder_faults(root: str, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
@@ -88,7 +88,7 @@ def csv(root: Path, table: Path, outside: bool = False) -> Found:
         rows["split"] = [SPLIT_WORDS.get(word.lower(), "") for word in rows["split"]]
     rows = rows[[_allowed(path, outside) for path in rows["path"]]]
     rows = rows.assign(path=[posixpath.normpath(path) for path in rows["path"]])
-    return Found(rows, [*faults, *([] if outside else tree.links_out(root, rows["path"]))], [])
+    return Found(rows, [*faults, *([] if outside else tree.links_out(root, rows["path"]))])
 
 
 def _renamed(rows: pd.DataFrame, table: Path) -> pd.DataFrame:
@@ -168,7 +168,9 @@ def covid_ct(root: Path, outside: bool = False) -> Found:
             raise RequestError(f"{root / 'patients.csv'} needs the columns file and patient; it has {list(table)}")
         patients = dict(zip(table["file"].str.strip(), table["patient"].str.strip(), strict=True))
         rows["patient"] = [patients.get(path, "") for path in rows["path"]]
-    return Found(rows, [*faults, *([] if outside else tree.links_out(root, rows["path"]))], _unlisted(root, rows))
+    return Found(
+        rows, [*faults, *([] if outside else tree.links_out(root, rows["path"]))], tuple(_unlisted(root, rows))
+    )
 
 
 def _unlisted(root: Path, rows: pd.DataFrame) -> list[str]:

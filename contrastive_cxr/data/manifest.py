@@ -37,7 +37,7 @@ class Manifest:
         not given, `train`, `val`, `test` or `unused`), `source` (name of the source), and any extra column. All values
         are strings: a patient '007' stays '007'. The index is made 0..N-1.
     notes : tuple of str
-        Sentences about what was left out, divided or understood when the rows were read; kept by no file.
+        What reading them recognised, repaired or left out, one sentence each; nothing of it is written to a file.
     """
 
     rows: pd.DataFrame

@@ -132,9 +132,7 @@ def read(content: bytes) -> Volume:
     except ImportError as error:
         raise DecodeError(f"is {what} volume, and the library that reads it is not installed; {INSTALL}") from error
     except _DAMAGED as error:
-        raise DecodeError(
-            f"is {what} volume that is truncated or damaged, or of a form that is not read"
-        ) from error
+        raise DecodeError(f"is {what} volume that is truncated or damaged, or of a form that is not read") from error
     if values.dtype.kind not in "iuf" or values.ndim != 3 or 0 in values.shape:
         raise DecodeError(
             f"is {what} volume of shape {list(values.shape)} and type {values.dtype}; grey volumes of three "

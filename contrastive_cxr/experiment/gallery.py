@@ -136,7 +136,7 @@ def layout_of(source: str, frames: Frames, axis: AxisName) -> pd.DataFrame:
     found, faults = sources.rows_of(settings([source if is_url(source) else Path(source)], words, None))
     raise_faults(faults)
     for note in found.notes:
-        logger.warning("%s.", note)
+        logger.warning("data: %s", note)
     return found.rows
 
 

@@ -45,7 +45,7 @@ def images_of(source: Path, frames: Frames = None, axis: schema.AxisName = "axia
     raise_faults(faults)
     if processes.is_first():
         for note in (*tree.words(place, left), *contents.lost(root, left), *notes):
-            logger.warning("%s.", note)
+            logger.warning("data: %s", note)
     if not names:
         raise RequestError(f"{place}: holds no image file; name an image, or a folder or archive of images")
     return [Path(join(root, name)) for name in names]

@@ -47,7 +47,7 @@ class Plan:
     start : str
         What the first phase's weights are, in words.
     notes : tuple of str
-        What was left out, divided or understood when the images were listed.
+        What was recognised, repaired or left out of the data.
     """
 
     recipe: Recipe

@@ -152,8 +152,22 @@ def test_a_changed_archive_is_read_again(tmp_path: Path) -> None:
 
 def test_other_layouts_are_not_read_from_an_archive(tmp_path: Path) -> None:
     place = put(tmp_path / "x.zip", zipped(MEMBERS))
-    with pytest.raises(RequestError, match="from which class folders are read and not covid-ct"):
+    with pytest.raises(RequestError, match="from which class folders and tables are read and not covid-ct"):
         read(Source(source="covid-ct", root=place))
+
+
+def test_a_table_lies_in_the_archive_or_anywhere(tmp_path: Path) -> None:
+    table = b"file,label,patient\nset/sick/1.png,sick,7\nset/well/2,well,8\n"
+    place = put(tmp_path / "x.zip", zipped(MEMBERS | {"set/labels.csv": table}))
+    outer = put(tmp_path / "mine.csv", table)
+    for csv in (Path("set/labels.csv"), outer):
+        rows = read(Source(source="csv", root=place, csv=csv), cache_dir=tmp_path / "cache").rows
+        assert rows[["path", "label", "patient"]].values.tolist() == [
+            ["set/sick/1.png", "sick", "7"],
+            ["set/well/2", "well", "8"],
+        ]
+    with pytest.raises(RequestError, match=r"x.zip/no.csv does not exist in its archive; set data.csv"):
+        read(Source(source="csv", root=place, csv=Path("no.csv")), cache_dir=tmp_path / "cache")
 
 
 @pytest.fixture

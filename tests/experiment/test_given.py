@@ -155,7 +155,9 @@ def ct(root: Path) -> None:
                 put(root / label / f"{label[3:]}-{number}.nii.gz", nifti(volume))
                 continue
             for again in range(2):
-                for place, content in enumerate(series(volume, f"{label}-{number}", f"1.2.{number}.{again}.{len(label)}")):
+                for place, content in enumerate(
+                    series(volume, f"{label}-{number}", f"1.2.{number}.{again}.{len(label)}")
+                ):
                     put(root / label / f"series-{number}-{again}" / f"IM{place:04d}", content)
 
 
