@@ -48,7 +48,8 @@ class Header(NamedTuple):
     Attributes
     ----------
     image : bool
-        Whether it has pixels (reports, plans and directories have none).
+        Whether it has pixels (reports, plans and directories have none); also where it is cut before it could say so:
+        decoding then tells what is wrong with it.
     directory : bool
         Whether it is a DICOMDIR.
     frames : int
@@ -113,7 +114,7 @@ def _read(file: str, when: reading.Stamp, tags: tuple[str, ...]) -> Header | Non
 def _header(data: Any, tags: Sequence[str]) -> Header:
     kind = _text(data, "SOPClassUID") or str(getattr(data.file_meta, "MediaStorageSOPClassUID", ""))
     return Header(
-        image="Rows" in data,
+        image="Rows" in data or "SOPClassUID" not in data,
         directory=kind == _DIRECTORY,
         frames=int(data.get("NumberOfFrames") or 1),
         patient=_text(data, "PatientID"),

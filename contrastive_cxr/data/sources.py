@@ -156,7 +156,7 @@ def _without_lists(root: str, source: schema.Source) -> str:
 
 
 def _with_table(source: schema.Source, root: str, cache_dir: Path | None) -> schema.Source:
-    """The source with its table as a file of this disk: one in an archive or behind a URL is copied beside the cache."""
+    """The source with its table as a file of this disk: one in an archive or behind a URL is copied to the cache."""
     if source.source != "csv" or source.csv is None or source.csv.is_absolute() or os.path.isdir(root):
         return source
     place = join(root, source.csv.as_posix())
