@@ -13,6 +13,7 @@ import pytest
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.cache import build
+from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.data.sources import read_data
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.encode import encode
@@ -161,6 +162,24 @@ def ct(root: Path) -> None:
                     put(root / label / f"series-{number}-{again}" / f"IM{place:04d}", content)
 
 
+def test_volumes_and_series_are_divided_by_patient(tmp_path: Path) -> None:
+    pytest.importorskip("nibabel")
+    ct(tmp_path / "ct")
+    words = [
+        "data.source=folders", f"data.root={tmp_path / 'ct'}", "data.label_folders=1", "data.cache_size=32",
+        "data.frames={start: 25, stop: 75, unit: percent, step: 2}", f"data.cache_dir={tmp_path / 'cache'}",
+        "data.split={kind: fractions, val: 0.25, test: 0.25}",
+    ]  # fmt: skip
+    recipe = recipes.load(CT, words)
+    data = open_dataset(recipe.data, recipe.task)
+    rows = data.manifest_table()
+    assert len(rows) == 12 * 2 + 4 * 2, "slices 2 and 4 of 8, of 8 volumes and of 8 series"
+    assert (rows["patient"].nunique(), rows["class"].value_counts().tolist()) == (12, [16, 16])
+    assert (rows.groupby("patient")["split"].nunique() == 1).all()
+    assert set(rows["split"]) == {"train", "val", "test"}
+
+
+@pytest.mark.slow
 def test_volumes_go_through_a_ct_recipe_to_a_report_by_patient(
     tmp_path: Path, warned: pytest.LogCaptureFixture
 ) -> None:
