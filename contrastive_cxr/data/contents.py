@@ -58,24 +58,25 @@ def described(rows: pd.DataFrame, root: str, source: schema.Source, keys: Path) 
         Folder of the key that patients are hashed with.
     """
     rows = rows.reset_index(drop=True)
-    faults = check_tags(source.tags)
     tags = source.tags
-    headers = [_header(join(root, split(path)[0]), tags) for path in rows["path"]]
+    headers = [_header(root, path, tags) for path in rows["path"]]
+    faults = check_tags(tags) if any(headers) else []
     rows = _named(rows, headers, source, tags, keys)
     notes = _unnamed(headers, root)
     found = _divided(rows, headers, root, source)
     return Described(found.rows, [*faults, *found.faults], [*notes, *found.notes])
 
 
-def _header(file: str, tags: tuple[str, ...]) -> Header | None:
-    return None if file.lower().endswith(OTHER_ENDINGS) else header_of(file, tags)
+def _header(root: str, path: str, tags: tuple[str, ...]) -> Header | None:
+    file = split(path)[0]
+    return None if file.lower().endswith(OTHER_ENDINGS) else header_of(join(root, file), tags)
 
 
 def with_pixels(root: str, files: Sequence[str], tags: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Image files without the DICOM files that hold no picture, and those with their kind, as `tree.Listed.left`."""
     kept, left = [], []
     for name in files:
-        header = _header(join(root, name), tuple(tags))
+        header = _header(root, name, tuple(tags))
         if header is None or (header.image and not header.directory):
             kept.append(name)
         else:
@@ -86,7 +87,7 @@ def with_pixels(root: str, files: Sequence[str], tags: Sequence[str]) -> tuple[l
 def addresses(root: str, names: Sequence[str], source: schema.Source) -> tuple[list[str], list[str], list[str]]:
     """Addresses of the pictures of some files below `root`, in their order; faults, and notes as of `described`."""
     rows = pd.DataFrame({"path": list(names), "patient": ""}, dtype=object)
-    found = _divided(rows, [_header(join(root, split(name)[0]), ()) for name in names], root, source)
+    found = _divided(rows, [_header(root, name, ()) for name in names], root, source)
     return list(found.rows["path"]), found.faults, found.notes
 
 
@@ -133,20 +134,22 @@ def _named(
 
 
 def _unnamed(headers: Sequence[Header | None], root: str) -> list[str]:
-    """A note on DICOM files without a PatientID."""
-    count = sum(header is not None and not header.patient for header in headers)
-    if not count:
-        return []
-    return [
-        f"{count:,} DICOM files of {root} have no PatientID; their study, else their series, stands for the patient"
-    ]
+    """Notes on DICOM files without a PatientID."""
+    without = [header for header in headers if header is not None and not header.patient]
+    known = sum(bool(header.study or header.series) for header in without)
+    counts = {
+        "have no PatientID; their study, else their series, stands for the patient": known,
+        "have no PatientID, study or series, so nothing is known of their patients": len(without) - known,
+    }
+    return [f"{count:,} DICOM files of {root} {words}" for words, count in counts.items() if count]
 
 
 def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, source: schema.Source) -> Described:
     """The rows with frames and slices in the place of files that hold several, and with the chosen part of series."""
+    paths = rows["path"].tolist()
     chosen: list[tuple[int, str]] = []
     several, divided, none, unsaid = 0, 0, [], []
-    for row, (path, header) in enumerate(zip(rows["path"], headers, strict=True)):
+    for row, (path, header) in enumerate(zip(paths, headers, strict=True)):
         way, count = _pictures(path, header, root, source)
         if way is None:
             chosen.append((row, path))
@@ -169,11 +172,12 @@ def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, so
     if several:
         notes.append(f"{several:,} files of {root} hold several pictures, of which data.frames chooses {divided:,}")
     places = [row for row, _ in chosen]
-    found = rows.iloc[places].reset_index(drop=True)
-    inside = [path != rows["path"][row] for row, path in chosen]
-    owner = [known or (split(path)[0] if many else "") for known, (_, path), many in zip(
-        found["patient"], chosen, inside, strict=True)]  # fmt: skip
-    return Described(found.assign(path=[path for _, path in chosen], patient=owner), at_most(faults), notes)
+    found = rows if places == list(range(len(rows))) else rows.iloc[places].reset_index(drop=True)
+    owners = [
+        known or (split(path)[0] if path != paths[row] else "")
+        for known, (row, path) in zip(found["patient"], chosen, strict=True)
+    ]
+    return Described(found.assign(path=[path for _, path in chosen], patient=owners), at_most(faults), notes)
 
 
 def _pictures(path: str, header: Header | None, root: str, source: schema.Source) -> tuple[str | None, int]:

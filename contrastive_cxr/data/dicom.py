@@ -61,7 +61,7 @@ def read(content: bytes, kind: str, largest: int) -> tuple[Stored, str]:
     except ImportError as error:
         raise DecodeError(f"is a DICOM file, and pydicom is not installed; {INSTALL}") from error
     try:
-        _check_deflated(content, largest * BYTES_A_PIXEL)
+        check_deflated(content, largest * BYTES_A_PIXEL)
         data = pydicom.dcmread(io.BytesIO(content))
         _check(data, largest)
         photometric = str(data.PhotometricInterpretation)
@@ -93,7 +93,7 @@ def _check(data: Any, largest: int) -> None:
         _check_inner(data)
 
 
-def _check_deflated(content: bytes, most: int) -> None:
+def check_deflated(content: bytes, most: int) -> None:
     """Refuse a deflated file that grows beyond `most` bytes: pydicom would inflate it whole, a thousandfold."""
     # (0002,0000), the length of the header that is never deflated, stands first: 4 bytes after tag and type.
     if DEFLATED not in content[132:4096]:

@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contrastive_cxr.data import reading
+from contrastive_cxr.data import dicom, reading
 from contrastive_cxr.data.intensity import DecodeError
-from contrastive_cxr.data.places import is_url
+from contrastive_cxr.data.pictures import LARGEST
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.files import write_bytes
 
@@ -34,6 +34,7 @@ _OWN = (
     "SOPClassUID", "MediaStorageSOPClassUID", "Rows", "NumberOfFrames", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber",
 )  # fmt: skip
+HEADER = 2**16  # bytes of a file that are read first: most headers are shorter
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory Storage: a DICOMDIR
 # What pydicom is known to raise on damaged files, besides errors of its own.
 _DAMAGED = (
@@ -94,21 +95,33 @@ def header_of(file: str, tags: tuple[str, ...]) -> Header | None:
 def _read(file: str, when: reading.Stamp, tags: tuple[str, ...]) -> Header | None:
     """As `header_of`; a file that has not changed is opened once in a process."""
     try:
-        import pydicom
         from pydicom.datadict import keyword_dict
         from pydicom.errors import BytesLengthException, InvalidDicomError
     except ImportError:
         return None
-    local = not is_url(file) and os.path.isfile(file)
+    wanted = [*dict.fromkeys((*_OWN, *(tag for tag in tags if tag in keyword_dict)))]
     try:
-        data = pydicom.dcmread(
-            file if local else io.BytesIO(reading.content(file)),
-            stop_before_pixels=True,
-            specific_tags=[*dict.fromkeys((*_OWN, *(tag for tag in tags if tag in keyword_dict)))],
-        )
-        return _header(data, tags)
+        return _header(_elements(file, wanted), tags)
     except (InvalidDicomError, BytesLengthException, DecodeError, *_DAMAGED):
         return None
+
+
+def _elements(file: str, wanted: list[str]) -> Any:
+    """The wanted elements, from the first bytes of the file where its pixels begin among them, else from all of it."""
+    import pydicom
+
+    head = reading.content(file, HEADER)
+    if dicom.DEFLATED not in head[132:4096]:
+        buffer = io.BytesIO(head)
+        try:
+            data = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=wanted)
+            if buffer.tell() < len(head) or len(head) < HEADER:
+                return data
+        except EOFError:  # an element goes on behind these bytes
+            pass
+    content = reading.content(file)
+    dicom.check_deflated(content, LARGEST * dicom.BYTES_A_PIXEL)
+    return pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True, specific_tags=wanted)
 
 
 def _header(data: Any, tags: Sequence[str]) -> Header:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contrastive_cxr.data import reading
 from contrastive_cxr.data.intensity import DecodeError
-from contrastive_cxr.data.places import is_url, join, of_path, split
+from contrastive_cxr.data.places import is_url, join, split
 from contrastive_cxr.data.tables import at_most as at_most
 from contrastive_cxr.data.tables import read_table as read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
@@ -145,7 +145,8 @@ def _counted(counts: Counter[str]) -> str:
 
 def check_files(manifest: Manifest) -> list[str]:
     """Faults of files that are missing, no file, or empty, each named (at most 20, then a count)."""
-    files = dict.fromkeys(split(of_path(file))[0] for file in manifest.files())
+    places = zip(manifest.column("root"), manifest.column("path"), strict=True)
+    files = dict.fromkeys(join(root, split(path)[0]) for root, path in places)
     return at_most([fault for file in files if (fault := _file_fault(file))])
 
 

@@ -45,7 +45,7 @@ def split(address: str) -> tuple[str, Inside | None]:
     >>> split("a/scan#3.dcm")
     ('a/scan#3.dcm', None)
     """
-    found = _INSIDE.search(address)
+    found = _INSIDE.search(address) if "#" in address else None
     if found is None:
         return address, None
     return address[: found.start()], Inside(found[1], int(found[2]))
@@ -53,7 +53,7 @@ def split(address: str) -> tuple[str, Inside | None]:
 
 def is_url(text: str) -> bool:
     """Whether a text is an address such as `s3://bucket/folder`; a path of one's own disk is none."""
-    return _URL.match(text) is not None
+    return "://" in text and _URL.match(text) is not None
 
 
 def of_path(place: Path | str) -> str:
@@ -70,9 +70,9 @@ def of_path(place: Path | str) -> str:
 
 def join(root: str, path: str) -> str:
     """The address of `path` below `root`, which is a folder, an archive or a URL; '' for either adds nothing."""
-    if is_url(root):
-        return f"{root.rstrip('/')}/{path}" if path else root
-    return os.path.join(root, path) if path else root
+    if not path or not root:
+        return root or path
+    return f"{root.rstrip('/')}/{path}" if is_url(root) else os.path.join(root, path)
 
 
 def absolute(place: str) -> str:

@@ -40,7 +40,7 @@ def images_of(source: Path, frames: Frames = None, axis: schema.AxisName = "axia
     if split(place)[1] is not None:
         return [source]
     root, names, left = _files(place)
-    settings = schema.Source.model_construct(frames=frames, axis=axis)
+    settings = schema.Source.model_construct(frames=frames, axis=axis)  # type: ignore[arg-type]
     names, faults, notes = contents.addresses(root, sorted(names, key=lambda name: name.split("/")), settings)
     raise_faults(faults)
     if processes.is_first():

@@ -64,7 +64,8 @@ def test_a_study_stands_for_a_patient_without_a_name_and_it_is_said(tmp_path: Pa
     manifest = read(Source(root=tmp_path, patient_ids="plain"), cache_dir=tmp_path / "cache")
     assert list(manifest.rows["patient"]) == ["1.2", "1.2", "1.3", ""]
     assert manifest.notes == (
-        f"4 DICOM files of {tmp_path} have no PatientID; their study, else their series, stands for the patient",
+        f"3 DICOM files of {tmp_path} have no PatientID; their study, else their series, stands for the patient",
+        f"1 DICOM files of {tmp_path} have no PatientID, study or series, so nothing is known of their patients",
     )
 
 
@@ -110,6 +111,26 @@ def test_a_header_is_read_once_and_a_changed_file_again(tmp_path: Path, monkeypa
     found = headers.header_of(file, ())
     assert found is not None
     assert found.patient == "another"
+
+
+def test_a_header_longer_than_the_first_bytes_and_a_deflated_one_are_read_whole(tmp_path: Path) -> None:
+    from tests.data.corpus.writers import dicom as deflated
+
+    one(
+        tmp_path,
+        PatientID="p1",
+        DeviceDescription="x" * 10,
+        PatientComments="x" * 2 * headers.HEADER,
+        ViewPosition="PA",
+    )
+    found = headers.header_of(str(tmp_path / "a/1"), ("ViewPosition", "DeviceDescription"))
+    assert found is not None
+    assert (found.patient, found.image, found.values) == ("p1", True, ("PA", "x" * 10))
+    whole = deflated(shades(1, 300), "1.2.840.10008.1.2.1.99", PatientID="p2")
+    assert len(whole) > headers.HEADER, "noise does not shrink"
+    found = headers.header_of(str(put(tmp_path / "a/2", whole)), ())
+    assert found is not None
+    assert (found.patient, found.image) == ("p2", True)
 
 
 def test_a_place_along_the_axis_is_the_position_in_the_direction_of_the_normal(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_files_of_any_name_are_found_by_their_content(tmp_path: Path) -> None:
     left_out_silently(tmp_path / "images")
     manifest = read(Source(root=tmp_path / "images"), cache_dir=tmp_path / "cache")
     assert manifest.rows["label"].value_counts().to_dict() == {"pos": 24, "neg": 10}
-    assert manifest.notes[0].startswith(f"6 DICOM files of {tmp_path / 'images'} have no PatientID")
+    assert manifest.notes[0].startswith(f"6 DICOM files of {tmp_path / 'images'} have no PatientID, study or series")
 
 
 def test_what_is_no_image_is_counted_and_named(tmp_path: Path) -> None:
