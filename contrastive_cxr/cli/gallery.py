@@ -9,10 +9,12 @@ import typer
 
 from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table, value_words
-from contrastive_cxr.cli.use import Device
+from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders, archives or URLs of them.")
+]
 
 
 def index(
@@ -20,7 +22,7 @@ def index(
         list[str],
         typer.Argument(
             metavar="RUN SOURCE",
-            help="A run, then train, val, test or all of its images, or a folder; with --encoder images or folders.",
+            help="A run, then train, val, test or all of its images, a folder, archive or URL; with --encoder images.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for the gallery.")],
@@ -33,8 +35,11 @@ def index(
     ] = None,
     kind: Annotated[str, typer.Option(help="exact, hnsw, ivf, ivf-pq, or auto by size.")] = "auto",
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Make a gallery of images, to be searched for similar cases; by a run's model, or by a published encoder."""
+    chosen = {"kind": kind, "device": device, **pictures(frames, axis)}
     if encoder is None:
         if len(places) != 2:
             raise RequestError(
@@ -42,11 +47,9 @@ def index(
             )
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
-        made = experiment.call("index")(Path(places[0]), places[1], out, kind=kind, device=device)
+        made = experiment.call("index")(Path(places[0]), places[1], out, **chosen)
     else:
-        found = experiment.call("index_encoder")(
-            encoder, [Path(place) for place in places], out, kind=kind, device=device, image_size=image_size
-        )
+        found = experiment.call("index_encoder")(encoder, places, out, image_size=image_size, **chosen)
         made = found.gallery
         for line in found.lines:
             say(line)
@@ -82,11 +85,13 @@ def search(
         bool, typer.Option("--trust-index", help="Read an index that another user or program wrote.")
     ] = False,
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Find the most similar cases of each image, and say how unusual the image is."""
     facts = experiment.call("search")(
         gallery, images, run=run, k=k, where=wanted(where or []), html=html, unfamiliar=unfamiliar, verify=verify,
-        trust_index=trust_index, device=device,
+        trust_index=trust_index, device=device, **pictures(frames, axis),
     )  # fmt: skip
     for query in facts["queries"]:
         lines = [

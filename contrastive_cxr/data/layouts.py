@@ -5,35 +5,49 @@ from __future__ import annotations
 import os
 import posixpath
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from contrastive_cxr.data import contents, tree
 from contrastive_cxr.data.tables import at_most, read_table
-from contrastive_cxr.data.tree import ALLOW, IMAGE_ENDINGS, image_files, links_out
+from contrastive_cxr.data.tree import ALLOW
 from contrastive_cxr.errors import RequestError, nearest
+from contrastive_cxr.recipe import schema
 
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 SPLIT_WORDS |= {"test": "test", "testing": "test", "unused": "unused"}
 FILE_WORDS = ("file", "filename", "path", "image")
 
-Found = tuple[pd.DataFrame, list[str]]  # rows (path, label, patient?, split?, extras) and faults
+
+class Found(NamedTuple):
+    """Rows (path, label, patient?, split?, extras), faults, and sentences about what was left out."""
+
+    rows: pd.DataFrame
+    faults: list[str]
+    notes: tuple[str, ...] = ()
 
 
-def folders(root: Path, outside: bool = False) -> Found:
-    """Images below class folders; the label is the nested folders' names joined by `/`."""
-    files, of_tree = image_files(root, outside)
+def folders(root: str, source: schema.Source) -> Found:
+    """Images below class folders; the label is the names of nested folders (`label_folders` of them) joined by `/`."""
+    levels, notes = source.label_folders, []
+    files, of_tree, left = tree.listed(root, source.outside, source.find_by == "content")
+    if source.find_by == "content":
+        files, without = contents.with_pixels(root, files, source.tags)
+        notes = [*tree.words(root, [*left, *without]), *contents.lost(root, without)]
     first = {path.split("/")[0] for path in files if "/" in path}
     splits = {name for name in first if name.lower() in SPLIT_WORDS and name.lower() != "unused"}
     depth = 1 if splits else 0
     stray = [path for path in files if path.count("/") <= depth and path.split("/")[0] not in first - splits]
     faults = _folder_faults(root, files, splits, first - splits if splits else set(), stray)
     kept = [path.split("/") for path in files if path not in set(stray)]
-    rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": ["/".join(p[depth:-1]) for p in kept]})
+    labels = ["/".join(parts[depth:-1][:levels]) for parts in kept]
+    rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": labels})
     rows["split"] = [SPLIT_WORDS.get(parts[0].lower(), "") if depth else "" for parts in kept]
-    return rows, [*of_tree, *faults]
+    return Found(rows, [*of_tree, *faults], tuple(notes))
 
 
-def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
+def _folder_faults(root: str, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
     """Faults of a tree: split folders with other folders `beside` them, no class folders, `stray` images in none."""
     faults = []
     if beside:
@@ -43,8 +57,8 @@ def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[s
         )
     if not files or len(stray) == len(files):
         faults.append(
-            f"{root} has no class folders with images: expected CLASS/IMAGE or train/CLASS/IMAGE with the endings "
-            f"{', '.join(IMAGE_ENDINGS)}; found {_seen(root)}; with a table of labels, use data.source=csv"
+            f"{root} has no class folders with images: expected CLASS/IMAGE or train/CLASS/IMAGE; found {_seen(root)}; "
+            "with a table of labels, use data.source=csv"
         )
     elif stray:
         faults.append(
@@ -53,8 +67,11 @@ def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[s
     return faults
 
 
-def _seen(root: Path) -> str:
-    names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in root.iterdir())
+def _seen(root: str | Path) -> str:
+    folder = Path(root)
+    if not folder.is_dir():
+        return "no such folders"
+    names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in folder.iterdir())
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
@@ -71,7 +88,7 @@ def csv(root: Path, table: Path, outside: bool = False) -> Found:
         rows["split"] = [SPLIT_WORDS.get(word.lower(), "") for word in rows["split"]]
     rows = rows[[_allowed(path, outside) for path in rows["path"]]]
     rows = rows.assign(path=[posixpath.normpath(path) for path in rows["path"]])
-    return rows, [*faults, *([] if outside else links_out(root, rows["path"]))]
+    return Found(rows, [*faults, *([] if outside else tree.links_out(root, rows["path"]))])
 
 
 def _renamed(rows: pd.DataFrame, table: Path) -> pd.DataFrame:
@@ -151,7 +168,22 @@ def covid_ct(root: Path, outside: bool = False) -> Found:
             raise RequestError(f"{root / 'patients.csv'} needs the columns file and patient; it has {list(table)}")
         patients = dict(zip(table["file"].str.strip(), table["patient"].str.strip(), strict=True))
         rows["patient"] = [patients.get(path, "") for path in rows["path"]]
-    return rows, [*faults, *([] if outside else links_out(root, rows["path"]))]
+    return Found(
+        rows, [*faults, *([] if outside else tree.links_out(root, rows["path"]))], tuple(_unlisted(root, rows))
+    )
+
+
+def _unlisted(root: Path, rows: pd.DataFrame) -> list[str]:
+    """A sentence about the images that no list names."""
+    known = set(rows["path"])
+    names = [
+        f"{label}/{name}"
+        for label in sorted(set(rows["label"]))
+        for name in tree.listed(str(root / label), outside=True).files
+        if f"{label}/{name}" not in known
+    ]
+    shown = ", ".join(names[: tree.SHOWN]) + (", ..." if len(names) > tree.SHOWN else "")
+    return [f"{len(names):,} images of {root} are in no list, and are left out ({shown})"] if names else []
 
 
 def _list(path: Path) -> tuple[list[str], list[str]]:

@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from contrastive_cxr import locks, models
+from contrastive_cxr.data.places import absolute
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import probe
 from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.gallery import ENCODER, check_new, rows_of
+from contrastive_cxr.experiment.given import Frames
 from contrastive_cxr.experiment.predict import check_device
 from contrastive_cxr.files import tidy
 from contrastive_cxr.models import backbones, kin, matching, places, unwrap, weights
@@ -36,12 +38,14 @@ class Indexed:
 
 def index_encoder(
     word: str,
-    sources: Sequence[Path],
+    sources: Sequence[str],
     out: Path,
     *,
     kind: str = "auto",
     device: str = "cpu",
     image_size: int | None = None,
+    frames: Frames = None,
+    axis: schema.AxisName = "axial",
 ) -> Indexed:
     """Embed images with a frozen published encoder and write the gallery, the encoder beside it, and how good it is.
 
@@ -49,14 +53,15 @@ def index_encoder(
     ----------
     word : str
         A backbone's name (its published weights), a file or folder of weights, or `hf-hub:ORG/NAME`.
-    sources : sequence of Path
-        Images, or folders; one with a layout that is known gives labels, patients and splits.
+    sources : sequence of str
+        Images, or folders, archives or URLs of them; one with a layout that is known gives labels, patients and splits.
     out : Path
         New folder: the gallery, `encoder/` (a model folder like a phase's), and `probe.json` where there are labels.
     kind, device
         As in `experiment.gallery.index`.
     image_size : int, optional
         Side of the input, pixels; none: the one that the weights were made for.
+    frames, axis : as in `given.images_of`
 
     Raises
     ------
@@ -68,7 +73,7 @@ def index_encoder(
     found: list[pd.DataFrame] = []
     made: list[tuple[models.Network, tuple[str, ...]]] = []
     for source in sources:
-        faults += faults_of(lambda source=source: found.append(rows_of(out, str(source.resolve()))))  # type: ignore[misc]
+        faults += faults_of(lambda source=source: found.append(rows_of(out, absolute(source), frames, axis)))  # type: ignore[misc]
     faults += faults_of(lambda: made.append(network_of(word, image_size)))
     raise_faults(faults)
     (network, lines), rows = made[0], pd.concat(found, ignore_index=True)

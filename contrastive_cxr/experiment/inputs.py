@@ -79,7 +79,8 @@ def tables(data: Data) -> list[Path]:
     """The tables of rows that the sources name."""
     sources: tuple[Source, ...] = data.join or (data,)
     named = [(source.root, source.csv) for source in sources if source.source == "csv"]
-    return [root / table for root, table in named if root is not None and table is not None]
+    found = [Path(root) / table for root, table in named if root is not None and table is not None]
+    return [table for table in found if table.is_file()]  # one in an archive or behind a URL is none of this disk
 
 
 def weights_facts(recipe: Recipe) -> dict[str, Any]:

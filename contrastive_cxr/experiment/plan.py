@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.data.places import absolute
 from contrastive_cxr.data.store import folder_of
 from contrastive_cxr.experiment import disk
 from contrastive_cxr.experiment.cascade import stage_recipes
@@ -47,7 +48,7 @@ class Plan:
     start : str
         What the first phase's weights are, in words.
     notes : tuple of str
-        What would be done otherwise than the environment says.
+        What was recognised, repaired or left out of the data; what is done otherwise than the environment says.
     """
 
     recipe: Recipe
@@ -86,7 +87,7 @@ def plan(
     parts = runs(recipe, data, order)
     if out is not None:
         disk.require(out, parts)
-    folder = folder_of(recipe.data, sorted({str(Path(root).resolve()) for root in data.manifest.rows["root"]}))
+    folder = folder_of(recipe.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
         recipe,
         [{str(key): value for key, value in row.items()} for row in counts],
@@ -95,7 +96,7 @@ def plan(
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
-        tuple(filter(None, (tracking.overruled(recipe.tracking),))),
+        (*(f"Data: {note}" for note in data.manifest.notes), *filter(None, (tracking.overruled(recipe.tracking),))),
     )
 
 

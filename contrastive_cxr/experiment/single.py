@@ -80,6 +80,9 @@ def run_single(
     if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
         loaded = check_weights(recipe).facts()
     fabric = engine.launch(recipe.runtime)
+    if fabric.is_global_zero:
+        for note in () if shared else data.manifest.notes:
+            logger.warning("data: %s", note)
     raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
     if fabric.is_global_zero:
         disk.require(out, [(recipe, data, order)])

@@ -54,7 +54,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_gallery_of_a_file_is_searched_with_its_own_encoder(images: Path, file: Path, tmp_path: Path) -> None:
-    made = index_encoder(str(file), [images], tmp_path / "gallery", image_size=64)
+    made = index_encoder(str(file), [str(images)], tmp_path / "gallery", image_size=64)
     assert len(made.gallery) == 24
     assert f"of {NAME} are loaded" in made.lines[0]
     assert made.lines[0].startswith(f"--encoder={file}")
@@ -113,7 +113,7 @@ def test_an_encoder_that_is_none_is_one_sentence_and_nothing_is_written(
     images: Path, tmp_path: Path, word: str, said: str
 ) -> None:
     with pytest.raises(RequestError, match=said) as caught:
-        index_encoder(word, [images], tmp_path / "g")
+        index_encoder(word, [str(images)], tmp_path / "g")
     assert len(caught.value.faults) == 1
     assert not (tmp_path / "g").exists()
 
@@ -121,7 +121,7 @@ def test_an_encoder_that_is_none_is_one_sentence_and_nothing_is_written(
 def test_every_fault_comes_at_once(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(b"")
     with pytest.raises(RequestError) as caught:
-        index_encoder(str(tmp_path / "w.bin"), [tmp_path / "none"], tmp_path / "g", kind="tree")
+        index_encoder(str(tmp_path / "w.bin"), [str(tmp_path / "none")], tmp_path / "g", kind="tree")
     assert len(caught.value.faults) == 3
 
 
