@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from contrastive_cxr.data import reading, volumes
+from contrastive_cxr.data.chosen import chosen_of, of_series
 from contrastive_cxr.data.dicom_headers import (
     IDENTIFYING,
     Header,
@@ -160,7 +160,7 @@ def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, so
             several, divided = several + 1, divided + len(numbers)
             none += [] if numbers else [f"{path}, which has {count}"]
             chosen += [(row, f"{path}{Inside(way, number)}") for number in numbers]
-    kept, notes = _of_series([row for row, _ in chosen], headers, source.frames)
+    kept, notes = of_series([row for row, _ in chosen], headers, source.frames)
     chosen = [pair for pair in chosen if pair[0] in kept]
     faults = [f"data.frames: names no picture of {len(none)} files of {root}, such as {none[0]}"] if none else []
     if unsaid:
@@ -213,52 +213,6 @@ def _pages(file: str) -> int:
     except (OSError, EOFError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
         pass
     return pages
-
-
-def chosen_of(frames: str | int | schema.FrameRange, count: int) -> list[int]:
-    """Numbers of the chosen ones of `count` frames or slices, from 0, ascending.
-
-    Examples
-    --------
-    >>> chosen_of("middle", 9), chosen_of(12, 9)
-    ([4], [])
-    >>> chosen_of(schema.FrameRange(start=25, stop=75, unit="percent", step=2), 20)
-    [5, 7, 9, 11, 13]
-    """
-    if frames == "all":
-        return list(range(count))
-    if frames == "middle":
-        return [count // 2]
-    if isinstance(frames, int):
-        return [frames] if frames < count else []
-    assert isinstance(frames, schema.FrameRange), "the recipe knows no other word"
-    share = count / 100 if frames.unit == "percent" else 1.0
-    stop = count if frames.stop is None else min(count, math.ceil(frames.stop * share))
-    return list(range(int(frames.start * share), stop, frames.step))
-
-
-def _of_series(
-    rows: Sequence[int], headers: Sequence[Header | None], frames: str | int | schema.FrameRange | None
-) -> tuple[set[int], list[str]]:
-    """The rows that `frames` chooses of each DICOM series of slices with a place in the body; others are all kept."""
-    if frames is None:
-        return set(rows), []
-    series: dict[tuple[str, str, str], list[int]] = {}
-    for row in dict.fromkeys(rows):
-        header = headers[row]
-        if header is not None and header.series and header.along is not None and header.frames == 1:
-            series.setdefault((header.patient, header.study, header.series), []).append(row)
-    stacks = [sorted(found, key=lambda row: _order(headers[row])) for found in series.values() if len(found) > 1]
-    out = {row for found in stacks for row in found}
-    kept = {found[number] for found in stacks for number in chosen_of(frames, len(found))}
-    notes = [f"{len(stacks):,} DICOM series of {len(out):,} slices, of which data.frames chooses {len(kept):,}"]
-    return (set(rows) - out) | kept, notes if stacks else []
-
-
-def _order(header: Header | None) -> tuple[float, int]:
-    assert header is not None, "a series is of DICOM files"
-    assert header.along is not None, "a series is of files with a position"
-    return header.along, header.number
 
 
 def _shown(names: Sequence[str]) -> str:

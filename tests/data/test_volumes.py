@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from contrastive_cxr.data import contents, volumes
+from contrastive_cxr.data import volumes
 from contrastive_cxr.data.cache import build
+from contrastive_cxr.data.chosen import chosen_of
 from contrastive_cxr.data.decode import DecodeError, decode
 from contrastive_cxr.data.places import Inside
 from contrastive_cxr.data.sources import read
@@ -236,11 +237,11 @@ def test_a_series_is_chosen_from_by_place_in_the_body(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
 def test_ranges_are_those_of_python(count: int) -> None:
     everything = list(range(count))
-    assert contents.chosen_of("all", count) == everything
-    assert contents.chosen_of(FrameRange(start=1, stop=5, step=2), count) == everything[1:5:2]
-    assert contents.chosen_of(FrameRange(start=3), count) == everything[3:]
-    assert contents.chosen_of(FrameRange(unit="percent"), count) == everything
-    assert contents.chosen_of("middle", count) == [everything[len(everything) // 2]]
+    assert chosen_of("all", count) == everything
+    assert chosen_of(FrameRange(start=1, stop=5, step=2), count) == everything[1:5:2]
+    assert chosen_of(FrameRange(start=3), count) == everything[3:]
+    assert chosen_of(FrameRange(unit="percent"), count) == everything
+    assert chosen_of("middle", count) == [everything[len(everything) // 2]]
 
 
 def test_an_address_in_a_table_names_a_slice(tmp_path: Path) -> None:
