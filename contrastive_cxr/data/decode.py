@@ -19,7 +19,7 @@ from contrastive_cxr.recipe import schema
 
 __all__ = ["LARGEST", "VERSION", "DecodeError", "Decoded", "Facts", "decode", "fit_square", "grey_of"]
 
-VERSION = 1
+VERSION = 2
 """Raised when the same file and settings give other pixels; caches of another version are left aside."""
 
 LARGEST_FILE = 2**30
@@ -33,7 +33,7 @@ class Facts:
     Attributes
     ----------
     format : str
-        PNG, JPEG, MPO, TIFF, BMP or DICOM, by content.
+        PNG, JPEG, MPO, TIFF, BMP, GIF, WebP, JPEG 2000, PNM or DICOM, by content.
     mode : str
         Pillow's mode as stored (L, RGB, RGBA, I;16, ...), or DICOM's photometric interpretation.
     width, height : int
@@ -42,6 +42,10 @@ class Facts:
         Size of the file.
     digest : str
         SHA-256 of the file's content, hexadecimal.
+    grey_low, grey_high : float
+        The stored values that became 0 and 255; of DICOM after its rescale, of CT in HU.
+    squeezed : int
+        Grey levels that are left, where they are fewer than 64 and the file tells more apart; else 0.
     """
 
     format: str
@@ -50,6 +54,9 @@ class Facts:
     height: int
     bytes: int
     digest: str
+    grey_low: float
+    grey_high: float
+    squeezed: int
 
 
 class Decoded(NamedTuple):
@@ -68,8 +75,8 @@ class Box(NamedTuple):
     bottom: int
 
 
-def decode(content: bytes | Path, settings: schema.Data) -> Decoded:
-    """Decode one PNG, JPEG, TIFF, BMP or DICOM, known by its content and never by its name.
+def decode(content: bytes | Path, settings: schema.Data, source: str = "") -> Decoded:
+    """Decode one picture file or DICOM image, known by its content and never by its name.
 
     In order: EXIF orientation, grey (ITU-R 601 luma; alpha over black, ignored where it is 0 everywhere), border crop,
     `intensity`, `denoise`, `equalise`.
@@ -79,7 +86,9 @@ def decode(content: bytes | Path, settings: schema.Data) -> Decoded:
     content : bytes or Path
         The file's content, or where it is.
     settings : schema.Data
-        `border_crop`, `intensity`, `denoise` and `equalise` are read.
+        `border_crop`, `intensity`, `denoise`, `equalise` and `decoding` are read.
+    source : str
+        Name of the source that the file is of, of which `intensity.ranges` may hold the range.
 
     Returns
     -------
@@ -93,24 +102,27 @@ def decode(content: bytes | Path, settings: schema.Data) -> Decoded:
     """
     if isinstance(content, Path):
         try:
-            return decode(_content(content), settings)
+            return decode(_content(content), settings, source)
         except DecodeError as error:
             raise DecodeError(error.reason, str(content)) from error
     if not content:
         raise DecodeError("is empty (0 bytes)")
     if dicom.is_dicom(content):
         kind = "DICOM"
-        stored, mode = dicom.read(content, settings.intensity.kind, LARGEST)
+        stored, mode = dicom.read(content, settings.intensity, LARGEST, settings.decoding)
     else:
         stored, kind, mode = pictures.read(content)
     height, width = stored.values.shape
-    facts = Facts(kind, mode, width, height, len(content), hashlib.sha256(content).hexdigest())
-    return Decoded(_finish(stored, settings), facts)
+    made = _mapped(stored, settings, source)
+    facts = Facts(
+        kind, mode, width, height, len(content), hashlib.sha256(content).hexdigest(), made.low, made.high, made.squeezed
+    )
+    return Decoded(filters.clean(made.grey, settings), facts)
 
 
 def grey_of(image: Image.Image, settings: schema.Data) -> Bytes:
     """The same for an open picture: uint8 [H, W], with the same settings and errors as `decode`."""
-    return _finish(pictures.stored(image), settings)
+    return filters.clean(_mapped(pictures.stored(image), settings).grey, settings)
 
 
 def fit_square(grey: Bytes, size: int, resize: str) -> tuple[Bytes, Box]:
@@ -150,9 +162,17 @@ def _resized(grey: Bytes, width: int, height: int) -> Bytes:
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _finish(stored: Stored, settings: schema.Data) -> Bytes:
-    values = filters.crop_border(stored.values, settings.border_crop)
-    return filters.clean(intensity.to_bytes(stored._replace(values=values), settings.intensity), settings)
+def stored_of(file: Path) -> Stored:
+    """The stored values of a picture file that is no DICOM; `DecodeError` where it cannot be read."""
+    return pictures.read(_content(file))[0]
+
+
+def _mapped(stored: Stored, settings: schema.Data, source: str = "") -> intensity.Mapped:
+    """The picture less its border, in 8 bits."""
+    share = settings.border_crop
+    padding = None if stored.padding is None else filters.crop_border(stored.padding, share)
+    inside = stored._replace(values=filters.crop_border(stored.values, share), padding=padding)
+    return intensity.mapped(inside, settings.intensity, source)
 
 
 def _content(path: Path) -> bytes:

@@ -27,6 +27,13 @@ _AUGMENTS = {
 }
 
 
+# Every setting of `data` that runs recorded before there was `decoding`: no recipe written by hand states them all.
+_RECORDED_BEFORE = frozenset(
+    "source root csv images seed join split cache_size cache_dir resize intensity border_crop denoise equalise "
+    "on_bad_image workers".split()
+)
+
+
 def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read, override and check a recipe.
 
@@ -56,6 +63,7 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     faults = [fault for text in overrides for fault in _override(tree, text)]
     _expand_tasks(tree)
     _name_sets(tree)
+    _date_decoding(tree)
     try:
         # Strict JSON: a list is a tuple and text a path, but '3' is no number and true no 1.
         recipe = Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
@@ -110,6 +118,13 @@ def _name_sets(tree: dict[str, object]) -> None:
         choice = section.get(field) if isinstance(section, dict) else None
         if isinstance(section, dict) and isinstance(choice, dict):
             section[field] = {"set": name} | choice
+
+
+def _date_decoding(tree: dict[str, object]) -> None:
+    """Let a recipe that a run recorded before there was `data.decoding` read its images as it did."""
+    data = tree.get("data")
+    if isinstance(data, dict) and data.keys() >= _RECORDED_BEFORE:
+        data.setdefault("decoding", 1)
 
 
 def _override(tree: dict[str, object], text: str) -> list[str]:
