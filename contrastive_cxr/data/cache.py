@@ -178,9 +178,7 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _decode_all(
-    store: Store, pending: list[_Todo], data: schema.Data, progress: Progress | None
-) -> list[_Bad]:
+def _decode_all(store: Store, pending: list[_Todo], data: schema.Data, progress: Progress | None) -> list[_Bad]:
     """Decode side by side, write in order, keep what is done whatever happens; the files that could not be read."""
     bad: list[_Bad] = []
     committed = time.monotonic()

@@ -32,9 +32,7 @@ def is_dicom(content: bytes) -> bool:
     return content[128:132] == b"DICM"
 
 
-def read(
-    content: bytes, setting: schema.Intensity, largest: int, decoding: int = 2
-) -> tuple[Stored, str]:
+def read(content: bytes, setting: schema.Intensity, largest: int, decoding: int = 2) -> tuple[Stored, str]:
     """Read one DICOM image.
 
     The modality's rescale (or its table) is always applied: `min-max`, `percentile` and `window` work in its units, of

@@ -1,4 +1,4 @@
-"""Grey values of DICOM as runs of before read them (`data.decoding` 1), so that their models see what they learned on."""
+"""Grey values of DICOM as runs of before read them (`data.decoding` 1): their models see what they learned on."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def read(content: bytes) -> tuple[Stored, str, str]:
         other = next((kind for place, mark, kind in OTHERS if content.startswith(mark, place)), "")
         raise DecodeError(f"is {other} file; {READ}" if other else f"is not an image: {READ}") from error
     except DAMAGED as error:
-        raise DecodeError(f"is {known or 'an image'}, truncated or damaged; get the file again from where it came") from error
+        raise DecodeError(
+            f"is {known or 'an image'}, truncated or damaged; get the file again from where it came"
+        ) from error
 
 
 def kind_of(content: bytes) -> str:

@@ -27,6 +27,7 @@ HEADERS = 256
 """Files of a source whose first bytes are looked at; a source in which none of them is deeper than 8 bits has none."""
 MEASURED = 32
 """Deep files of a source whose values are read."""
+LEAST = 0.25  # share of a rounded range that has to be in use: 64 grey levels
 HEAD = 132  # bytes that tell a file's kind, and a PNG's depth
 DEEP = ("TIFF", "JPEG 2000", "PNM")  # kinds whose depth stands farther inside
 
@@ -95,9 +96,9 @@ def evenly(count: int, most: int) -> list[int]:
 def common(pictures_of: Sequence[Used]) -> tuple[float, float]:
     """The range of a source, from what some of its deep pictures use.
 
-    Whole numbers from 0 on are rounded up to whole bits, as detectors have them: 12 bits in 16 are 0..4095, and the next
-    file's brightest pixel is no brighter than white. Numbers that stay in the upper half of their bits, signed ones and
-    floats keep the ends that they have; but floats that use a quarter of 0..1 or more are of 0..1.
+    Whole numbers from 0 on are rounded up to whole bits, as detectors have them: 12 bits in 16 are 0..4095, and the
+    next file's brightest pixel is no brighter than white; floats within 0..1 are of 0..1. Where a quarter of that is not
+    used, and of signed numbers, the range is from the least to the greatest.
 
     Parameters
     ----------
@@ -116,10 +117,13 @@ def common(pictures_of: Sequence[Used]) -> tuple[float, float]:
     if least == most:
         return float(low), float(max(high, most))
     if any(one.floats for one in pictures_of):
-        plain = low <= least and most <= high and most - least >= (high - low) / 4
-        return (float(low), float(high)) if plain else (least, most)
-    top = 2.0 ** int(most).bit_length() - 1
-    return (least, most) if low < 0 or least > top / 2 else (0.0, max(top, 255.0))
+        whole = (float(low), float(high))
+    elif low < 0:
+        return least, most
+    else:
+        whole = (0.0, max(2.0 ** int(most).bit_length() - 1, 255.0))
+    fits = whole[0] <= least and most <= whole[1] and most - least >= (whole[1] - whole[0]) * LEAST
+    return whole if fits or whole[1] == 255 else (least, most)
 
 
 def _kept(files: Sequence[Path], data: schema.Data) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contrastive_cxr.data import depth, ranges
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.store import folder_of
 from contrastive_cxr.experiment import disk
@@ -45,6 +46,8 @@ class Plan:
         Folder of the decoded images, which are there now, and its bytes.
     start : str
         What the first phase's weights are, in words.
+    grey : list of str
+        Which stored values become black and white, a line a range, and a warning where too little is left of them.
     """
 
     recipe: Recipe
@@ -54,6 +57,7 @@ class Plan:
     free: int
     cache: tuple[Path, int]
     start: str
+    grey: list[str]
 
 
 def plan(
@@ -82,16 +86,25 @@ def plan(
     parts = runs(recipe, data, order)
     if out is not None:
         disk.require(out, parts)
-    folder = folder_of(recipe.data, sorted({str(Path(root).resolve()) for root in data.manifest.rows["root"]}))
+    settled = ranges.settled(recipe, data.intensity)
+    folder = folder_of(settled.data, sorted({str(Path(root).resolve()) for root in data.manifest.rows["root"]}))
     return Plan(
-        recipe,
+        settled,
         [{str(key): value for key, value in row.items()} for row in counts],
         tuple(phase_plan(recipe, data, name) for name in order),
         dict(disk.total(parts)),
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
+        grey_words(data),
     )
+
+
+def grey_words(data: Dataset) -> list[str]:
+    """The ranges of stored values, and a warning where they leave too few grey levels."""
+    found = depth.of_dataset(data)
+    warning = depth.warning(found, data.intensity.kind)
+    return [*depth.in_words(found), *([f"warning: {warning}"] if warning else [])]
 
 
 def starting_weights(recipe: Recipe) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from contrastive_cxr.recipe.augmentation import MAPPING, WORD
 from contrastive_cxr.recipe.section import Section
@@ -20,7 +20,9 @@ def _wide(pair: Pair) -> Pair:
     """Hold a window to a width above 0."""
     if pair[1] > 0:
         return pair
-    raise ValueError(f"the width {pair[1]:g} of the window is not above 0; write [centre, width] in HU, as [-600, 1500]")
+    raise ValueError(
+        f"the width {pair[1]:g} of the window is not above 0; write [centre, width] in HU, as [-600, 1500]"
+    )
 
 
 def _rising(pair: Pair) -> Pair:
@@ -42,8 +44,8 @@ class Intensity(Section):
 
     kind: Literal["auto", "dtype", "min-max", "percentile", "window"] = Field(
         "auto",
-        description="the range that is mapped to 0..255: auto (8 bits as they are; of DICOM its own window or BitsStored; "
-        "of deeper PNG and TIFF what the source uses), of the type, of the image, two percentiles, a window",
+        description="the range that is mapped to 0..255: auto (8 bits as they are; of DICOM its own window or "
+        "BitsStored; of deeper PNG and TIFF what the source uses), of the type, of the image, two percentiles, a window",
     )
     low: float = Field(0.5, description="lower percentile (percent) or lower end of the window (stored units)")
     high: float = Field(99.5, description="upper percentile (percent) or upper end of the window (stored units)")
@@ -62,14 +64,6 @@ class Intensity(Section):
     def ct_window(self) -> Pair:
         """Centre and width of `ct`, in HU."""
         return CT_WINDOWS[self.ct] if isinstance(self.ct, str) else self.ct
-
-
-def _section(value: Any) -> Any:
-    """`data.intensity: min-max` for a section that says the kind alone."""
-    return {"kind": value} if isinstance(value, str) else value
-
-
-IntensityChoice = Annotated[Intensity, BeforeValidator(_section)]
 
 
 def faults(intensity: Intensity) -> Iterator[str]:

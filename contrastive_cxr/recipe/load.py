@@ -29,8 +29,24 @@ _AUGMENTS = {
 
 # Every setting of `data` that runs recorded before there was `decoding`: no recipe written by hand states them all.
 _RECORDED_BEFORE = frozenset(
-    "source root csv images seed join split cache_size cache_dir resize intensity border_crop denoise equalise "
-    "on_bad_image workers".split()
+    {
+        "source",
+        "root",
+        "csv",
+        "images",
+        "seed",
+        "join",
+        "split",
+        "cache_size",
+        "cache_dir",
+        "resize",
+        "intensity",
+        "border_crop",
+        "denoise",
+        "equalise",
+        "on_bad_image",
+        "workers",
+    }  # fmt: skip
 )
 
 
@@ -63,7 +79,7 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     faults = [fault for text in overrides for fault in _override(tree, text)]
     _expand_tasks(tree)
     _name_sets(tree)
-    _date_decoding(tree)
+    _settle_data(tree)
     try:
         # Strict JSON: a list is a tuple and text a path, but '3' is no number and true no 1.
         recipe = Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
@@ -120,10 +136,14 @@ def _name_sets(tree: dict[str, object]) -> None:
             section[field] = {"set": name} | choice
 
 
-def _date_decoding(tree: dict[str, object]) -> None:
-    """Let a recipe that a run recorded before there was `data.decoding` read its images as it did."""
+def _settle_data(tree: dict[str, object]) -> None:
+    """Let `data.intensity: WORD` stand for its kind, and a recipe that a run of before recorded read as it did."""
     data = tree.get("data")
-    if isinstance(data, dict) and data.keys() >= _RECORDED_BEFORE:
+    if not isinstance(data, dict):
+        return
+    if isinstance(data.get("intensity"), str):
+        data["intensity"] = {"kind": data["intensity"]}
+    if data.keys() >= _RECORDED_BEFORE:
         data.setdefault("decoding", 1)
 
 

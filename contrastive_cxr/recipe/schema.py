@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field
 from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
 from contrastive_cxr.recipe.intensity import Intensity as Intensity
-from contrastive_cxr.recipe.intensity import IntensityChoice
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.tasks import Task
@@ -67,7 +66,7 @@ class Data(Source):
     cache_size: Annotated[int, Field(ge=16, le=4096)] = Field(256, description="side of the cached images, pixels")
     cache_dir: UserPath | None = Field(None, description="folder of the caches; none: the user's cache folder")
     resize: Literal["stretch", "pad", "crop"] = Field("pad", description="how a picture becomes square")
-    intensity: IntensityChoice = Field(default_factory=Intensity, description="how intensities become 8 bits")
+    intensity: Intensity = Field(default_factory=Intensity, description="how intensities become 8 bits")
     border_crop: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(0.0, description="share cut off at each side")
     denoise: Literal["none", "median"] = Field("none", description="3x3 median filter before resizing")
     equalise: Literal["none", "histogram", "clahe"] = Field("none", description="histogram equalisation")
@@ -75,8 +74,8 @@ class Data(Source):
     workers: Annotated[int, Field(ge=0)] = Field(0, description="decoding threads; 0: one a core")
     decoding: Literal[1, 2] = Field(
         2,
-        description="version of the decoder; 1: as runs of before read DICOM, without padding values, functional groups "
-        "and Presentation LUT Shape",
+        description="version of the decoder; 1: as runs of before read DICOM, without padding values, functional "
+        "groups and Presentation LUT Shape",
     )
 
 

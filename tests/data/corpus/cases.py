@@ -140,7 +140,7 @@ def _odd() -> Iterator[Case]:
     yield Case("JPEG 2000", by_pillow(slope, "JPEG2000"), SLOPE)
     inner = by_pillow(Image.fromarray(NOISE), "JPEG2000", no_jp2=True, irreversible=False)
     yield Case("bare JPEG 2000", inner, NOISE)
-    deep = Image.fromarray((SLOPE.astype(np.uint16) * 257))
+    deep = Image.fromarray(SLOPE.astype(np.uint16) * 257)
     yield Case("16-bit JPEG 2000", by_pillow(deep, "JPEG2000"), SLOPE)
     yield Case("PNM of 8 bits", by_pillow(slope, "PPM"), SLOPE, second=True)
     twelve = np.array([[0, 819, 2457, 4095]], ">u2")  # a PNM states its greatest value
