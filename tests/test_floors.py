@@ -60,7 +60,7 @@ HEAVY = {
     "timm": ("models/timm_nets.py",),
     "lightning": ("engine/",),
     "lightning_fabric": ("engine/",),
-    "pydicom": ("data/dicom.py",),
+    "pydicom": ("data/dicom",),
     "pytorch_grad_cam": ("explain/gradcam.py",),
     "matplotlib": ("report/", "augment/"),
     "typer": ("cli/",),

@@ -29,9 +29,10 @@ def facts(table: pd.DataFrame) -> dict[str, Any]:
     """
     keys = ["source", "format", "grey_low", "grey_high"]
     counted = table.groupby(keys, sort=True).size().sort_values(ascending=False, kind="stable")
+    frequent = counted.head(LISTED).reset_index(name="images")
     found = [
         {"source": str(source), "format": str(form), "low": float(low), "high": float(high), "images": int(images)}
-        for (source, form, low, high), images in counted.head(LISTED).items()
+        for source, form, low, high, images in frequent.itertuples(index=False)
     ]
     bad = table[table["squeezed"] > 0].sort_values(["squeezed", "path"], kind="stable")
     listed = [
@@ -62,10 +63,11 @@ def warning(found: Mapping[str, Any], kind: str) -> str:
     if not squeezed["images"]:
         return ""
     named = ", ".join(f"{each['path']} ({each['levels']})" for each in squeezed["listed"][:SHORT])
+    named += " ..." if squeezed["images"] > SHORT else ""
     others = [word for word in ("min-max", "percentile") if word != kind]
     return (
         f"{squeezed['images']} of {squeezed['of']} images keep fewer than {ENOUGH} grey levels after "
-        f"data.intensity.kind={kind}, and tell more apart in their files: {named}{' ...' if squeezed['images'] > SHORT else ''}; set "
+        f"data.intensity.kind={kind}, and tell more apart in their files: {named}; set "
         f"data.intensity.kind={' or '.join(others)}, or a window that fits (kind=window low=... high=...)"
     )
 

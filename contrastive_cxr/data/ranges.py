@@ -97,8 +97,8 @@ def common(pictures_of: Sequence[Used]) -> tuple[float, float]:
     """The range of a source, from what some of its deep pictures use.
 
     Whole numbers from 0 on are rounded up to whole bits, as detectors have them: 12 bits in 16 are 0..4095, and the
-    next file's brightest pixel is no brighter than white; floats within 0..1 are of 0..1. Where a quarter of that is not
-    used, and of signed numbers, the range is from the least to the greatest.
+    next file's brightest pixel is no brighter than white; floats within 0..1 are of 0..1. Where less than a
+    quarter of that is used, and of signed numbers, the range is from the least to the greatest.
 
     Parameters
     ----------

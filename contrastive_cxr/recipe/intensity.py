@@ -45,7 +45,7 @@ class Intensity(Section):
     kind: Literal["auto", "dtype", "min-max", "percentile", "window"] = Field(
         "auto",
         description="the range that is mapped to 0..255: auto (8 bits as they are; of DICOM its own window or "
-        "BitsStored; of deeper PNG and TIFF what the source uses), of the type, of the image, two percentiles, a window",
+        "BitsStored; of deeper PNG and TIFF what the source uses), of the type, of the image, two percentiles, window",
     )
     low: float = Field(0.5, description="lower percentile (percent) or lower end of the window (stored units)")
     high: float = Field(99.5, description="upper percentile (percent) or upper end of the window (stored units)")

@@ -28,26 +28,10 @@ _AUGMENTS = {
 
 
 # Every setting of `data` that runs recorded before there was `decoding`: no recipe written by hand states them all.
-_RECORDED_BEFORE = frozenset(
-    {
-        "source",
-        "root",
-        "csv",
-        "images",
-        "seed",
-        "join",
-        "split",
-        "cache_size",
-        "cache_dir",
-        "resize",
-        "intensity",
-        "border_crop",
-        "denoise",
-        "equalise",
-        "on_bad_image",
-        "workers",
-    }  # fmt: skip
-)
+_RECORDED_BEFORE = {
+    "source", "root", "csv", "images", "seed", "join", "split", "cache_size", "cache_dir", "resize", "intensity",
+    "border_crop", "denoise", "equalise", "on_bad_image", "workers",
+}  # fmt: skip
 
 
 def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
