@@ -53,5 +53,9 @@ def print_look(facts: dict[str, object]) -> None:
     for note in notes[:20]:
         say(note)
     assert isinstance(faults, list), "facts are those of experiment.look"
+    grey = facts["grey"]
+    assert isinstance(grey, dict), "facts are those of experiment.look"
+    for line in [*grey["words"], *([f"warning: {grey['warning']}"] if grey["warning"] else [])]:
+        say(line)
     for fault in faults[:20]:
         say(f"a training would refuse: {fault}")

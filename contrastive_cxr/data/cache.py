@@ -12,12 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_cxr.data import intensity, reading
+from contrastive_cxr.data import intensity, ranges, reading
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.places import absolute, join, split
@@ -26,7 +27,7 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
 
 FACTS = (*COLUMNS.split(", "), "error")
-NO_FACTS: tuple[object, ...] = ("", "", 0, 0, 0, "", 0, 0, 0, 0)
+NO_FACTS: tuple[object, ...] = ("", "", 0, 0, 0, "", 0.0, 0.0, 0, 0, 0, 0, 0)
 COMMIT_SECONDS = 2.0
 LISTED = 20
 
@@ -44,12 +45,15 @@ class Cache:
     slots : int64 [N]
         Where a manifest row's square is in `images`; -1 where the file could not be read. Copies share a slot.
     facts : DataFrame [N]
-        A row (and index) a manifest row: format, mode, width, height, bytes, digest, pad_left, pad_top, pad_right,
+        A row (and index) a manifest row: format, mode, width, height, bytes, digest, grey_low, grey_high (the stored
+        values that became 0 and 255), squeezed (grey levels left, where too few are), pad_left, pad_top, pad_right,
         pad_bottom (pixels of padding in the square), error ('' or why the file could not be read).
     rows_decoded : int
         Images that this build decoded; the others were found.
     folder : Path
         Where the cache is.
+    intensity : schema.Intensity
+        The setting with the ranges that were found for it.
     """
 
     images: npt.NDArray[np.uint8]
@@ -57,6 +61,7 @@ class Cache:
     facts: pd.DataFrame
     rows_decoded: int
     folder: Path
+    intensity: schema.Intensity
 
     def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """Copy the squares of manifest rows [B] (positions) into memory: uint8 [B, 1, S, S].
@@ -71,6 +76,14 @@ class Cache:
             missing = np.asarray(rows)[slots < 0][:LISTED].tolist()
             raise ValueError(f"rows {missing} have no image; leave out the rows with an error in facts")
         return np.asarray(self.images)[slots]
+
+
+class _Todo(NamedTuple):
+    """A file to decode, as it was seen, and the name of its source."""
+
+    place: Place
+    stamp: Stamp | None
+    source: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
     Parameters
     ----------
     manifest : Manifest
-        `root` and `path` are read.
+        `root`, `path` and `source` are read.
     data : schema.Data
         The decode settings, `cache_dir`, `on_bad_image` and `workers`.
     progress : callable, optional
@@ -111,14 +124,17 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
         The disk is full, or the cache is damaged.
     """
     intensity.check(data.intensity)
+    data = ranges.found(data, manifest)
     places = _places(manifest)
+    sources = dict(zip(places, manifest.column("source"), strict=True))
     folder = folder_of(data, sorted({root for root, _ in places}))
     with opened(folder, data.cache_size) as store:
         found = _found(store, set(places))
         stamps = {place: _stamp(place) for place in dict.fromkeys(places)}
         pending = [place for place, stamp in stamps.items() if place not in found or found[place][0] != stamp]
         _check_space(folder, len(pending) * data.cache_size**2)
-        bad = _decode_all(store, [(place, stamps[place]) for place in pending], data, progress)
+        todo = [_Todo(place, stamps[place], sources[place]) for place in pending]
+        bad = _decode_all(store, todo, data, progress)
         if pending:
             found = _found(store, set(places))
         images = store.images()
@@ -128,7 +144,7 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
     lines = [_line(place, found, reasons) for place in places]
     slots = np.array([slot for slot, _ in lines], dtype=np.int64)
     facts = pd.DataFrame([values for _, values in lines], columns=list(FACTS), index=manifest.rows.index)
-    return Cache(images, slots, facts, len(pending) - len(reasons), folder)
+    return Cache(images, slots, facts, len(pending) - len(reasons), folder, data.intensity)
 
 
 def _places(manifest: Manifest) -> list[Place]:
@@ -162,9 +178,7 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _decode_all(
-    store: Store, pending: list[tuple[Place, Stamp | None]], data: schema.Data, progress: Progress | None
-) -> list[_Bad]:
+def _decode_all(store: Store, pending: list[_Todo], data: schema.Data, progress: Progress | None) -> list[_Bad]:
     """Decode side by side, write in order, keep what is done whatever happens; the files that could not be read."""
     bad: list[_Bad] = []
     committed = time.monotonic()
@@ -185,32 +199,32 @@ def _decode_all(
     return bad
 
 
-def _results(pending: Sequence[tuple[Place, Stamp | None]], data: schema.Data) -> Generator[Record | _Bad]:
+def _results(pending: Sequence[_Todo], data: schema.Data) -> Generator[Record | _Bad]:
     """Decoded files in the order of `pending`, with a few at a time under way."""
     workers = data.workers or os.cpu_count() or 1
     waiting: deque[Future[Record | _Bad]] = deque()
     todo = iter(pending)
     with ThreadPoolExecutor(min(workers, max(1, len(pending)))) as pool:
         try:
-            for place, stamp in islice(todo, 4 * workers):
-                waiting.append(pool.submit(_one, place, stamp, data))
+            for one in islice(todo, 4 * workers):
+                waiting.append(pool.submit(_one, one, data))
             while waiting:
                 yield waiting.popleft().result()
-                for place, stamp in islice(todo, 1):
-                    waiting.append(pool.submit(_one, place, stamp, data))
+                for one in islice(todo, 1):
+                    waiting.append(pool.submit(_one, one, data))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _one(place: Place, stamp: Stamp | None, data: schema.Data) -> Record | _Bad:
+def _one(todo: _Todo, data: schema.Data) -> Record | _Bad:
     """Decode one file to its square, or say why not."""
     try:
-        grey, facts = decode(join(*place), data)
+        grey, facts = decode(join(*todo.place), data, todo.source)
     except DecodeError as error:
-        return _Bad(place, error.reason)
+        return _Bad(todo.place, error.reason)
     square, box = fit_square(grey, data.cache_size, data.resize)
     # A file that changed since its stamp was taken does not match it at the next build, and is decoded again.
-    return Record(place, stamp or (-1, -1), facts, box, square)
+    return Record(todo.place, todo.stamp or (-1, -1), facts, box, square)
 
 
 def _line(place: Place, found: _Found, reasons: dict[Place, str]) -> tuple[int, tuple[object, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from contrastive_cxr.recipe import schema
 from contrastive_cxr.tasks import Task
 
 PARTS = ("train", "val", "test", "unused")
+FACTS = ("digest", "grey_low", "grey_high")  # of a file, that a run's manifest keeps
 BLOCK = 64  # images whose pixels are counted at once
 
 
@@ -72,6 +73,8 @@ class Dataset:
         nan where there is no training part. The standard deviation of an even grey is 0: the network guards it.
     skipped : DataFrame
         `path` and `error` of the files that could not be read (`data.on_bad_image=skip`).
+    intensity : schema.Intensity
+        How stored values became grey, with the ranges that were found for it.
     """
 
     manifest: Manifest
@@ -84,6 +87,7 @@ class Dataset:
     mean: float
     std: float
     skipped: pd.DataFrame
+    intensity: schema.Intensity = field(default_factory=schema.Intensity)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -115,13 +119,17 @@ class Dataset:
         return pd.DataFrame(lines, index=pd.Index(parts, name="split"))
 
     def manifest_table(self) -> pd.DataFrame:
-        """The rows for a run's `manifest.csv`: the manifest, `split` as divided here, `class`, `digest`."""
+        """The rows for a run's `manifest.csv`: the manifest, `split` as divided here, `class`, and facts of the file.
+
+        These are `digest`, and `grey_low` and `grey_high`, the stored values that became 0 and 255.
+        """
         names = np.array(self.classes, dtype=object)
+        facts = {name: self.facts[name].to_numpy() for name in FACTS if name in self.facts}
         return self.manifest.rows.assign(
             **{
                 "split": self.split.astype(object),
                 "class": names[self.labels],
-                "digest": self.facts["digest"].to_numpy(),
+                **facts,
             }
         )
 
@@ -180,7 +188,7 @@ def open_dataset(
     images = Squares(cached.images, cached.slots[kept])
     mean, std = statistics(images, np.flatnonzero(split == "train"))
     patients = _numbers(manifest.column("patient"))
-    return Dataset(manifest, task, labels, patients, split, images, facts, mean, std, skipped)
+    return Dataset(manifest, task, labels, patients, split, images, facts, mean, std, skipped, cached.intensity)
 
 
 def subset(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:

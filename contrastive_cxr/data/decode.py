@@ -18,7 +18,7 @@ from contrastive_cxr.recipe import schema
 
 __all__ = ["LARGEST", "VERSION", "DecodeError", "Decoded", "Facts", "decode", "fit_square", "grey_of"]
 
-VERSION = 1
+VERSION = 2
 """Raised when the same file and settings give other pixels; caches of another version are left aside."""
 
 
@@ -29,7 +29,7 @@ class Facts:
     Attributes
     ----------
     format : str
-        PNG, JPEG, MPO, TIFF, BMP or DICOM, by content.
+        PNG, JPEG, MPO, TIFF, BMP, GIF, WebP, JPEG 2000, PNM or DICOM, by content.
     mode : str
         Pillow's mode as stored (L, RGB, RGBA, I;16, ...), or DICOM's photometric interpretation.
     width, height : int
@@ -38,6 +38,10 @@ class Facts:
         Size of the file.
     digest : str
         SHA-256 of the file's content, hexadecimal.
+    grey_low, grey_high : float
+        The stored values that became 0 and 255; of DICOM after its rescale, of CT in HU.
+    squeezed : int
+        Grey levels that are left, where they are fewer than 64 and the file tells more apart; else 0.
     """
 
     format: str
@@ -46,6 +50,9 @@ class Facts:
     height: int
     bytes: int
     digest: str
+    grey_low: float
+    grey_high: float
+    squeezed: int
 
 
 class Decoded(NamedTuple):
@@ -64,7 +71,7 @@ class Box(NamedTuple):
     bottom: int
 
 
-def decode(content: bytes | Path | str, settings: schema.Data) -> Decoded:
+def decode(content: bytes | Path | str, settings: schema.Data, source: str = "") -> Decoded:
     """Decode one picture of a file, known by its content and never by its name.
 
     In order: EXIF orientation, grey (ITU-R 601 luma; alpha over black, ignored where it is 0 everywhere), border crop,
@@ -75,7 +82,9 @@ def decode(content: bytes | Path | str, settings: schema.Data) -> Decoded:
     content : bytes, Path or str
         The file's content, or where it is: an address of `places`, which may name a frame or a slice.
     settings : schema.Data
-        `border_crop`, `intensity`, `denoise` and `equalise` are read.
+        `border_crop`, `intensity`, `denoise`, `equalise` and `decoding` are read.
+    source : str
+        Name of the source that the file is of, of which `intensity.ranges` may hold the range.
 
     Returns
     -------
@@ -89,32 +98,40 @@ def decode(content: bytes | Path | str, settings: schema.Data) -> Decoded:
         Missing, empty, truncated, no image, too large, several pictures in one file, or values that are no intensities.
     """
     if isinstance(content, bytes):
-        return _decoded(content, settings)
+        return _decoded(_of_file(content, settings), settings, source)
     try:
-        return _at(places.of_path(content), settings)
+        return _decoded(_at(places.of_path(content), settings), settings, source)
     except DecodeError as error:
         raise DecodeError(error.reason, str(content)) from error
 
 
-def _at(address: str, settings: schema.Data) -> Decoded:
+class _Read(NamedTuple):
+    """Stored values of one picture, and what is known of its file: format, mode, bytes, digest."""
+
+    stored: Stored
+    kind: str
+    mode: str
+    size: int
+    digest: str
+
+
+def _at(address: str, settings: schema.Data) -> _Read:
     """The picture at an address."""
     file, inside = places.split(address)
     if inside is None:
         content = reading.content(file)
         if kind_of(content[:HEAD]) in VOLUMES:
             raise DecodeError(volumes.refusal(content))
-        return _decoded(content, settings)
+        return _of_file(content, settings)
     if kind_of(reading.content(file, HEAD)) in VOLUMES:
         volume = volumes.held(file)
-        stored, size = volumes.picture(volume, inside), volume.size
+        stored, size = volumes.picture(volume, inside, settings.intensity), volume.size
         kind, mode, digest = volume.kind, str(volume.values.dtype), volume.digest
     else:
         content, digest = reading.held(file)
         stored, kind, mode = _frame(content, inside, settings)
         size = len(content)
-    height, width = stored.values.shape
-    facts = Facts(kind, mode, width, height, size, hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
-    return Decoded(_finish(stored, settings), facts)
+    return _Read(stored, kind, mode, size, hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
 
 
 def _frame(content: bytes, inside: places.Inside, settings: schema.Data) -> tuple[Stored, str, str]:
@@ -123,27 +140,26 @@ def _frame(content: bytes, inside: places.Inside, settings: schema.Data) -> tupl
         raise DecodeError(f"is no volume, so it has no {inside.way} slices; #frame= names one of its pictures")
     if not dicom.is_dicom(content):
         return pictures.read(content, inside.number)
-    stored, mode = dicom.read(dicom_frames.alone(content, inside.number), settings.intensity.kind, LARGEST)
+    alone = dicom_frames.alone(content, inside.number)
+    stored, mode = dicom.read(alone, settings.intensity, LARGEST, settings.decoding)
     return stored, "DICOM", mode
 
 
-def _decoded(content: bytes, settings: schema.Data) -> Decoded:
+def _of_file(content: bytes, settings: schema.Data) -> _Read:
     """The one picture of a file's content."""
     if not content:
         raise DecodeError("is empty (0 bytes)")
     if dicom.is_dicom(content):
         kind = "DICOM"
-        stored, mode = dicom.read(content, settings.intensity.kind, LARGEST)
+        stored, mode = dicom.read(content, settings.intensity, LARGEST, settings.decoding)
     else:
         stored, kind, mode = pictures.read(content)
-    height, width = stored.values.shape
-    facts = Facts(kind, mode, width, height, len(content), hashlib.sha256(content).hexdigest())
-    return Decoded(_finish(stored, settings), facts)
+    return _Read(stored, kind, mode, len(content), hashlib.sha256(content).hexdigest())
 
 
 def grey_of(image: Image.Image, settings: schema.Data) -> Bytes:
     """The same for an open picture: uint8 [H, W], with the same settings and errors as `decode`."""
-    return _finish(pictures.stored(image), settings)
+    return filters.clean(_mapped(pictures.stored(image), settings).grey, settings)
 
 
 def fit_square(grey: Bytes, size: int, resize: str) -> tuple[Bytes, Box]:
@@ -183,6 +199,22 @@ def _resized(grey: Bytes, width: int, height: int) -> Bytes:
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _finish(stored: Stored, settings: schema.Data) -> Bytes:
-    values = filters.crop_border(stored.values, settings.border_crop)
-    return filters.clean(intensity.to_bytes(stored._replace(values=values), settings.intensity), settings)
+def stored_of(address: str) -> Stored:
+    """The stored values of a picture that is no DICOM; `DecodeError` where it cannot be read."""
+    return _at(address, schema.Data()).stored
+
+
+def _decoded(read: _Read, settings: schema.Data, source: str) -> Decoded:
+    """The picture in 8 bits, and its facts."""
+    height, width = read.stored.values.shape
+    made = _mapped(read.stored, settings, source)
+    facts = Facts(read.kind, read.mode, width, height, read.size, read.digest, made.low, made.high, made.squeezed)
+    return Decoded(filters.clean(made.grey, settings), facts)
+
+
+def _mapped(stored: Stored, settings: schema.Data, source: str = "") -> intensity.Mapped:
+    """The picture less its border, in 8 bits."""
+    share = settings.border_crop
+    padding = None if stored.padding is None else filters.crop_border(stored.padding, share)
+    inside = stored._replace(values=filters.crop_border(stored.values, share), padding=padding)
+    return intensity.mapped(inside, settings.intensity, source)

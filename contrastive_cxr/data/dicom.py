@@ -8,9 +8,12 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from contrastive_cxr.data import dicom_before, dicom_codecs, dicom_grey
+from contrastive_cxr.data import dicom_tags as tags
 from contrastive_cxr.data.intensity import DecodeError, Stored
+from contrastive_cxr.recipe import schema
 
 INSTALL = "pip install 'contrastive_cxr[dicom]'"
 # What pydicom is known to raise on damaged files, besides errors of its own.
@@ -19,6 +22,8 @@ DAMAGED = (
     ZeroDivisionError, struct.error, zlib.error,
 )  # fmt: skip
 DEFLATED = b"1.2.840.10008.1.2.1.99"
+NEEDED = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored")
+LUMA = np.array([0.299, 0.587, 0.114])
 BYTES_A_PIXEL = 16  # four colours of 32 bits: what an inflated file may have at most
 
 
@@ -27,21 +32,23 @@ def is_dicom(content: bytes) -> bool:
     return content[128:132] == b"DICM"
 
 
-def read(content: bytes, kind: str, largest: int) -> tuple[Stored, str]:
+def read(content: bytes, setting: schema.Intensity, largest: int, decoding: int = 2) -> tuple[Stored, str]:
     """Read one DICOM image.
 
     The modality's rescale (or its table) is always applied: `min-max`, `percentile` and `window` work in its units, of
-    CT in HU. `dtype` applies the file's own VOI table or first window, and maps the range of BitsStored where the file
-    has none.
+    CT in HU. `auto` and `dtype` apply the file's own VOI table or first window, and map the range of BitsStored where
+    the file has none; `auto` gives CT in HU without a window `setting.ct`.
 
     Parameters
     ----------
     content : bytes
         The whole file.
-    kind : str
-        `data.intensity.kind`.
+    setting : schema.Intensity
+        `data.intensity`.
     largest : int
         Pixels above which the declared size is refused.
+    decoding : int
+        `data.decoding`.
 
     Returns
     -------
@@ -53,44 +60,75 @@ def read(content: bytes, kind: str, largest: int) -> tuple[Stored, str]:
     Raises
     ------
     DecodeError
-        pydicom is missing; the file is damaged, has several frames, or is compressed in a way that is not installed.
+        pydicom is missing; the file is damaged, has several frames, is compressed in a way that has no decoder here, or
+        an attribute that is needed has a value that cannot be.
     """
     try:
         import pydicom
         from pydicom.errors import BytesLengthException, InvalidDicomError
     except ImportError as error:
         raise DecodeError(f"is a DICOM file, and pydicom is not installed; {INSTALL}") from error
+    compressed = ""
     try:
         check_deflated(content, largest * BYTES_A_PIXEL)
         data = pydicom.dcmread(io.BytesIO(content))
         _check(data, largest)
+        compressed = dicom_codecs.kind(data)
         photometric = str(data.PhotometricInterpretation)
-        if photometric.startswith("MONOCHROME"):
-            values, low, high = _values(data, kind)
-            return Stored(values, low, high, turned=photometric == "MONOCHROME1"), photometric
-        return Stored(_colour(data), 0, 255), photometric
+        if not photometric.startswith("MONOCHROME"):
+            return _colour(data), photometric
+        _check_one_frame(data)
+        if decoding == 1:
+            return dicom_before.grey(data, setting.kind), photometric
+        return dicom_grey.grey(data, setting), photometric
     except (InvalidDicomError, BytesLengthException, *DAMAGED) as error:
-        raise DecodeError(f"is a DICOM file that cannot be read ({_first_line(error)})") from error
+        raise DecodeError(
+            f"is a DICOM file{compressed}, that is damaged or contradicts itself; get it again from where it came"
+        ) from error
 
 
 def _check(data: Any, largest: int) -> None:
     """Refuse what is not one image of a bearable size, before its pixels are unpacked."""
     if "PixelData" not in data:
         raise DecodeError("is a DICOM file without pixels")
-    if int(data.get("NumberOfFrames") or 1) > 1:
+    missing = [tags.named(name) for name in NEEDED if data.get(name) in (None, "")]
+    if missing:
+        raise DecodeError(f"is a DICOM file that lacks {', '.join(missing)}, so its pixels cannot be read")
+    if "TransferSyntaxUID" not in data.file_meta:
+        raise DecodeError("is a DICOM file that does not say its Transfer Syntax, so its pixels cannot be read")
+    if tags.whole(data, "NumberOfFrames", 1) > 1:
         raise DecodeError(
             f"is a DICOM file of {data.NumberOfFrames} frames; name one, such as #frame=0 behind the file, or say "
             "which are read (data.frames in a recipe, --frames elsewhere)"
         )
-    grey = str(data.PhotometricInterpretation).startswith("MONOCHROME")
-    if int(data.get("SamplesPerPixel", 1)) != (1 if grey else 3):
-        raise DecodeError(
-            f"is a DICOM file in {data.PhotometricInterpretation} of {data.SamplesPerPixel} channels; not read"
-        )
+    photometric = str(data.PhotometricInterpretation)
+    if int(data.SamplesPerPixel) != (1 if photometric.startswith(("MONOCHROME", "PALETTE")) else 3):
+        raise DecodeError(f"is a DICOM file in {photometric} of {data.SamplesPerPixel} channels; not read")
     if data.Rows * data.Columns > largest:
         raise DecodeError(f"declares {data.Columns} x {data.Rows} pixels; at most {largest} are read")
-    if data.file_meta.TransferSyntaxUID.is_compressed:
-        _check_inner(data)
+    _check_length(data)
+    dicom_codecs.check(data)
+
+
+def _check_length(data: Any) -> None:
+    """Refuse pixels that are not compressed and fewer than declared."""
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and not syntax.is_deflated:
+        return
+    samples = 2 if data.PhotometricInterpretation == "YBR_FULL_422" else int(data.SamplesPerPixel)
+    declared = (int(data.Rows) * int(data.Columns) * samples * int(data.BitsAllocated) + 7) // 8
+    if len(data.PixelData) < declared:
+        raise DecodeError(
+            f"is a DICOM file that is cut short: it declares {declared} bytes of pixels and holds "
+            f"{len(data.PixelData)}; get it again from where it came"
+        )
+
+
+def _check_one_frame(data: Any) -> None:
+    """Refuse pixels of several frames: pydicom counts them by the bytes where they are more than are declared."""
+    stored = data.pixel_array  # kept by pydicom
+    if stored.ndim != 2:
+        raise DecodeError(f"is a DICOM file with the pixels of {len(stored)} frames; give one file an image")
 
 
 def check_deflated(content: bytes, most: int) -> None:
@@ -107,52 +145,16 @@ def check_deflated(content: bytes, most: int) -> None:
         raise DecodeError(f"is a deflated DICOM file of more than {most} bytes; not read")
 
 
-def _check_inner(data: Any) -> None:
-    """Refuse a compressed picture of another size than its file declares: the picture's own size is allocated."""
-    from pydicom.encaps import get_frame
+def _colour(data: Any) -> Stored:
+    """Luma of a colour image (ITU-R 601), in its own depth."""
+    from pydicom.pixels.processing import apply_color_lut
 
-    try:
-        with Image.open(io.BytesIO(get_frame(data.PixelData, 0, number_of_frames=1))) as inner:
-            size = inner.size
-    except UnidentifiedImageError:  # RLE, which declares none, or damaged
-        return
-    except Image.DecompressionBombError as error:
-        raise DecodeError("is a DICOM file around a picture that declares far more pixels; not read") from error
-    if size != (data.Columns, data.Rows):
-        raise DecodeError(
-            f"is a DICOM file that declares {data.Columns} x {data.Rows} pixels around a picture of "
-            f"{size[0]} x {size[1]}; not read"
-        )
-
-
-def _values(data: Any, kind: str) -> tuple[np.ndarray[Any, Any], float, float]:
-    """Grey values after rescale and, for `dtype`, after the file's own window; and their range."""
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
-    stored = data.pixel_array
-    if stored.ndim != 2:  # pydicom counts the frames by the bytes where they are more than are declared
-        raise DecodeError(f"is a DICOM file with the pixels of {len(stored)} frames; give one file an image")
-    signed, bits = bool(data.PixelRepresentation), int(data.BitsStored)
-    ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], dtype=np.float64)
-    if data.get("ModalityLUTSequence"):
-        ends = np.array([0, 2 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1], dtype=np.float64)
-    elif "RescaleSlope" in data and "RescaleIntercept" in data:
-        ends = ends * float(data.RescaleSlope) + float(data.RescaleIntercept)
-    values = apply_modality_lut(stored, data)
-    if kind == "dtype":
-        if data.get("VOILUTSequence"):
-            ends = np.array([0, 2 ** int(data.VOILUTSequence[0].LUTDescriptor[2]) - 1], dtype=np.float64)
-        # A window's ends can leave the range of its type by the rounding of a float.
-        values = np.clip(apply_voi_lut(values, data), ends.min(), ends.max())
-    return values, float(ends.min()), float(ends.max())
-
-
-def _colour(data: Any) -> np.ndarray[Any, Any]:
-    """Luma of a colour image of 8 bits."""
-    if int(data.BitsAllocated) != 8:
-        raise DecodeError(f"is a DICOM file in {data.PhotometricInterpretation} of {data.BitsAllocated} bits; not read")
-    return np.asarray(Image.fromarray(np.ascontiguousarray(data.pixel_array)).convert("L"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+    colours, bits = data.pixel_array, int(data.BitsStored)
+    if data.PhotometricInterpretation == "PALETTE COLOR":
+        colours = apply_color_lut(colours, data)
+        bits = colours.dtype.itemsize * 8
+    if colours.ndim != 3:
+        raise DecodeError(f"is a DICOM file with the pixels of {len(colours)} frames; give one file an image")
+    if colours.dtype == np.uint8:
+        return Stored(np.asarray(Image.fromarray(np.ascontiguousarray(colours)).convert("L")), 0, 255)
+    return Stored(colours @ LUMA, 0, 2.0**bits - 1)

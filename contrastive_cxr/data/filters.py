@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter, ImageOps
@@ -10,11 +12,12 @@ from contrastive_cxr.recipe import schema
 
 Bytes = npt.NDArray[np.uint8]
 
+Kind = TypeVar("Kind", bound=np.generic)
 TILES = 8
 CLIP = 2.0
 
 
-def crop_border(values: npt.NDArray[np.generic], share: float) -> npt.NDArray[np.generic]:
+def crop_border(values: npt.NDArray[Kind], share: float) -> npt.NDArray[Kind]:
     """Cut `share` (0 to below 0.5) of height and width off at each side; a view [H', W'], never empty."""
     height, width = values.shape
     top, left = int(height * share), int(width * share)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,21 @@ __all__ = ["LARGEST", "read", "stored"]
 LARGEST = 2**26
 """Pixels of the largest picture that is read (8192 x 8192): a declared size is believed only up to here."""
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-SIGNATURES = {
-    b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP",
-    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
-}  # fmt: skip
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+# Place, bytes, kind: what is named where such a file is damaged.
+SIGNATURES = (
+    (0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"BM", "BMP"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP"),
+    (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF"), (0, b"II+\0", "TIFF"), (0, b"MM\0+", "TIFF"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"), (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    *((0, b"P%d%c" % (kind, blank), "PNM") for kind in range(1, 7) for blank in b"\n\r\t #"),
+)  # fmt: skip
+NAMES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "PPM": "PNM"}  # Pillow's words, where they are not the usual ones
 # Files of these kinds are met among images, and are named rather than called no image: place, bytes, kind.
 OTHERS = (
-    (0, b"GIF8", "a GIF"), (8, b"WEBP", "a WebP"), (4, b"ftypavi", "an AVIF"), (4, b"ftyphei", "a HEIC"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000"), (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
-    (0, b"%PDF", "a PDF"), (0, b"\x1f\x8b", "a gzip"), (0, b"PK\3\4", "a zip"),
+    (4, b"ftypavi", "an AVIF"), (4, b"ftyphei", "a HEIC"), (0, b"%PDF", "a PDF"), (0, b"\x1f\x8b", "a gzip"),
+    (0, b"PK\3\4", "a zip"),
 )  # fmt: skip
-READ = "PNG, JPEG, TIFF, BMP and DICOM are read, by content, not by name"
+READ = "PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000, PNM and DICOM are read, by content, not by name"
 # What Pillow's readers are known to raise on damaged files.
 DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
@@ -48,42 +52,63 @@ def read(content: bytes, frame: int | None = None) -> tuple[Stored, str, str]:
     DecodeError
         Truncated, damaged, no image, of a kind that is not read, too large, or several pictures in one file.
     """
-    known = next((name for start, name in SIGNATURES.items() if content.startswith(start)), "")
+    known = kind_of(content)
     try:
         if known == "PNG":
             _check_sums(content)
+        elif known == "WebP":  # Pillow takes memory for the whole picture when it opens it
+            _check_size(_webp_size(content))
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(image, frame)
-            kind, mode = str(image.format), image.mode
+            kind, mode = NAMES.get(str(image.format), str(image.format)), image.mode
             return stored(image), kind, mode
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DecodeError(f"declares more than {LARGEST} pixels") from error
     except UnidentifiedImageError as error:
         if known:
             raise DecodeError(f"begins as {known} and is truncated, damaged or of a kind that is not read") from error
-        other = next((kind for place, mark, kind in OTHERS if content[place:].startswith(mark)), "")
+        other = next((kind for place, mark, kind in OTHERS if content.startswith(mark, place)), "")
         raise DecodeError(f"is {other} file; {READ}" if other else f"is not an image: {READ}") from error
     except DAMAGED as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DecodeError(f"is {known or 'an image'}, truncated or damaged ({reason})") from error
+        raise DecodeError(
+            f"is {known or 'an image'}, truncated or damaged; get the file again from where it came"
+        ) from error
+
+
+def kind_of(content: bytes) -> str:
+    """PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000 or PNM by the first bytes of a file; '' where it is none of them."""
+    return next((kind for place, mark, kind in SIGNATURES if content.startswith(mark, place)), "")
+
+
+def is_deep(file: Path | io.BytesIO) -> bool:
+    """Whether a picture has more than 8 bits a pixel, by its header; False where that cannot be read."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return _many_bits(image.mode)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, *DAMAGED):
+        return False
+
+
+def _many_bits(mode: str) -> bool:
+    return mode in ("I", "F") or mode.startswith("I;16")
 
 
 def _check_sums(content: bytes) -> None:
     """Hold every chunk of a PNG to its checksum up to the last: unpacking alone stops at the last row it wants."""
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-        _check_size(image)
+        _check_size(image.size)
         image.verify()
 
 
 def _check(image: Image.Image, frame: int | None) -> None:
     """Refuse what is not one picture of a bearable size, before its pixels are unpacked; go to the `frame`."""
-    _check_size(image)
+    _check_size(image.size)
     if frame is not None:
         try:
             image.seek(frame)
         except EOFError as error:
             raise DecodeError(f"has no picture {frame}; its pictures are counted from 0") from error
-        return _check_size(image)
+        return _check_size(image.size)
     frames = _frames(image)
     if frames > 1:
         raise DecodeError(
@@ -93,10 +118,21 @@ def _check(image: Image.Image, frame: int | None) -> None:
     return None
 
 
-def _check_size(image: Image.Image) -> None:
-    width, height = image.size
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
     if width * height > LARGEST:
         raise DecodeError(f"declares {width} x {height} pixels; at most {LARGEST} are read")
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    """Width and height that a WebP file declares (RFC 9649, 2.5 to 2.7)."""
+    kind, body = content[12:16], content[20:30]
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
 def _frames(image: Image.Image) -> int:
@@ -117,12 +153,12 @@ def _frames(image: Image.Image) -> int:
 
 
 def stored(image: Image.Image) -> Stored:
-    """Grey values of an open picture, in its own depth, upright."""
+    """Grey values of an open picture, in its own depth, upright; of more than 8 bits `container` is said."""
     tags = getattr(image, "tag_v2", {})
     image.load()  # a PNG may say behind its pixels how it is turned
     # each copy of a large picture costs a tenth of its decoding
     upright = image if image.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+    if _many_bits(upright.mode):
         return _deep(upright, tags)
     if upright.mode == "L" and tags.get(SAMPLE_FORMAT) == (2,):
         return Stored(np.asarray(upright).view(np.int8), -128, 127)
@@ -139,14 +175,14 @@ def _deep(image: Image.Image, tags: Any) -> Stored:
     # Pillow inverts WhiteIsZero up to 8 bits, and leaves it above.
     turned = tags.get(PHOTOMETRIC) == 0
     if image.mode == "F":
-        return Stored(values, 0.0, 1.0, turned)
+        return Stored(values, 0.0, 1.0, turned, container=True)
     if image.mode == "I" and tags:
         bits = tags.get(BITS_PER_SAMPLE, (32,))[0]
         if tags.get(SAMPLE_FORMAT, (1,)) == (2,):
-            return Stored(values, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, turned)
-        return Stored(values.view(np.uint32), 0, 2**bits - 1, turned)
+            return Stored(values, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, turned, container=True)
+        return Stored(values.view(np.uint32), 0, 2**bits - 1, turned, container=True)
     bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
-    return Stored(values.astype(np.uint16), 0, 2**bits - 1, turned)
+    return Stored(values.astype(np.uint16), 0, 2**bits - 1, turned, container=True)
 
 
 def _over_black(image: Image.Image) -> Bytes:

@@ -29,14 +29,18 @@ Bytes = npt.NDArray[np.uint8]
 TABLES = """
 CREATE TABLE IF NOT EXISTS contents (
     digest TEXT PRIMARY KEY, slot INTEGER UNIQUE, format TEXT, mode TEXT, width INTEGER, height INTEGER, bytes INTEGER,
-    pad_left INTEGER, pad_top INTEGER, pad_right INTEGER, pad_bottom INTEGER);
+    grey_low REAL, grey_high REAL, squeezed INTEGER, pad_left INTEGER, pad_top INTEGER, pad_right INTEGER,
+    pad_bottom INTEGER);
 CREATE TABLE IF NOT EXISTS files (
     root TEXT, path TEXT, size INTEGER, mtime_ns INTEGER, digest TEXT, PRIMARY KEY (root, path));
 """
-COLUMNS = "format, mode, width, height, bytes, digest, pad_left, pad_top, pad_right, pad_bottom"
+COLUMNS = (
+    "format, mode, width, height, bytes, digest, grey_low, grey_high, squeezed, "
+    "pad_left, pad_top, pad_right, pad_bottom"
+)
 # Put together from words of this file alone, so bandit is told to pass over them.
 KNOWN = f"SELECT root, path, size, mtime_ns, slot, {COLUMNS} FROM files JOIN contents USING (digest)"  # nosec
-ADD = f"INSERT INTO contents (slot, {COLUMNS}) VALUES ({', '.join('?' * 11)})"  # nosec
+ADD = f"INSERT INTO contents (slot, {COLUMNS}) VALUES ({', '.join('?' * 14)})"  # nosec
 
 Place = tuple[str, str]
 """A file: its root, and its path below it."""
@@ -76,10 +80,13 @@ def folder_of(data: schema.Data, roots: Sequence[str]) -> Path:
 
 def _key(data: schema.Data, roots: Sequence[str]) -> dict[str, object]:
     """Everything that the pixels depend on, besides the files."""
-    kind = data.intensity.kind
-    ends = [data.intensity.low, data.intensity.high] if kind in ("percentile", "window") else []
+    intensity = data.intensity
+    kind = intensity.kind
+    ends: list[object] = [intensity.low, intensity.high] if kind in ("percentile", "window") else []
+    if kind == "auto":
+        ends = [intensity.ct_window, sorted((intensity.ranges or {}).items())]
     return {
-        "version": decode.VERSION,
+        "version": [decode.VERSION, data.decoding],
         "size": data.cache_size,
         "resize": data.resize,
         "intensity": [kind, *ends],

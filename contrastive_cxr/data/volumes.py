@@ -22,14 +22,13 @@ from contrastive_cxr.data import reading
 from contrastive_cxr.data.intensity import DecodeError, Stored
 from contrastive_cxr.data.kinds import HEAD, VOLUMES, kind_of
 from contrastive_cxr.data.places import AXES, Inside
+from contrastive_cxr.recipe import schema
 
 INSTALL = "pip install 'contrastive_cxr[volumes]'"
 LARGEST_VOLUME = 2**31
 """Bytes of the largest unpacked volume: 512 x 512 x 2,000 voxels of 32 bits."""
 AIR = -500.0
 """A volume with values below this is a CT in Hounsfield units: air is -1000, nothing else in them is so low."""
-LUNG = (-1350.0, 150.0)
-"""The lung window, centre -600 and width 1500 HU: the range of a CT that states none."""
 _WAY = {name: number for number, name in zip((2, 1, 0), AXES, strict=True)}
 _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
 _lock = threading.Lock()
@@ -43,7 +42,7 @@ class Volume(NamedTuple):
     values : [x, y, z]
         x grows to the patient's left, y to the back, z to the head (LPS).
     low, high : float
-        What becomes 0 and 255 where no range is asked for: the lung window of a CT in HU, else all values.
+        Least and greatest value.
     kind : str
         NIfTI or NRRD.
     size : int
@@ -73,8 +72,8 @@ def count(file: str, axis: str) -> int:
     return int(held(file).values.shape[_WAY[axis]])
 
 
-def picture(volume: Volume, inside: Inside) -> Stored:
-    """One slice as a stored picture [H, W], a copy.
+def picture(volume: Volume, inside: Inside, setting: schema.Intensity) -> Stored:
+    """One slice as a stored picture [H, W], a copy; its range is `setting.ct` of a CT in HU, else that of the volume.
 
     Raises
     ------
@@ -91,7 +90,11 @@ def picture(volume: Volume, inside: Inside) -> Stored:
     plane = np.take(volume.values, inside.number, axis=_WAY[inside.way])
     if inside.way != "axial":
         plane = plane[:, ::-1]  # the head at the top
-    return Stored(np.ascontiguousarray(plane.T), volume.low, volume.high)
+    low, high = volume.low, volume.high
+    if low < AIR:
+        centre, width = setting.ct_window
+        low, high = centre - width / 2, centre + width / 2
+    return Stored(np.ascontiguousarray(plane.T), low, high)
 
 
 def refusal(content: bytes) -> str:
@@ -142,7 +145,6 @@ def read(content: bytes) -> Volume:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DecodeError("holds values that are no number (NaN or infinite)")
     low, high = float(values.min()), float(values.max())
-    low, high = LUNG if low < AIR else (low, high)
     return Volume(values, low, high, kind, len(content), hashlib.sha256(content).hexdigest())
 
 

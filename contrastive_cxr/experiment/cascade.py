@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contrastive_cxr import engine, report
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data import ranges
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -17,7 +18,7 @@ from contrastive_cxr.evaluate import cascade as joining
 from contrastive_cxr.evaluate import decisions
 from contrastive_cxr.evaluate.fitting import Validation
 from contrastive_cxr.experiment import disk, finished, inputs, subgroups
-from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.door import as_recorded, same_recipe
 from contrastive_cxr.experiment.judge import read_blind, tta_of
 from contrastive_cxr.experiment.outputs import Floats, outputs, write_thumbnails
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults
@@ -60,7 +61,9 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
         raise RequestError(
             "a cascade joins the stages' classifiers, and its last phase has none; add a section finetune"
         )
+    recipe = as_recorded(recipe, out, resume)
     data = open_dataset(recipe.data, recipe.task)
+    recipe = ranges.settled(recipe, data.intensity)
     parts = stage_recipes(recipe)
     sets = {name: retask(data, part.task) for name, part in parts.items()}
     for name, part in parts.items():

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.data import sources, store
-from contrastive_cxr.data.manifest import encode
+from contrastive_cxr.data import ranges, sources, store
+from contrastive_cxr.data.manifest import Manifest, encode
 from contrastive_cxr.data.places import absolute
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -63,7 +63,8 @@ def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
     path = out / "recipe.yaml"
     if not (resume and path.is_file()):
         return
-    then, now = (recipes.record(free_of_card(each)).splitlines() for each in (recipes.load(path), recipe))
+    asked = as_recorded(recipe, out, resume)
+    then, now = (recipes.record(as_asked(each)).splitlines() for each in (recipes.load(path), asked))
     changed = [f"{old.strip()} -> {new.strip()}" for old, new in zip(then, now, strict=False) if old != new]
     if then != now:
         raise RequestError(
@@ -72,9 +73,26 @@ def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
         )
 
 
-def free_of_card(recipe: Recipe) -> Recipe:
-    """The recipe without the texts of its model card, which change no number."""
-    return recipe.model_copy(update={"card": None})
+def as_recorded(recipe: Recipe, out: Path, resume: bool) -> Recipe:
+    """The recipe of a run that goes on: one of before reads its images as it began, where the recipe says nothing else.
+
+    `data.decoding` and the default of `data.intensity.kind` have changed since.
+    """
+    path, data = out / "recipe.yaml", recipe.data
+    if not (resume and path.is_file()) or (then := recipes.load(path).data).decoding == data.decoding:
+        return recipe
+    found: dict[str, object] = {}
+    if "decoding" not in data.model_fields_set:
+        found["decoding"] = then.decoding
+    if "kind" not in data.intensity.model_fields_set:
+        found["intensity"] = then.intensity
+    return recipe.model_copy(update={"data": data.model_copy(update=found)})
+
+
+def as_asked(recipe: Recipe) -> Recipe:
+    """The recipe without the texts of its model card, which change no number, and without what a run found out."""
+    found = {"intensity": recipe.data.intensity.model_copy(update={"ranges": None})}
+    return recipe.model_copy(update={"card": None, "data": recipe.data.model_copy(update=found)})
 
 
 def check_rows(data: Data, tasks: list[Task], columns: Sequence[str] = ()) -> None:
@@ -84,19 +102,23 @@ def check_rows(data: Data, tasks: list[Task], columns: Sequence[str] = ()) -> No
     """
     manifest = sources.read_data(data)
     faults = column_faults(columns, [str(name) for name in manifest.rows])
-    raise_faults([*faults, *cache_faults(data, sorted(manifest.rows["root"].unique()), len(manifest))])
+    raise_faults([*faults, *cache_faults(data, manifest)])
     flat, *stages = ((task, encode(manifest, task)) for task in tasks)
     del stages  # encoded to be checked: they are divided as the flat task is
     task, labels = flat
     divide(manifest.take(labels >= 0), labels[labels >= 0], data.split, names=task.names)
 
 
-def cache_faults(data: Data, roots: Sequence[str], images: int) -> list[str]:
+def cache_faults(data: Data, manifest: Manifest) -> list[str]:
     """A disk that has no room for the decoded images; those in the cache already count, copies among the others do not.
 
     The run folder's own needs are known at the second door, with the network (`disk.require`).
     """
-    folder = store.folder_of(data, sorted(absolute(root) for root in roots))
+    images = len(manifest)
+    if images * data.cache_size**2 <= free(store.cache_folder(data.cache_dir)):
+        return []
+    roots = sorted({absolute(root) for root in manifest.rows["root"]})
+    folder = store.folder_of(ranges.found(data, manifest), roots)
     held = folder / "images.u8"
     needed = images * data.cache_size**2 - (held.stat().st_size if held.is_file() else 0)
     room = free(folder)

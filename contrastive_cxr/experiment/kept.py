@@ -15,6 +15,7 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.outputs import Outputs, outputs
 from contrastive_cxr.phases.setting import decode_settings
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.retrieval.embedding import decode_settings as told
 from contrastive_cxr.run import folder as folders
 
 MADE = "made.json"
@@ -34,7 +35,7 @@ def known(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, asked: Out
     Outputs
         Without probabilities where the vectors are read: neighbours need vectors alone.
     """
-    same_decode = asked.card["decode"] == decode_settings(recipe)
+    same_decode = told(asked.card) == told({"decode": decode_settings(recipe)})
     vectors = read(phase / "arrays", asked.card["sha256"], data, rows) if same_decode else None
     if vectors is None:
         return outputs(recipe, data, fabric, phase, rows)

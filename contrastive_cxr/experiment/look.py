@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.data import cache, layouts, sources, survey
+from contrastive_cxr.data import cache, depth, layouts, sources, survey
 from contrastive_cxr.data.archives import is_archive
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square
 from contrastive_cxr.data.manifest import read_table
@@ -70,6 +70,9 @@ def look(
     cached = cache.build(manifest, data, progress)
     table = survey.table_of(manifest, cached)
     means, deviations = survey.grey_levels(cached)
+    grey = depth.facts(table[table["error"] == ""])
+    # what is decoded again for the page is read by the same ranges
+    data = data.model_copy(update={"intensity": cached.intensity})
     facts: dict[str, Any] = {
         "version": VERSION,
         "sources": sorted(set(table["source"])),
@@ -81,6 +84,12 @@ def look(
         "shapes": survey.shapes(table),
         "kinds": survey.kinds(table),
         "contrast": survey.contrast(table, means, deviations),
+        "grey": {
+            "kind": data.intensity.kind,
+            **grey,
+            "words": depth.in_words(grey),
+            "warning": depth.warning(grey, data.intensity.kind),
+        },
         "patients": survey.patients(table),
         "copies": survey.copies(table),
         "unreadable": survey.unreadable(table),
@@ -174,7 +183,7 @@ def squares(table: pd.DataFrame, data: schema.Data) -> list[look_page.Squares]:
     for row in dict.fromkeys((int(order[0]), int(order[len(order) // 2]), int(order[-1]))):
         line = good.iloc[row]
         try:
-            grey = decode(Path(line["root"]) / line["path"], data).grey
+            grey = decode(Path(line["root"]) / line["path"], data, line["source"]).grey
         except DecodeError:
             continue  # it was there a moment ago
         ways = {way: fit_square(grey, look_page.SIDE, way)[0] for way in ("pad", "crop", "stretch")}

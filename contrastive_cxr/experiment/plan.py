@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contrastive_cxr.data import depth, ranges
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.places import absolute
 from contrastive_cxr.data.store import folder_of
@@ -47,6 +48,8 @@ class Plan:
         Folder of the decoded images, which are there now, and its bytes.
     start : str
         What the first phase's weights are, in words.
+    grey : list of str
+        Which stored values become black and white, a line a range, and a warning where too little is left of them.
     notes : tuple of str
         What was recognised, repaired or left out of the data; what is done otherwise than the environment says.
     """
@@ -58,6 +61,7 @@ class Plan:
     free: int
     cache: tuple[Path, int]
     start: str
+    grey: list[str]
     notes: tuple[str, ...] = ()
 
 
@@ -87,17 +91,26 @@ def plan(
     parts = runs(recipe, data, order)
     if out is not None:
         disk.require(out, parts)
-    folder = folder_of(recipe.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
+    settled = ranges.settled(recipe, data.intensity)
+    folder = folder_of(settled.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
-        recipe,
+        settled,
         [{str(key): value for key, value in row.items()} for row in counts],
         tuple(phase_plan(recipe, data, name) for name in order),
         dict(disk.total(parts)),
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
+        grey_words(data),
         (*(f"Data: {note}" for note in data.manifest.notes), *filter(None, (tracking.overruled(recipe.tracking),))),
     )
+
+
+def grey_words(data: Dataset) -> list[str]:
+    """The ranges of stored values, and a warning where they leave too few grey levels."""
+    found = depth.of_dataset(data)
+    warning = depth.warning(found, data.intensity.kind)
+    return [*depth.in_words(found), *([f"warning: {warning}"] if warning else [])]
 
 
 def starting_weights(recipe: Recipe) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from contrastive_cxr import engine
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data import ranges
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment import disk, finished
-from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.door import as_recorded, same_recipe
 from contrastive_cxr.experiment.pooled import pool
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door
 from contrastive_cxr.experiment.single import audit_images, run_single
@@ -53,7 +54,10 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
         raise RequestError("--folds and --seeds pool runs of one task; run a cascade's recipe without them")
     if len(recipe.task.names) < 2:
         raise RequestError(f"task '{recipe.task.name}' has one class, so --folds and --seeds have no scores to pool")
+    recipe = as_recorded(recipe, out, resume)
+    parts = {name: as_recorded(part, out, resume) for name, part in parts.items()}
     sets = {name: open_dataset(part.data, part.task) for name, part in parts.items()}
+    recipe = ranges.settled(recipe, next(iter(sets.values())).intensity)
     for name, part in parts.items():
         second_door(part, sets[name], present(part))
     if not resume:

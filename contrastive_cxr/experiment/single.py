@@ -12,13 +12,14 @@ import torch
 
 from contrastive_cxr import augment, engine, phases
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data import depth, ranges
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import read_table
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import disk, evaluate, finished, inputs
 from contrastive_cxr.experiment.audit import of_dataset
-from contrastive_cxr.experiment.door import same_recipe
+from contrastive_cxr.experiment.door import as_recorded, same_recipe
 from contrastive_cxr.experiment.prepare import check_weights, present, second_door, sharing_faults, start_of
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.models import weights
@@ -70,7 +71,9 @@ def run_single(
     """
     order = tuple(only) if only else present(recipe)
     shared = data is not None
+    recipe = as_recorded(recipe, out, resume)
     data = data if data is not None else open_dataset(recipe.data, recipe.task)
+    recipe = ranges.settled(recipe, data.intensity)
     second_door(recipe, data, order)
     check_origin(recipe, data, origin, order[0])
     if overwrite:
@@ -190,8 +193,14 @@ def weights_of(out: Path) -> dict[str, Any]:
 
 
 def audit_images(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
-    """Write `audit.json` where the recipe asks for it, once; the first process does, and warns of leaks."""
+    """Write `audit.json` where the recipe asks for it, once; the first process does, and warns of leaks.
+
+    It also warns of images whose grey levels the decoding has lost.
+    """
     path = out / "audit.json"
+    squeezed = depth.warning(depth.of_dataset(data), data.intensity.kind) if fabric.is_global_zero else ""
+    if squeezed:
+        logger.warning("%s", squeezed)
     if fabric.is_global_zero and recipe.evaluation.audit and len(data.labels) <= AUDITED and not path.is_file():
         verdict = of_dataset(data, out)["verdict"]
         if verdict["word"] == "leak":

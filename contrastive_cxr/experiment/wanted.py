@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from contrastive_cxr.data import sources
+from contrastive_cxr.data import depth, sources
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -60,7 +60,8 @@ def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> W
     data = open_dataset(section, recipe.task, need=(split,), manifest=manifest)
     if moved(recorded.rows_of(run), data.manifest_table(), split):
         return Wanted(own_images(run, recipe, section, split), split)
-    notes = overlap_notes(run, data)
+    squeezed = depth.warning(depth.of_dataset(data), data.intensity.kind)
+    notes = (*overlap_notes(run, data), *([f"{squeezed}."] if squeezed else []))
     return Wanted(data, split, own_images(run, recipe, section), notes)
 
 

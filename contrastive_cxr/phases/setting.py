@@ -211,7 +211,7 @@ def smaller(name: PhaseName, phase: Phase, classes: int) -> str:
 
 def decode_settings(recipe: Recipe) -> dict[str, Any]:
     """The part of `recipe.data` that a file must be decoded with to look as it did in training."""
-    names = {"cache_size", "resize", "intensity", "border_crop", "denoise", "equalise"}
+    names = {"cache_size", "resize", "intensity", "border_crop", "denoise", "equalise", "decoding"}
     return recipe.data.model_dump(mode="json", include=names)
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import contrastive_cxr.recipe.augment_checks as augment_checks
 from contrastive_cxr.errors import nearest
-from contrastive_cxr.recipe import checks_tuning
+from contrastive_cxr.recipe import checks_tuning, intensity
 from contrastive_cxr.recipe.schema import (
     Cascade,
     Data,
     Embed,
     Evaluation,
-    Intensity,
     Model,
     Phase,
     Recipe,
@@ -101,7 +100,7 @@ def _data(data: Data) -> Iterator[str]:
             yield from _source(source, f"data.join.{number}")
     else:
         yield from _source(data, "data")
-    yield from _intensity(data.intensity)
+    yield from intensity.faults(data.intensity)
 
 
 def _source(source: Source, place: str) -> Iterator[str]:
@@ -111,16 +110,6 @@ def _source(source: Source, place: str) -> Iterator[str]:
         yield f"`{place}.csv` is not set; name the table of rows with {place}.csv=FILE, relative to {place}.root"
     if source.source != "csv" and source.csv is not None:
         yield (f"`{place}.csv` is read only where {place}.source is csv, not {source.source}; set it or leave this out")
-
-
-def _intensity(intensity: Intensity) -> Iterator[str]:
-    if intensity.kind not in ("percentile", "window"):
-        return
-    low, high = intensity.low, intensity.high
-    if low >= high:
-        yield f"`data.intensity`: low {low:g} is not below high {high:g}; give the lower end first"
-    if intensity.kind == "percentile" and not (0 <= low <= 100 and 0 <= high <= 100):
-        yield f"`data.intensity`: percentiles {low:g} and {high:g} are not both within 0 to 100"
 
 
 def _split(recipe: Recipe) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from contrastive_cxr.recipe.augmentation import MAPPING, NUMBER, PATH, URL, WORD, AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.intensity import Intensity as Intensity
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.tasks import Task
@@ -34,16 +35,6 @@ Root = Annotated[Annotated[UserPath, Tag(PATH)] | Annotated[str, Tag(URL)], Disc
 LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
 TtaName = Literal["none", "mirror-turn", "equalise-shift", "crops", "wide"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
-
-
-class Intensity(Section):
-    """How stored intensities become 8 bits."""
-
-    kind: Literal["dtype", "min-max", "percentile", "window"] = Field(
-        "dtype", description="the range that is mapped to 0..255: of the dtype, of the image, two percentiles, a window"
-    )
-    low: float = Field(0.5, description="lower percentile (percent) or lower end of the window (stored units)")
-    high: float = Field(99.5, description="upper percentile (percent) or upper end of the window (stored units)")
 
 
 class Split(Section):
@@ -133,6 +124,11 @@ class Data(Source):
     equalise: Literal["none", "histogram", "clahe"] = Field("none", description="histogram equalisation")
     on_bad_image: Literal["refuse", "skip"] = Field("refuse", description="what an unreadable image does")
     workers: Annotated[int, Field(ge=0)] = Field(0, description="decoding threads; 0: one a core")
+    decoding: Literal[1, 2] = Field(
+        2,
+        description="version of the decoder; 1: as runs of before read DICOM, without padding values, functional "
+        "groups and Presentation LUT Shape",
+    )
 
 
 class Model(Section):

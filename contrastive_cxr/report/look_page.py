@@ -72,8 +72,16 @@ def picture(pixels: Pixels) -> str:
 
 
 def tables(facts: Mapping[str, Any]) -> list[Table]:
-    """Counts, findings, sizes, kinds of files and contrast, by label."""
-    return [_counts(facts), _findings(facts), _sizes(facts), _shapes(facts), *_kinds(facts), _contrast(facts)]
+    """Counts, findings, sizes, kinds of files and contrast, by label, and the ranges of stored values."""
+    return [
+        _counts(facts),
+        _findings(facts),
+        _sizes(facts),
+        _shapes(facts),
+        *_kinds(facts),
+        _grey(facts),
+        _contrast(facts),
+    ]
 
 
 def _counts(facts: Mapping[str, Any]) -> Table:
@@ -111,6 +119,7 @@ def _findings(facts: Mapping[str, Any]) -> Table:
         ("patients in several splits", f"{people['several_splits']['count']:,}"),
         ("patients with several labels", f"{people['several_labels']['count']:,}"),
         ("images of one grey only", f"{facts['contrast']['blank']['count']:,}"),
+        ("images that keep fewer than 64 grey levels", f"{facts['grey']['squeezed']['images']:,}"),
         ("different sizes", f"{facts['sizes']['distinct']:,}"),
         (
             "share that padding adds, or cropping cuts",
@@ -155,6 +164,18 @@ def _kinds(facts: Mapping[str, Any]) -> list[Table]:
         )
         found.append(Table(name.capitalize(), words, (name, "images", *(label or "(empty)" for label in labels)), rows))
     return found
+
+
+def _grey(facts: Mapping[str, Any]) -> Table:
+    """Which stored values became black and white."""
+    grey = facts["grey"]
+    rows = tuple(
+        (each["source"], each["format"], f"{each['low']:g}", f"{each['high']:g}", f"{each['images']:,}")
+        for each in grey["ranges"]
+    )
+    more = f" {grey['more_ranges']} more ranges." if grey["more_ranges"] else ""
+    what = f"data.intensity.kind={grey['kind']}. DICOM after its rescale, CT in HU.{more} {grey['warning']}"
+    return Table("Stored values", what.strip(), ("source", "format", "black", "white", "images"), rows)
 
 
 def _contrast(facts: Mapping[str, Any]) -> Table:

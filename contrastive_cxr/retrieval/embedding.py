@@ -23,6 +23,17 @@ from contrastive_cxr.retrieval.inputs import Inputs, ahead, items, squares
 Vectors = npt.NDArray[np.float32]
 
 
+def decode_settings(card: dict[str, Any]) -> schema.Data:
+    """How a model wants files decoded, from its record; one of before there was `decoding` as it did then.
+
+    Raises
+    ------
+    ValidationError
+        The record has settings that are none.
+    """
+    return schema.Data.model_validate({"decoding": 1, **card["decode"]})
+
+
 def embed_cached(network: Network, images: Tensor) -> Tensor:
     """Embed decoded images; `EmbeddingModel` and `ccxr encode` both come through here.
 
@@ -139,7 +150,7 @@ class EmbeddingModel:
         self.network = network.eval().to(device)
         self.card = card
         self.device = torch.device(device)
-        self.settings = schema.Data.model_validate(card["decode"])
+        self.settings = decode_settings(card)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu") -> EmbeddingModel:

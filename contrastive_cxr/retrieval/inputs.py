@@ -64,7 +64,10 @@ def square(item: Item, settings: schema.Data) -> npt.NDArray[np.uint8]:
     elif isinstance(item, Image.Image):
         grey = grey_of(item, settings)
     else:
-        grey = grey_of(Image.fromarray(np.asarray(item)), settings)
+        values = np.asarray(item)
+        if values.dtype.kind == "f" and settings.intensity.kind == "auto":  # in 0..1, whatever files were trained on
+            settings = settings.model_copy(update={"intensity": schema.Intensity(kind="dtype")})
+        grey = grey_of(Image.fromarray(values), settings)
     return fit_square(grey, settings.cache_size, settings.resize)[0]
 
 

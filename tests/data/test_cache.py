@@ -122,7 +122,7 @@ def test_a_changed_setting_decodes_all(manifest: Manifest, data: Data, change: d
 
 def test_what_moves_no_pixel_decodes_nothing(manifest: Manifest, data: Data) -> None:
     build(manifest, data)
-    same = {"workers": 1, "on_bad_image": "skip", "intensity": Intensity(kind="dtype", low=3)}
+    same = {"workers": 1, "on_bad_image": "skip", "intensity": Intensity(low=3)}
     assert build(manifest, data.model_copy(update=same)).rows_decoded == 0
 
 

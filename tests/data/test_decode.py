@@ -229,7 +229,7 @@ def _half(kind: str) -> bytes:
     [
         (b"", "is empty"),
         (b"patient,label\n1,covid\n", "is not an image"),
-        (_file(Image.new("L", (4, 4)), "GIF"), "is a GIF file; PNG, JPEG"),
+        (b"%PDF-1.7\n", "is a PDF file; PNG, JPEG"),
         (_half("PNG"), "truncated"),
         (_half("JPEG"), "truncated"),
         (_half("BMP"), "truncated"),

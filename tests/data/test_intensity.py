@@ -69,7 +69,7 @@ def test_floats_must_be_numbers() -> None:
 
 
 def test_floats_outside_0_to_1_need_another_kind() -> None:
-    stored = Stored(np.array([[-1024.0, 3071.0]]), 0, 1)
+    stored = Stored(np.array([[-1024.0, 3071.0]]), 0, 1, container=True)
     with pytest.raises(DecodeError, match="min-max, percentile or window"):
         to_bytes(stored, Intensity(kind="dtype"))
     assert to_bytes(stored, Intensity(kind="min-max")).tolist() == [[0, 255]]

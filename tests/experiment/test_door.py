@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from contrastive_cxr import recipe as recipes
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.cascade import run_cascade
-from contrastive_cxr.experiment.door import first_door
+from contrastive_cxr.experiment.door import as_recorded, first_door, same_recipe
 from tests.small import small_recipe
 
 
@@ -55,3 +57,24 @@ def test_a_cascade_without_classifiers_is_refused_before_training(cache: Path, t
     with pytest.raises(RequestError, match="its last phase has none"):
         run_cascade(recipe, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_before_goes_on_with_its_own_reading(cache: Path, tmp_path: Path) -> None:
+    """It recorded the default of then; a recipe that says nothing of it is the same recipe still."""
+    recipe = small_recipe(cache)
+    tree = yaml.safe_load(recipes.record(recipe))
+    del tree["data"]["decoding"]
+    tree["data"]["intensity"] = {"kind": "dtype", "low": 0.5, "high": 99.5}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(tree))
+    same_recipe(recipe, tmp_path, resume=True)
+    data = as_recorded(recipe, tmp_path, resume=True).data
+    assert (data.decoding, data.intensity.kind) == (1, "dtype")
+    assert as_recorded(recipe, tmp_path, resume=False) == recipe
+    with pytest.raises(RequestError, match="kind: dtype -> min-max"):
+        same_recipe(small_recipe(cache, "data.intensity=min-max"), tmp_path, resume=True)
+
+
+def test_ranges_that_a_run_found_make_no_other_recipe(cache: Path, tmp_path: Path) -> None:
+    found = small_recipe(cache, "data.intensity.ranges={phantom: [0, 4095]}")
+    (tmp_path / "recipe.yaml").write_text(recipes.record(found))
+    same_recipe(small_recipe(cache), tmp_path, resume=True)

@@ -163,3 +163,17 @@ def test_the_real_images(shared_data: Path, tmp_path: Path) -> None:
     assert counts == {"normal": 240, "bacterial": 240, "viral": 240, "covid": 238}
     assert facts["unreadable"]["count"] == 0
     assert facts["faults"] == []
+
+
+def test_values_that_use_a_small_part_of_their_type_are_shown_and_warned_of(tmp_path: Path) -> None:
+    """12 bits in 16: seen by `auto` in the range that they use; by their type nearly black, and said so."""
+    for label in ("neg", "pos"):
+        for number in range(3):
+            values = np.random.default_rng(number).integers(0, 4096, (16, 16), dtype=np.uint16)
+            (tmp_path / "deep" / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(tmp_path / "deep" / label / f"{number}{label}.png")
+    grey = look([tmp_path / "deep"], tmp_path / "out", words(tmp_path))["grey"]
+    assert (grey["words"], grey["warning"]) == (["deep, PNG: 0 to 4095 become 0 to 255 in 6 images"], "")
+    told = look([tmp_path / "deep"], tmp_path / "out", [*words(tmp_path), "data.intensity=dtype"])["grey"]
+    assert told["warning"].startswith("6 of 6 images keep fewer than 64 grey levels")
+    assert "6 of 6 images keep fewer than 64" in (tmp_path / "out" / "data-look.html").read_text()

@@ -129,3 +129,22 @@ def test_the_plan_counts_what_a_run_does(finished: Path, cache: Path) -> None:
         assert done["images_seen"] == done["steps"] * phase.batch
     environment = (finished / "split.csv").read_text().splitlines()
     assert sum(row["images"] for row in found.counts) == len(environment) - 1
+
+
+def test_it_tells_the_ranges_of_deep_images_and_warns_of_those_that_stay_dark(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("val", 2), ("test", 2)):
+        for label in ("normal", "nodule", "opacity"):
+            folder = tmp_path / "deep" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                values = np.random.default_rng([number, len(part)]).integers(0, 4096, (16, 16), dtype=np.uint16)
+                values[0, 0] = len(label)
+                Image.fromarray(values).save(folder / f"{number}.png")
+    words = ["data.source=folders", f"data.root={tmp_path / 'deep'}", "data.split.kind=official"]
+    words += ["pretrain.batch_size=4", "embed.images_per_class=2", "finetune.batch_size=4"]
+    found = plan(small_recipe(tmp_path / "cache", *words))
+    assert found.grey == ["deep, PNG: 0 to 4095 become 0 to 255 in 24 images"]
+    assert found.recipe.data.intensity.ranges == {"deep": (0, 4095)}
+    assert (found.cache[0] / "images.u8").is_file(), "the folder of the images that were decoded by that range"
+    dark = plan(small_recipe(tmp_path / "cache", *words, "data.intensity=dtype")).grey
+    assert dark[1].startswith("warning: 24 of 24 images keep fewer than 64 grey levels")

@@ -59,6 +59,10 @@ def preprocessing(found: Found) -> Content:
         "histogram equalisation": data.get("equalise"),
         "input statistics": found.section("model").get("normalise"),
     }
+    for source, ends in (intensity.get("ranges") or {}).items():
+        settings[f"range of the deeper files of {source}"] = f"{ends[0]:g}, {ends[1]:g}"
+    if intensity.get("kind") == "auto":
+        settings["window of CT that brings none, HU"] = intensity.get("ct")
     if intensity.get("kind") in ("percentile", "window"):
         settings["lower and upper end"] = f"{intensity.get('low')}, {intensity.get('high')}"
     rows = tuple((name, str(value)) for name, value in settings.items() if value is not None)
