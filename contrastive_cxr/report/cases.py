@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -102,8 +103,9 @@ def _picture(row: pd.Series, label: str, right: bool, detail: str) -> Picture:
     return Picture(thumbnail(join(row["root"], row["path"])), str(label), row["path"], right, detail)
 
 
-def thumbnail(place: str, side: int = _SIDE) -> str | None:
+def thumbnail(address_of: str | Path, side: int = _SIDE) -> str | None:
     """A grey JPEG of at most `side` x `side` pixels as a data address; None where the image cannot be read."""
+    place = places.of_path(address_of)
     try:
         grey = _picture_of_file(place, side) if places.split(place)[1] is None else None
         grey = Image.fromarray(decode(place, schema.Data()).grey) if grey is None else grey

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.report import arrays, cases
+from tests.data.painted import dicom, picture, put, zipped
 from tests.report.small import CLASSES
 
 
@@ -78,3 +79,14 @@ def test_files_that_are_missing_or_no_picture_have_no_thumbnail(tmp_path: Path) 
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
     assert [cases.thumbnail(tmp_path / name) for name in ("text.png", "empty.png", "gone.png")] == [None] * 3
+
+
+def test_dicom_and_members_of_archives_have_thumbnails(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    slice_of = put(tmp_path / "scan", dicom(np.full((8, 8), 128, np.uint8)))
+    archive = put(tmp_path / "x.zip", zipped({"a.png": picture(1)}))
+    for place in (slice_of, archive / "a.png", str(archive / "a.png")):
+        found = cases.thumbnail(place)
+        assert found is not None
+        assert found.startswith("data:image/jpeg")
+    assert cases.thumbnail(archive / "b.png") is None
