@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,9 +24,9 @@ from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.recipe import schema
 
-HEADERS = 256
+HEADERS = 128
 """Files of a source whose first bytes are looked at; a source in which none of them is deeper than 8 bits has none."""
-MEASURED = 32
+MEASURED = 16
 """Deep files of a source whose values are read."""
 LEAST = 0.25  # share of a rounded range that has to be in use: 64 grey levels
 HEAD = 132  # bytes that tell a file's kind, and a PNG's depth
@@ -69,11 +70,13 @@ def found(data: schema.Data, manifest: Manifest) -> schema.Data:
     if data.intensity.kind != "auto" or data.intensity.ranges is not None:
         return data
     ranges = {}
-    for source, rows in manifest.rows.groupby("source", sort=True):
-        sample = rows.iloc[evenly(len(rows), HEADERS)]
+    sources = manifest.column("source")
+    for source in sorted(set(sources)):
+        rows = np.flatnonzero(sources == source)
+        sample = manifest.rows.iloc[rows[evenly(len(rows), HEADERS)]]
         ends = _kept([Path(root) / path for root, path in zip(sample["root"], sample["path"], strict=True)], data)
         if ends is not None:
-            ranges[str(source)] = ends
+            ranges[source] = ends
     return data.model_copy(update={"intensity": data.intensity.model_copy(update={"ranges": ranges})})
 
 
@@ -156,14 +159,22 @@ def _read(place: Path) -> tuple[float, float] | None:
 def is_deep(file: Path) -> bool:
     """Whether a file is a picture of more than 8 bits that says no range of its own; False where it cannot be told."""
     try:
-        with file.open("rb") as handle:
-            head = handle.read(HEAD)
+        head = _head(file)
     except (OSError, ValueError):
         return False
     kind = "" if is_dicom(head) else pictures.kind_of(head)
     if kind == "PNG":
         return head[24:25] == b"\x10"  # its depth, in bits
     return kind in DEEP and pictures.is_deep(file)
+
+
+def _head(file: Path) -> bytes:
+    """The first bytes of a file; none of a pipe or device, which might never give any."""
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        return os.read(handle, HEAD) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    finally:
+        os.close(handle)
 
 
 def _used(file: Path) -> Used | None:
