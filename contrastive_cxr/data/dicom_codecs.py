@@ -54,7 +54,7 @@ def kind(data: Any) -> str:
 
 def _missing(data: Any, syntax: Any) -> str:
     """What is missing to decode a syntax, in words; '' where nothing is."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     named = f"is a DICOM file compressed as {syntax.name} ({syntax})"
     try:

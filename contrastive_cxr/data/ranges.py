@@ -25,9 +25,9 @@ from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.recipe import schema
 
-HEADERS = 256
+HEADERS = 128
 """Files of a source whose first bytes are looked at; a source in which none of them is deeper than 8 bits has none."""
-MEASURED = 32
+MEASURED = 16
 """Deep files of a source whose values are read."""
 LEAST = 0.25  # share of a rounded range that has to be in use: 64 grey levels
 HEAD = 132  # bytes that tell a file's kind, and a PNG's depth
@@ -71,13 +71,14 @@ def found(data: schema.Data, manifest: Manifest) -> schema.Data:
     if data.intensity.kind != "auto" or data.intensity.ranges is not None:
         return data
     ranges = {}
-    for source, rows in manifest.rows.groupby("source", sort=True):
-        sample = rows.iloc[evenly(len(rows), HEADERS)]
-        ends = _kept(
-            [join(absolute(root), path) for root, path in zip(sample["root"], sample["path"], strict=True)], data
-        )
+    sources = manifest.column("source")
+    for source in sorted(set(sources)):
+        rows = np.flatnonzero(sources == source)
+        sample = manifest.rows.iloc[rows[evenly(len(rows), HEADERS)]]
+        places = zip(sample["root"], sample["path"], strict=True)
+        ends = _kept([join(absolute(root), path) for root, path in places], data)
         if ends is not None:
-            ranges[str(source)] = ends
+            ranges[source] = ends
     return data.model_copy(update={"intensity": data.intensity.model_copy(update={"ranges": ranges})})
 
 
