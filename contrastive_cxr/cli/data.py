@@ -47,7 +47,10 @@ def print_look(facts: dict[str, object]) -> None:
     """The counts, and what a training would refuse."""
     for each in experiment.call("look_tables")(facts)[:2]:
         table(each.title, list(each.columns), list(each.rows))
-    faults = facts["faults"]
+    notes, faults = facts["notes"], facts["faults"]
+    assert isinstance(notes, list), "facts are those of experiment.look"
+    for note in notes[:20]:
+        say(note)
     assert isinstance(faults, list), "facts are those of experiment.look"
     for fault in faults[:20]:
         say(f"a training would refuse: {fault}")

@@ -43,6 +43,8 @@ def print_plan(plan: Any) -> None:
     say(dump(plan.recipe))
     columns = list(plan.counts[0])
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
+    for note in plan.notes:
+        say(f"Data: {note}")
     say(f"Weights before the first phase: {plan.start}")
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch

@@ -161,7 +161,7 @@ def open_dataset(
     """
     manifest = sources.read_data(data) if manifest is None else manifest
     if unsplit is not None and not any(manifest.column("split")):
-        manifest = Manifest(manifest.rows.assign(split=unsplit))
+        manifest = manifest.split_as(unsplit)
     training = "train" in need
     labels = encode(manifest, task, all_classes=training)
     cached = cache.build(manifest, data, progress)

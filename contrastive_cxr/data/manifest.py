@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +33,12 @@ class Manifest:
         `path` (relative to `root`, with `/`), `root` (absolute folder), `label`, `patient` ('' unknown), `split` (''
         not given, `train`, `val`, `test` or `unused`), `source` (name of the source), and any extra column. All values
         are strings: a patient '007' stays '007'. The index is made 0..N-1.
+    notes : tuple of str
+        What reading them recognised, repaired or left out, one sentence each; nothing of it is written to a file.
     """
 
     rows: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         missing = [column for column in COLUMNS if column not in self.rows]
@@ -55,7 +58,11 @@ class Manifest:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Manifest:
         """Some rows, by number or by mask, as a manifest of their own."""
-        return Manifest(self.rows[rows] if rows.dtype == bool else self.rows.iloc[rows])
+        return Manifest(self.rows[rows] if rows.dtype == bool else self.rows.iloc[rows], self.notes)
+
+    def split_as(self, split: str | Sequence[str]) -> Manifest:
+        """The same rows in another part, or in the parts of a list, str [N]."""
+        return Manifest(self.rows.assign(split=split), self.notes)
 
 
 def write(manifest: Manifest, path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from contrastive_cxr import locks
-from contrastive_cxr.data import layouts, phantom
+from contrastive_cxr.data import layouts, phantom, table_rows
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
 from contrastive_cxr.data.store import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
@@ -80,13 +81,16 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
 def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
     """As `rows`, the files not looked at."""
     root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
-    found, faults = _reader(source)(root)
+    found, faults, notes = _reader(source)(root)
     for column in ("patient", "split"):
         if column not in found:
             found[column] = ""
-    found["root"], found["source"] = str(root), root.name
+    found["root"] = str(root)
+    if "source" not in found:
+        found["source"] = root.name
     found = found.sort_values("path", kind="stable")
-    manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]])
+    notes = (*notes, *alike_labels(found["label"], str(root)))
+    manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]], notes)
     return manifest, [*faults, *_duplicates(manifest)]
 
 
@@ -110,8 +114,7 @@ def _reader(source: schema.Source) -> Reader:
         return lambda root: layouts.folders(root, source.outside)
     if source.source == "covid-ct":
         return lambda root: layouts.covid_ct(root, source.outside)
-    table = source.csv if source.source == "csv" and source.csv is not None else Path("labels.csv")
-    return lambda root: layouts.csv(root, root / table, source.outside)
+    return lambda root: table_rows.read(root, source)
 
 
 def _root(source: schema.Source, base: Path | None) -> Path:
@@ -139,6 +142,20 @@ def _duplicates(manifest: Manifest) -> list[str]:
     return at_most(faults)
 
 
+def alike_labels(labels: Iterable[str], place: str) -> tuple[str, ...]:
+    """A note of labels that differ by case or blanks alone, each with its count."""
+    counts = Counter(labels)
+    groups: dict[str, list[str]] = {}
+    for label in counts:
+        groups.setdefault("".join(label.casefold().split()), []).append(label)
+    return tuple(
+        f"{place}: the labels {' and '.join(f'{label!r} ({counts[label]:,})' for label in sorted(group))} differ by "
+        "case or blanks alone; give them one spelling, or map all of them in task.classes"
+        for group in groups.values()
+        if len(group) > 1
+    )
+
+
 def _join(manifests: list[Manifest]) -> Manifest:
     """One manifest of several; names made different, patients prefixed, missing splits filled."""
     some_split = any((manifest.column("split") != "").any() for manifest in manifests)
@@ -146,16 +163,18 @@ def _join(manifests: list[Manifest]) -> Manifest:
     parts = []
     for manifest in manifests:
         rows = manifest.rows.copy()
-        name = base = rows["source"].iloc[0]
+        name = base = rows["source"].iloc[0] if rows["source"].nunique() == 1 else Path(rows["root"].iloc[0]).name
         while name in names:
             name = f"{base}-{sum(other.startswith(base) for other in names) + 1}"
         names.append(name)
-        rows["source"] = name
+        own = rows["source"].nunique() > 1  # a column of the table says it
+        rows["source"] = [f"{name}/{each}" for each in rows["source"]] if own else name
         rows["patient"] = [f"{name}/{patient}" if patient else "" for patient in rows["patient"]]
         if some_split and (rows["split"] == "").all():
             rows["split"] = "train"
         parts.append(rows)
-    return Manifest(pd.concat(parts, ignore_index=True).fillna(""))
+    notes = tuple(note for manifest in manifests for note in manifest.notes)
+    return Manifest(pd.concat(parts, ignore_index=True).fillna(""), notes)
 
 
 def _phantom_root(source: schema.Source, cache_dir: Path | None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from contrastive_cxr.data.tables import at_most
@@ -69,6 +69,19 @@ def _fault(root: Path, name: str, folder: bool, target: str, seen: dict[str, str
     if folder and target in seen:
         return f"{seen[target]} and {place} are one folder, whose images would count twice; remove the link"
     return ""
+
+
+def listing(root: Path) -> Callable[[str], Mapping[str, bool]]:
+    """What a folder below the root holds, as `named_files` asks: {name: whether it is a folder or links to one}."""
+
+    def held(folder: str) -> Mapping[str, bool]:
+        try:
+            with os.scandir(os.path.join(root, folder)) as entries:
+                return {entry.name: entry.is_dir() for entry in entries}
+        except (OSError, ValueError):  # no such folder, a file in its place, a name that no folder can have
+            return {}
+
+    return held
 
 
 def links_out(root: Path, paths: Iterable[str]) -> list[str]:

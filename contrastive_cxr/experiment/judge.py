@@ -116,7 +116,7 @@ def judge(scene: Scene, said: Said, kept: Validation | None, blind: Blind, split
         tta=tta_of(options.tta, final.untouched),
         last_layers={name: each.last_layer for name, each in said.asked.items() if each.last_layer is not None},
         skipped=data.skipped,
-        notes=notes(recipe, final, split),
+        notes=[*notes(recipe, final, split), *data.manifest.notes],
     )
     predictions = report.Predictions(said.probabilities, data.labels[final.rows], data.patients[final.rows])
     subject = report.Subject(recipe.name, recipe.task, said.final, split)

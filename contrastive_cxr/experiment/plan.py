@@ -45,6 +45,8 @@ class Plan:
         Folder of the decoded images, which are there now, and its bytes.
     start : str
         What the first phase's weights are, in words.
+    notes : tuple of str
+        What was recognised, repaired or left out of the data.
     """
 
     recipe: Recipe
@@ -54,6 +56,7 @@ class Plan:
     free: int
     cache: tuple[Path, int]
     start: str
+    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -91,6 +94,7 @@ def plan(
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
+        data.manifest.notes,
     )
 
 

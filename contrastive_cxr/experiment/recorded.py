@@ -83,9 +83,7 @@ def reopen(run: Path, recipe: Recipe, scored: str | None = None) -> Dataset:
     own = dict(zip(keys(manifest.rows, several), manifest.column("split"), strict=True))
     place = dict(zip(then.index, then["split"], strict=True))
     split = [place.get(key, "unused") for key in own]
-    data = open_dataset(
-        official(recipe.data), recipe.task, need=(), manifest=Manifest(manifest.rows.assign(split=split))
-    )
+    data = open_dataset(official(recipe.data), recipe.task, need=(), manifest=manifest.split_as(split))
     now = data.manifest_table()
     now.index = pd.Index(keys(now, several))
     official_now = {key for key, part in own.items() if part == scored and recipe.data.split.kind == "official"}

@@ -82,6 +82,9 @@ def run_single(
     if fabric.is_global_zero:
         disk.require(out, [(recipe, data, order)])
 
+        for note in () if shared else data.manifest.notes:
+            logger.warning("data: %s", note)
+
     with folders.held(out, first=fabric.is_global_zero):
         open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
         if fabric.is_global_zero:

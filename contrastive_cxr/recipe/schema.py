@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.columns import Columns, TableForm
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.tasks import Task
@@ -20,6 +21,8 @@ Count = Annotated[int, Field(ge=1)]
 DropRate = Annotated[float, Field(ge=0.0, lt=1.0)]
 # A backbone has one name, so that a model and a recipe can be compared.
 BackboneName = Annotated[str, AfterValidator(lambda name: name.removeprefix("torchvision/"))]
+# A value of a column, as YAML reads it; it is compared as text.
+Cell = str | int | float | bool
 # A shell leaves the ~ of data.root=~/images alone.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
@@ -60,6 +63,17 @@ class Source(Section):
     csv: UserPath | None = Field(
         None, description="table of rows (csv), relative to root: file, label, patient?, split?"
     )
+    columns: Columns = Field(default_factory=Columns, description="which column of the table is what (csv)")
+    where: dict[str, Cell | tuple[Cell, ...]] = Field(
+        {}, description="column of the table: the value, or the values, of the rows that are read (csv)"
+    )
+    leave_out: tuple[str, ...] = Field(
+        (), description="labels whose rows are left out, and counted; '' is a row without a label (csv)"
+    )
+    repeated: Literal["refuse", "join"] = Field(
+        "refuse", description="several rows of one image: refused, or one row, its different values joined by | (csv)"
+    )
+    table: TableForm = Field(default_factory=TableForm, description="how the table is written (csv)")
     outside: bool = Field(
         False, description="whether tables and links may name files outside root (absolute, ../, links that lead out)"
     )
