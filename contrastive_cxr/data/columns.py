@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -155,11 +156,17 @@ def _unknown(role: str, given: Role, columns: Sequence[str], place: str) -> list
     if given is None or (isinstance(given, str) and given in columns):
         return []
     names = [given.column] if isinstance(given, Part) else _FIELD.findall(given) or [given]
-    return [
-        f"data.columns.{role}: {place} has no column '{name}'{nearest(name, columns)}; it has {list(columns)}"
-        for name in dict.fromkeys(names)
-        if name not in columns
-    ]
+    faults = []
+    for name in dict.fromkeys(names):
+        if name not in columns:
+            near = difflib.get_close_matches(name.lower(), [each.lower() for each in columns], n=1)
+            right = next((each for each in columns if each.lower() in near), "COLUMN")
+            line = str(given.column if isinstance(given, Part) else given).replace(name, right)
+            faults.append(
+                f"data.columns.{role}: {place} has no column '{name}'; it has {list(columns)}; write "
+                f"data.columns.{role}{'.column' if isinstance(given, Part) else ''}='{line}'"
+            )
+    return faults
 
 
 def _recognise(found: Named, role: str, words: Sequence[str], table: pd.DataFrame, place: str) -> None:
@@ -168,8 +175,9 @@ def _recognise(found: Named, role: str, words: Sequence[str], table: pd.DataFram
     for column in map(str, table):
         by_word.setdefault(_bare(column) if words is USUAL[role] else column.lower(), []).append(column)
     named = [column for word in words for column in by_word.get(word, [])]
-    taken = {column for other, given in found.roles.items() if other != "file" for column in columns_of(given, table)}
-    named = [column for column in named if column not in taken]
+    if role != "file":
+        taken = [columns_of(given, table) for other, given in found.roles.items() if other != "file"]
+        named = [column for column in named if not any(column in each for each in taken)]
     if role == "split":
         named = [column for column in named if _bare(column) == "split" or _is_split(found, table, column, place)]
     if not named:

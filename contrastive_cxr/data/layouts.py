@@ -106,7 +106,7 @@ def covid_ct(root: Path, outside: bool = False) -> Found:
     return Found(
         rows,
         [*faults, *([] if outside else links_out(root, rows["path"]))],
-        tuple(resolved.notes(f"{root / 'Data-split'}")),
+        tuple(resolved.notes("Data-split")),
     )
 
 

@@ -89,7 +89,7 @@ def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> t
     if "source" not in found:
         found["source"] = root.name
     found = found.sort_values("path", kind="stable")
-    notes = (*notes, *alike_labels(found["label"], str(root)))
+    notes = (*notes, *alike_labels(found["label"], root.name))
     manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]], notes)
     return manifest, [*faults, *_duplicates(manifest)]
 

@@ -118,7 +118,7 @@ def _excel(path: Path, form: TableForm) -> Opened:
                     "data.table.sheet to one of them"
                 )
             sheet = form.sheet or names[0]
-            found = book.parse(sheet_name=sheet, header=None, dtype=object)
+            found = pd.read_excel(book, sheet_name=sheet, header=None, dtype=object)
     except ImportError:
         raise RequestError(f"{path} is an Excel file, which needs openpyxl; {INSTALL}") from None
     except (ValueError, KeyError, zipfile.BadZipFile, OSError):

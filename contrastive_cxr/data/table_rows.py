@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,8 @@ def read(root: Path, source: Source) -> Found:
     rows, folders = _from_folders(rows, source, str(table))
     notes = [*opened.notes, *named.notes, *said, *more, *joined, *folders, *resolved.notes(str(table))]
     notes += _study_alone(rows, named, str(table))
-    return Found(rows, [*faults, *([] if source.outside else links_out(root, rows["path"]))], tuple(notes))
+    short = tuple(note.replace(str(table), table.name) for note in notes)  # they go into reports
+    return Found(rows, [*faults, *([] if source.outside else links_out(root, rows["path"]))], short)
 
 
 def text(value: Cell) -> str:
@@ -134,13 +136,14 @@ def _left_out(rows: pd.DataFrame, source: Source, place: str) -> tuple[pd.DataFr
     RequestError
         No row is left.
     """
-    gone = rows["label"].isin(source.leave_out)
+    labels = [text(value) for value in source.leave_out]
+    gone = rows["label"].isin(labels)
     if gone.all():
         raise RequestError(
-            f"{place}: every one of the {len(rows)} rows has a label of data.leave_out {list(source.leave_out)}, so "
+            f"{place}: every one of the {len(rows)} rows has a label of data.leave_out {labels}, so "
             "none is left; take a label out of it"
         )
-    counted = {label: int((rows["label"] == label).sum()) for label in source.leave_out}
+    counted = {label: int((rows["label"] == label).sum()) for label in labels}
     notes = [
         f"{place}: {number:,} rows {f'with the label {label!r}' if label else 'without a label'} are left out "
         f"(data.leave_out){'' if number else nearest(label, set(rows['label']))}"
@@ -212,7 +215,7 @@ def _advice(rows: pd.DataFrame, missing: Sequence[int], root: Path, named: Named
     file, first = named.roles["file"], table.loc[rows.index[missing[0]]]
     for column in table if isinstance(file, str) and file in table else ():
         folder = str(first[column]).strip()
-        if folder and "/" not in folder and (root / folder).is_dir():
+        if folder and "/" not in folder and os.path.isdir(root / folder):
             name = posixpath.normpath(posixpath.join(folder, lost[0]))
             if not named_files.resolve([name], listing(root)).missing:
                 return [

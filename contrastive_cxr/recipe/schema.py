@@ -67,7 +67,7 @@ class Source(Section):
     where: dict[str, Cell | tuple[Cell, ...]] = Field(
         {}, description="column of the table: the value, or the values, of the rows that are read (csv)"
     )
-    leave_out: tuple[str, ...] = Field(
+    leave_out: tuple[Cell, ...] = Field(
         (), description="labels whose rows are left out, and counted; '' is a row without a label (csv)"
     )
     repeated: Literal["refuse", "join"] = Field(

@@ -43,6 +43,7 @@ _NO_ACCUMULATION = (
     "accumulating gradients would not enlarge the contrastive batch, whose pairs are those of one step; "
     "raise embed.images_per_class (with positives augmented: embed.batch_size), or set embed.memory"
 )
+UNIONS = ("str", "Part")  # the forms of a column's role, as pydantic names them
 # Settings that a user has reason to look for, and why they are not there.
 _ABSENT: dict[tuple[int | str, ...], str] = {
     ("embed", word): _NO_ACCUMULATION
@@ -68,7 +69,7 @@ def show(value: object) -> str:
 
 
 def _sentence(item: dict[str, Any]) -> str:
-    place = tuple(part for part in item["loc"] if part not in FORMS)
+    place = tuple(part for part in item["loc"] if part not in (*FORMS, *UNIONS))
     kind, context = str(item["type"]), item.get("ctx", {})
     name, given = _dotted(place), show(item["input"])
     if kind == "missing" and isinstance(place[-1], int):

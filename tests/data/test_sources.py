@@ -114,7 +114,10 @@ def test_csv_faults_are_listed_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("picture,class\n1.png,a\n", r"no column that is known to name the images.*\['picture', 'class'\].*columns.file"),
+        (
+            "picture,class\n1.png,a\n",
+            r"no column that is known to name.*\['picture', 'class'\].*columns.file",
+        ),
         ("file,label\n", "has no rows"),
     ],
 )
