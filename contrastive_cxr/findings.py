@@ -77,9 +77,10 @@ class Findings(BaseModel):
         """A fault of cells without a word, with the line that gives them one; `columns`: {name: cells}."""
         if self.separator is not None:
             return []
+        counted = {name: Counter(map(plain, cells)) for name, cells in columns.items()}
         strange = {
-            name: Counter({plain(cell): n for cell, n in Counter(cells).items() if self.meaning(cell) is None})
-            for name, cells in columns.items()
+            name: Counter({cell: n for cell, n in cells.items() if self.meaning(cell) is None})
+            for name, cells in counted.items()
         }
         seen = {name: found for name, found in strange.items() if found}
         if not seen:
@@ -144,7 +145,8 @@ def classes_of(
     """
     has, unknown = named(value)
     found = [name for name in has if name not in findings.nothing]
-    free = any(name in findings.nothing for name in has) or not (has or unknown)
+    said = any(name in findings.nothing for name in has)
+    free = said or not (has or unknown)
     if any(name in found for name in drop) or (NONE in drop and free and not found):
         return [-1]
     by_name = [
@@ -152,9 +154,10 @@ def classes_of(
         for number, names in enumerate(classes.values())
         if any(name in found or name in has for name in names) or (NONE in names and free)
     ]
-    if by_name:
-        return by_name
     by_star = [number for number, names in enumerate([drop, *classes.values()], start=-1) if ANY in names and found]
-    if by_star:
-        return by_star[:1]
+    if by_name and not (said and found):
+        return by_name
+    numbers = sorted({*by_name, *by_star[:1]})  # an image that is said to have no finding, and one, is of both
+    if numbers:
+        return [-1] if -1 in numbers else numbers
     return [-1] if unknown else None
