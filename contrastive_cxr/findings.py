@@ -37,7 +37,8 @@ class Findings(BaseModel):
         None, min_length=1, description="what stands between the findings that a cell lists, such as |; none: one each"
     )
     words: dict[str, Word] = Field(
-        {}, description="what a cell means beside 1 (positive) and 0 (negative): positive, negative or leave-out"
+        {},
+        description="what cells mean beside 1 (positive) and 0 (negative), * any other: positive, negative, leave-out",
     )
     nothing: tuple[str, ...] = Field(
         NO_FINDING, description="findings which say that there is none; a class takes such images by the word none"
@@ -71,7 +72,7 @@ class Findings(BaseModel):
 
     def _plain_meaning(self, cell: str) -> Word | None:
         words = PLAIN | {plain(value): word for value, word in self.words.items()}
-        return words.get(plain(cell))
+        return words.get(plain(cell), words.get(ANY))
 
     def faults(self, columns: Mapping[str, Iterable[str]]) -> list[str]:
         """A fault of cells without a word, with the line that gives them one; `columns`: {name: cells}."""

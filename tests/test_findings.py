@@ -102,6 +102,11 @@ def test_the_cells_of_an_images_rows_count_together() -> None:
     assert [code(one, cell) for cell in ("1|0", "0|0", "0|-1", "0|1|-1")] == [1, 0, -1, 1]
 
 
+def test_any_other_value_has_a_word_of_its_own() -> None:
+    masks = task({"without": ["none"], "ill": ["Mask"]}, columns=["Mask"], words={"-1": "negative", "*": "positive"})
+    assert [code(masks, cell) for cell in ("-1", "-1.0", "5 1 2", "", "0")] == [0, 0, 1, 1, 0]
+
+
 def test_a_label_that_is_a_number_is_the_same_with_a_point() -> None:
     plain = Task(classes={"a": ("0.0",), "b": ("1",)})
     assert [plain.encode(value) for value in ("0", "0.0", "1.0", "1", "10")] == [0, 0, 1, 1, None]

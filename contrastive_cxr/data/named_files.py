@@ -15,6 +15,7 @@ ENDINGS = (
     ".gif", ".jp2", ".j2k", ".pgm", ".pnm", ".nii", ".nrrd", ".npy",
 )  # fmt: skip
 SHOWN = 3
+DEEPEST = 8  # folders below the root in which a bare name is looked for
 
 Listing = Callable[[str], Mapping[str, bool]]
 """What a folder holds, given relative to the root with `/` ('' the root): {name: whether it is a folder}; empty where
@@ -55,8 +56,8 @@ def resolve(names: Sequence[str], listing: Listing) -> Resolved:
     """Find the file of each name.
 
     The name itself counts where there is such a file. Else exactly one file has to fit, by backslashes read as
-    slashes, another case or Unicode form of a file or folder, a missing ending, another ending; in this order, and no
-    file that another row names itself.
+    slashes, another case or Unicode form of a file or folder, a missing ending, another ending; for a name without a
+    folder, the same in any folder below the root. In this order, and no file that another row names itself.
 
     Parameters
     ----------
@@ -73,6 +74,8 @@ def resolve(names: Sequence[str], listing: Listing) -> Resolved:
     for number in lost:
         name = names[number]
         fitting, kinds = _fitting(name, folders, own)
+        if not fitting and "/" not in name:
+            fitting, kinds = _deeper(name, folders, own)
         if len(fitting) == 1:
             paths[number] = fitting[0]
             for kind in kinds:
@@ -107,6 +110,7 @@ class _Folders:
         self._listing = listing
         self._held: dict[str, Mapping[str, bool]] = {}
         self._alike: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._below: dict[str, list[str]] | None = None
 
     def held(self, folder: str) -> Mapping[str, bool]:
         if folder not in self._held:
@@ -140,6 +144,22 @@ class _Folders:
                 found.setdefault(folded(name if by == "name" else stem(name)), []).append(name)
             self._alike[folder, by] = found
         return self._alike[folder, by]
+
+    def below(self) -> dict[str, list[str]]:
+        """All files below the root that are not hidden, by their names without case and ending."""
+        if self._below is None:
+            self._below, waiting = {}, [""]
+            while waiting:
+                folder = waiting.pop()
+                for name, is_folder in self.held(folder).items():
+                    place = posixpath.join(folder, name)
+                    if name.startswith((".", "__MACOSX")):
+                        continue
+                    if not is_folder:
+                        self._below.setdefault(folded(stem(name)), []).append(place)
+                    elif place.count("/") < DEEPEST:
+                        waiting.append(place)
+        return self._below
 
 
 def folded(name: str) -> str:
@@ -178,6 +198,15 @@ def _fitting(name: str, folders: _Folders, own: set[str]) -> tuple[list[str], li
         if fitting:
             return sorted(fitting), [*kinds, *_kinds(straight, fitting[0])]
     return [], kinds
+
+
+def _deeper(name: str, folders: _Folders, own: set[str]) -> tuple[list[str], list[str]]:
+    """The files in any folder that a bare name fits, its very name before all that are alike; and the repairs."""
+    alike = [path for path in folders.below().get(folded(stem(name)), []) if path not in own]
+    exact = [path for path in alike if posixpath.basename(path) == name]
+    fitting = sorted(exact or alike)
+    said = "in a folder that the table leaves out"
+    return fitting, [said, *_kinds(name, posixpath.basename(fitting[0]))] if fitting else []
 
 
 def _kinds(name: str, path: str) -> list[str]:

@@ -123,7 +123,8 @@ def settings(places: Sequence[Path], overrides: Sequence[str], recipe: str | Non
         if len(places) > 1:
             raise RequestError(f"--recipe reads one source, and {len(places)} are given; look at one at a time")
         return recipes.load(recipe, [f"data.root={json.dumps(str(places[0]))}", *overrides]).data
-    found = [recognise(place, overrides) for place in places]
+    named = any(word.startswith("data.source=") for word in overrides)
+    found = [{"root": str(place)} if named else recognise(place, overrides) for place in places]
     tree: dict[str, Any] = found[0] if len(found) == 1 else {"join": found}
     own = [f"data={json.dumps(tree)}", "data.split={}", *overrides]
     return recipes.load(_ANY, own).data

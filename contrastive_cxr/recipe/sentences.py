@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from contrastive_cxr.errors import nearest
+from contrastive_cxr.recipe import public_sets
 from contrastive_cxr.recipe.augmentation import FORMS
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.tasks import SHIPPED, Task
@@ -87,6 +88,8 @@ def _sentence(item: dict[str, Any]) -> str:
         return f"`{name}`: {given} {sentence.format(context[limit])}"
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", str(context["expected"]))
+        if place[0] == "data" and place[-1] == "source":
+            words += public_sets.names()
         return f"`{name}`: {given} is not one of {', '.join(words)}{nearest(str(item['input']), words)}"
     if kind == "value_error":
         return f"`{name}`: {context['error']}"

@@ -80,6 +80,16 @@ def test_what_no_file_fits_is_missing() -> None:
     assert found(["z.png", "no/x.png", "..\\x.png", "a"], "x.png", "a/x.png")[2] == [0, 1, 2], "a folder is no file"
 
 
+def test_a_bare_name_is_looked_for_in_all_folders() -> None:
+    files = ("a/images/x.png", "b/images/y.png", "b/y.png", ".git/x.png", "__MACOSX/x.png", "z/Z.dcm")
+    said = "in a folder that the table leaves out"
+    assert found(["x.png"], *files)[:2] == (["a/images/x.png"], {said: 1})
+    assert found(["z.dcm"], *files)[1] == {said: 1, "in another case": 1}
+    assert found(["Z"], *files)[1] == {said: 1, "with an ending that the table leaves out": 1}
+    assert "2 files fit it (b/images/y.png, b/y.png)" in found(["y.png"], *files)[3][0]
+    assert found(["c/x.png"], *files)[2] == [0], "a name with a folder is of that folder"
+
+
 def test_notes_count_and_show_three() -> None:
     held, _ = tree(*(f"{number}.jpg" for number in range(5)))
     (note,) = resolve([f"{number}" for number in range(5)], lambda folder: held.get(folder, {})).notes("t.csv")
