@@ -38,6 +38,7 @@ def test_every_direct_dependency_is_constrained() -> None:
         *project["dependencies"],
         *project["optional-dependencies"]["dev"],
         *project["optional-dependencies"]["dicom"],
+        *project["optional-dependencies"]["volumes"],
         *project["optional-dependencies"]["explain"],
     ]
     names = {re.split(r"[^A-Za-z0-9-]", line)[0].lower() for line in wanted}

@@ -25,7 +25,7 @@ def look(
         list[str],
         typer.Argument(
             metavar="SOURCE... [data.KEY=VALUE]...",
-            help="Folders of images (class folders, a table, COVID-CT) or a CSV table; and settings of data.",
+            help="Folders, archives, URLs of images (class folders, a table, COVID-CT), CSV tables; settings of data.",
         ),
     ],
     recipe: Annotated[
@@ -37,8 +37,9 @@ def look(
 ) -> None:
     """The first look at data: counts, sizes, formats, contrast, patients, copies, unreadable files, examples."""
     settings = [word for word in words if word.startswith("data.") and "=" in word]
-    places = [Path(word) for word in words if word not in settings]
-    target = out or Path("runs") / f"look-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
+    places = [word if "://" in word else Path(word) for word in words if word not in settings]
+    stems = [Path(place).resolve().stem for place in places]
+    target = out or Path("runs") / f"look-{'-'.join(stems)[:80] or 'data'}"
     facts = experiment.call("look")(places, target, settings, recipe=recipe)
     print_look(facts)
     say(f"Page: {(target / 'data-look.html').resolve()}")

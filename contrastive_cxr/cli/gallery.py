@@ -3,32 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from contrastive_cxr import experiment
-from contrastive_cxr.cli.show import say, table
-from contrastive_cxr.cli.use import Device, Run
+from contrastive_cxr.cli.show import say, table, value_words
+from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders, archives or URLs of them.")
+]
 
 
 def index(
-    run: Run,
-    source: Annotated[
-        str,
-        typer.Argument(metavar="SOURCE", help="train, val, test or all of the run's images; or a folder of images."),
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN SOURCE",
+            help="A run, then train, val, test or all of its images, a folder, archive or URL; with --encoder images.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for the gallery.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="A published encoder in the place of RUN: a backbone, a weights file, hf-hub:ORG/NAME."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=32, max=2048, help="Input side of the encoder; default its own.")
+    ] = None,
     kind: Annotated[str, typer.Option(help="exact, hnsw, ivf, ivf-pq, or auto by size.")] = "auto",
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
-    """Make a gallery of images, to be searched for similar cases."""
-    made = experiment.call("index")(run, source, out, kind=kind, device=device)
+    """Make a gallery of images, to be searched for similar cases; by a run's model, or by a published encoder."""
+    chosen = {"kind": kind, "device": device, **pictures(frames, axis)}
+    if encoder is None:
+        if len(places) != 2:
+            raise RequestError(
+                f"RUN and SOURCE are two, and {len(places)} are given; or name an encoder: --encoder NAME"
+            )
+        if image_size is not None:
+            raise RequestError("--image-size is for --encoder; a run has its own")
+        made = experiment.call("index")(Path(places[0]), places[1], out, **chosen)
+    else:
+        found = experiment.call("index_encoder")(encoder, places, out, image_size=image_size, **chosen)
+        made = found.gallery
+        for line in found.lines:
+            say(line)
+        print_probe(found.probe)
     recall = f", recall {made.recall.value:.3f} of the {made.recall.k} nearest" if made.recall else ""
     say(f"Gallery: {len(made):,} images, {made.about.kind}{recall}: {out.resolve()}")
+
+
+def print_probe(facts: dict[str, Any]) -> None:
+    """Neighbour scores and those of the linear probe, with intervals."""
+    for title, word in (("Nearest neighbours", "knn"), ("Linear probe", "linear")):
+        if facts[word]:
+            rows = [(name, value_words(entry)) for name, entry in facts[word].items()]
+            table(f"{title}: {facts['n']} images, {facts['how']}", ["score", "value"], rows, whole=2)
+    for note in facts["notes"]:
+        say(note)
 
 
 def search(
@@ -48,11 +85,13 @@ def search(
         bool, typer.Option("--trust-index", help="Read an index that another user or program wrote.")
     ] = False,
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Find the most similar cases of each image, and say how unusual the image is."""
     facts = experiment.call("search")(
         gallery, images, run=run, k=k, where=wanted(where or []), html=html, unfamiliar=unfamiliar, verify=verify,
-        trust_index=trust_index, device=device,
+        trust_index=trust_index, device=device, **pictures(frames, axis),
     )  # fmt: skip
     for query in facts["queries"]:
         lines = [

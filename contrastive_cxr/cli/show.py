@@ -43,9 +43,9 @@ def print_plan(plan: Any) -> None:
     say(dump(plan.recipe))
     columns = list(plan.counts[0])
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
-    for note in plan.notes:
-        say(f"Data: {note}")
     say(f"Weights before the first phase: {plan.start}")
+    for note in plan.notes:
+        say(note)
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch
         epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import print_scores, say
+from contrastive_cxr.errors import RequestError, nearest
 
+AXES = ("axial", "coronal", "sagittal")
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="An image, or a folder of images.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="An image, or a folder, ZIP or tar archive or URL of images.")
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        help="Frames of files with several, slices of volumes: all, middle, a number from 0, {start: 10, ...}."
+    ),
+]
+Axis = Annotated[str, typer.Option(help="Direction of the slices of volumes: axial, coronal or sagittal.")]
 
 
 def evaluate(
@@ -43,13 +54,18 @@ def evaluate(
 
 
 def predict(
-    run: Run, source: Source, out: Annotated[Path, typer.Option(help="CSV file to write.")], device: Device = "cpu"
+    run: Run,
+    source: Source,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Probabilities and decision of a run's classifier, and what was fitted on validation; a row an image.
 
     A run over seeds or folds is one predictor: the mean of its models' probabilities.
     """
-    table = experiment.call("predict")(run, source, out, device=device)
+    table = experiment.call("predict")(run, source, out, device=device, **pictures(frames, axis))
     if "predictor" in table.attrs:
         say(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
@@ -59,10 +75,24 @@ def encode(
     run: Run,
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="train, val, test or all of the run's images; or an image, or a folder."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="train, val, test or all of the run's images; or an image, a folder, an archive, a URL.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="X.npy; or a folder for Parquet parts, which torchrun may fill.")],
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
 ) -> None:
     """Vectors of images by a run's embedding: an array and a .csv, or Parquet parts that go on after a kill."""
-    say(f"Vectors: {experiment.call('encode')(run, source, out, device=device)}")
+    say(f"Vectors: {experiment.call('encode')(run, source, out, device=device, **pictures(frames, axis))}")
+
+
+def pictures(frames: str | None, axis: str) -> dict[str, Any]:
+    """The options `--frames` and `--axis`, checked."""
+    from contrastive_cxr.recipe import frames_of
+
+    if axis not in AXES:
+        raise RequestError(f"--axis {axis}: is not one of {', '.join(AXES)}{nearest(axis, AXES)}")
+    return {"frames": frames_of(frames), "axis": axis}

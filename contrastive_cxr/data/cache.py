@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_cxr.data import intensity
+from contrastive_cxr.data import intensity, reading
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square
 from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.data.places import absolute, join, split
 from contrastive_cxr.data.store import COLUMNS, Place, Record, Stamp, Store, folder_of, opened
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
@@ -132,7 +133,7 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
 
 def _places(manifest: Manifest) -> list[Place]:
     """Root and path of each row, the roots absolute: a cache serves every folder that commands are given in."""
-    roots = {root: str(Path(root).resolve()) for root in manifest.rows["root"].unique()}
+    roots = {root: absolute(root) for root in manifest.rows["root"].unique()}
     return [(roots[root], path) for root, path in zip(manifest.rows["root"], manifest.rows["path"], strict=True)]
 
 
@@ -147,10 +148,9 @@ def _found(store: Store, wanted: set[Place]) -> _Found:
 def _stamp(place: Place) -> Stamp | None:
     """Size and time of change of a file; None where there is none, which decoding then says."""
     try:
-        seen = os.stat(os.path.join(*place))
-    except OSError:
+        return reading.stamp(split(join(*place))[0])
+    except DecodeError:
         return None
-    return seen.st_size, seen.st_mtime_ns
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -205,7 +205,7 @@ def _results(pending: Sequence[tuple[Place, Stamp | None]], data: schema.Data) -
 def _one(place: Place, stamp: Stamp | None, data: schema.Data) -> Record | _Bad:
     """Decode one file to its square, or say why not."""
     try:
-        grey, facts = decode(Path(*place), data)
+        grey, facts = decode(join(*place), data)
     except DecodeError as error:
         return _Bad(place, error.reason)
     square, box = fit_square(grey, data.cache_size, data.resize)
@@ -223,7 +223,7 @@ def _line(place: Place, found: _Found, reasons: dict[Place, str]) -> tuple[int, 
 
 def _complaint(reasons: dict[Place, str]) -> list[str]:
     """One sentence a bad file, the first of them, and what to do."""
-    listed = [f"{os.path.join(*place)}: {reason}" for place, reason in islice(reasons.items(), LISTED)]
+    listed = [f"{join(*place)}: {reason}" for place, reason in islice(reasons.items(), LISTED)]
     more = [f"and {len(reasons) - LISTED} more"] if len(reasons) > LISTED else []
     head = (
         f"{len(reasons)} image(s) cannot be read; repair or remove them, or leave them out with data.on_bad_image=skip"

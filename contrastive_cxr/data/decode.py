@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from contrastive_cxr.data import dicom, filters, intensity, pictures
+from contrastive_cxr.data import dicom, dicom_frames, filters, intensity, pictures, places, reading, volumes
 from contrastive_cxr.data.intensity import Bytes, DecodeError, Stored
+from contrastive_cxr.data.kinds import HEAD, VOLUMES, kind_of
 from contrastive_cxr.data.pictures import LARGEST
 from contrastive_cxr.recipe import schema
 
@@ -21,9 +20,6 @@ __all__ = ["LARGEST", "VERSION", "DecodeError", "Decoded", "Facts", "decode", "f
 
 VERSION = 1
 """Raised when the same file and settings give other pixels; caches of another version are left aside."""
-
-LARGEST_FILE = 2**30
-"""Bytes of the largest file that is read; a picture of `LARGEST` pixels in colour and 16 bits has 400 MB."""
 
 
 @dataclass(frozen=True)
@@ -68,34 +64,71 @@ class Box(NamedTuple):
     bottom: int
 
 
-def decode(content: bytes | Path, settings: schema.Data) -> Decoded:
-    """Decode one PNG, JPEG, TIFF, BMP or DICOM, known by its content and never by its name.
+def decode(content: bytes | Path | str, settings: schema.Data) -> Decoded:
+    """Decode one picture of a file, known by its content and never by its name.
 
     In order: EXIF orientation, grey (ITU-R 601 luma; alpha over black, ignored where it is 0 everywhere), border crop,
     `intensity`, `denoise`, `equalise`.
 
     Parameters
     ----------
-    content : bytes or Path
-        The file's content, or where it is.
+    content : bytes, Path or str
+        The file's content, or where it is: an address of `places`, which may name a frame or a slice.
     settings : schema.Data
         `border_crop`, `intensity`, `denoise` and `equalise` are read.
 
     Returns
     -------
     Decoded
-        uint8 [H, W] at the file's size less the border, and its facts.
+        uint8 [H, W] at the file's size less the border, and its facts. The digest of a frame or slice is that of the
+        file's digest and its number.
 
     Raises
     ------
     DecodeError
         Missing, empty, truncated, no image, too large, several pictures in one file, or values that are no intensities.
     """
-    if isinstance(content, Path):
-        try:
-            return decode(_content(content), settings)
-        except DecodeError as error:
-            raise DecodeError(error.reason, str(content)) from error
+    if isinstance(content, bytes):
+        return _decoded(content, settings)
+    try:
+        return _at(places.of_path(content), settings)
+    except DecodeError as error:
+        raise DecodeError(error.reason, str(content)) from error
+
+
+def _at(address: str, settings: schema.Data) -> Decoded:
+    """The picture at an address."""
+    file, inside = places.split(address)
+    if inside is None:
+        content = reading.content(file)
+        if kind_of(content[:HEAD]) in VOLUMES:
+            raise DecodeError(volumes.refusal(content))
+        return _decoded(content, settings)
+    if kind_of(reading.content(file, HEAD)) in VOLUMES:
+        volume = volumes.held(file)
+        stored, size = volumes.picture(volume, inside), volume.size
+        kind, mode, digest = volume.kind, str(volume.values.dtype), volume.digest
+    else:
+        content, digest = reading.held(file)
+        stored, kind, mode = _frame(content, inside, settings)
+        size = len(content)
+    height, width = stored.values.shape
+    facts = Facts(kind, mode, width, height, size, hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
+    return Decoded(_finish(stored, settings), facts)
+
+
+def _frame(content: bytes, inside: places.Inside, settings: schema.Data) -> tuple[Stored, str, str]:
+    """Stored values of one picture of a file that holds several, and the file's format and mode."""
+    if inside.way != places.FRAME:
+        raise DecodeError(f"is no volume, so it has no {inside.way} slices; #frame= names one of its pictures")
+    if not dicom.is_dicom(content):
+        return pictures.read(content, inside.number)
+    stored, mode = dicom.read(dicom_frames.alone(content, inside.number), settings.intensity.kind, LARGEST)
+    return stored, "DICOM", mode
+
+
+def _decoded(content: bytes, settings: schema.Data) -> Decoded:
+    """The one picture of a file's content."""
     if not content:
         raise DecodeError("is empty (0 bytes)")
     if dicom.is_dicom(content):
@@ -153,27 +186,3 @@ def _resized(grey: Bytes, width: int, height: int) -> Bytes:
 def _finish(stored: Stored, settings: schema.Data) -> Bytes:
     values = filters.crop_border(stored.values, settings.border_crop)
     return filters.clean(intensity.to_bytes(stored._replace(values=values), settings.intensity), settings)
-
-
-def _content(path: Path) -> bytes:
-    """All bytes of a plain file; a pipe or a device, which might never end, is not waited for."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError as error:
-        raise DecodeError("does not exist") from error
-    except OSError as error:
-        raise DecodeError(f"cannot be opened ({error.strerror})") from error
-    except ValueError as error:  # of Python itself, before the system is asked
-        raise DecodeError("cannot be opened (its name holds a NUL byte)") from error
-    try:
-        seen = os.fstat(handle)
-        if not stat.S_ISREG(seen.st_mode):
-            raise DecodeError("cannot be opened (it is a folder, pipe or device, not a file)")
-        if seen.st_size > LARGEST_FILE:
-            raise DecodeError(f"has {seen.st_size} bytes; at most {LARGEST_FILE} are read")
-        with open(handle, "rb", closefd=False) as file:
-            return file.read(seen.st_size + 1)
-    except OSError as error:
-        raise DecodeError(f"cannot be read ({error.strerror})") from error
-    finally:
-        os.close(handle)

@@ -61,7 +61,7 @@ def read(content: bytes, kind: str, largest: int) -> tuple[Stored, str]:
     except ImportError as error:
         raise DecodeError(f"is a DICOM file, and pydicom is not installed; {INSTALL}") from error
     try:
-        _check_deflated(content, largest * BYTES_A_PIXEL)
+        check_deflated(content, largest * BYTES_A_PIXEL)
         data = pydicom.dcmread(io.BytesIO(content))
         _check(data, largest)
         photometric = str(data.PhotometricInterpretation)
@@ -78,7 +78,10 @@ def _check(data: Any, largest: int) -> None:
     if "PixelData" not in data:
         raise DecodeError("is a DICOM file without pixels")
     if int(data.get("NumberOfFrames") or 1) > 1:
-        raise DecodeError(f"is a DICOM file of {data.NumberOfFrames} frames; give one file an image")
+        raise DecodeError(
+            f"is a DICOM file of {data.NumberOfFrames} frames; name one, such as #frame=0 behind the file, or say "
+            "which are read (data.frames in a recipe, --frames elsewhere)"
+        )
     grey = str(data.PhotometricInterpretation).startswith("MONOCHROME")
     if int(data.get("SamplesPerPixel", 1)) != (1 if grey else 3):
         raise DecodeError(
@@ -90,7 +93,7 @@ def _check(data: Any, largest: int) -> None:
         _check_inner(data)
 
 
-def _check_deflated(content: bytes, most: int) -> None:
+def check_deflated(content: bytes, most: int) -> None:
     """Refuse a deflated file that grows beyond `most` bytes: pydicom would inflate it whole, a thousandfold."""
     # (0002,0000), the length of the header that is never deflated, stands first: 4 bytes after tag and type.
     if DEFLATED not in content[132:4096]:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from contrastive_cxr.data import named_files
+from contrastive_cxr.data import contents, named_files, tree
 from contrastive_cxr.data.columns import SPLITS
+from contrastive_cxr.data.listings import listing
 from contrastive_cxr.data.tables import at_most, read_table
-from contrastive_cxr.data.tree import IMAGE_ENDINGS, image_files, links_out, listing
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.recipe import schema
 
 
 class Found(NamedTuple):
@@ -24,21 +25,26 @@ class Found(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def folders(root: Path, outside: bool = False) -> Found:
-    """Images below class folders; the label is the nested folders' names joined by `/`."""
-    files, of_tree = image_files(root, outside)
+def folders(root: str, source: schema.Source) -> Found:
+    """Images below class folders; the label is the names of nested folders (`label_folders` of them) joined by `/`."""
+    levels, notes = source.label_folders, []
+    files, of_tree, left = tree.listed(root, source.outside, source.find_by == "content")
+    if source.find_by == "content":
+        files, without = contents.with_pixels(root, files, source.tags)
+        notes = [*tree.words(root, [*left, *without]), *contents.lost(root, without)]
     first = {path.split("/")[0] for path in files if "/" in path}
     splits = {name for name in first if name.lower() in SPLITS and name.lower() != "unused"}
     depth = 1 if splits else 0
     stray = [path for path in files if path.count("/") <= depth and path.split("/")[0] not in first - splits]
     faults = _folder_faults(root, files, splits, first - splits if splits else set(), stray)
     kept = [path.split("/") for path in files if path not in set(stray)]
-    rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": ["/".join(p[depth:-1]) for p in kept]})
+    labels = ["/".join(parts[depth:-1][:levels]) for parts in kept]
+    rows = pd.DataFrame({"path": ["/".join(parts) for parts in kept], "label": labels})
     rows["split"] = [SPLITS.get(parts[0].lower(), "") if depth else "" for parts in kept]
-    return Found(rows, [*of_tree, *faults])
+    return Found(rows, [*of_tree, *faults], tuple(notes))
 
 
-def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
+def _folder_faults(root: str, files: list[str], splits: set[str], beside: set[str], stray: list[str]) -> list[str]:
     """Faults of a tree: split folders with other folders `beside` them, no class folders, `stray` images in none."""
     faults = []
     if beside:
@@ -48,8 +54,8 @@ def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[s
         )
     if not files or len(stray) == len(files):
         faults.append(
-            f"{root} has no class folders with images: expected CLASS/IMAGE or train/CLASS/IMAGE with the endings "
-            f"{', '.join(IMAGE_ENDINGS)}; found {_seen(root)}; with a table of labels, use data.source=csv"
+            f"{root} has no class folders with images: expected CLASS/IMAGE or train/CLASS/IMAGE; found {_seen(root)}; "
+            "with a table of labels, use data.source=csv"
         )
     elif stray:
         faults.append(
@@ -58,8 +64,11 @@ def _folder_faults(root: Path, files: list[str], splits: set[str], beside: set[s
     return faults
 
 
-def _seen(root: Path) -> str:
-    names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in root.iterdir())
+def _seen(root: str | Path) -> str:
+    folder = Path(root)
+    if not folder.is_dir():
+        return "no such folders"
+    names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in folder.iterdir())
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
@@ -94,7 +103,7 @@ def covid_ct(root: Path, outside: bool = False) -> Found:
         if not (root / label).is_dir():
             faults.append(f"{root} has lists of {label} images but no folder {label}/; found {_seen(root)}")
             rows = rows[rows["label"] != label]
-    resolved = named_files.resolve(list(rows["path"]), listing(root))
+    resolved = named_files.resolve(list(rows["path"]), listing(str(root)))
     rows = rows.assign(path=resolved.paths)
     faults += [f"a list of {root}: {fault}" for fault in resolved.faults]
     if (root / "patients.csv").is_file():
@@ -105,9 +114,22 @@ def covid_ct(root: Path, outside: bool = False) -> Found:
         rows["patient"] = [patients.get(path, "") for path in rows["path"]]
     return Found(
         rows,
-        [*faults, *([] if outside else links_out(root, rows["path"]))],
-        tuple(resolved.notes("Data-split")),
+        [*faults, *([] if outside else tree.links_out(root, rows["path"]))],
+        (*resolved.notes("Data-split"), *_unlisted(root, rows)),
     )
+
+
+def _unlisted(root: Path, rows: pd.DataFrame) -> list[str]:
+    """A sentence about the images that no list names."""
+    known = set(rows["path"])
+    names = [
+        f"{label}/{name}"
+        for label in sorted(set(rows["label"]))
+        for name in tree.listed(str(root / label), outside=True).files
+        if f"{label}/{name}" not in known
+    ]
+    shown = ", ".join(names[: tree.SHOWN]) + (", ..." if len(names) > tree.SHOWN else "")
+    return [f"{len(names):,} images of {root} are in no list, and are left out ({shown})"] if names else []
 
 
 def _list(path: Path) -> tuple[list[str], list[str]]:

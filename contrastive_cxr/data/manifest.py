@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr.data import reading
+from contrastive_cxr.data.intensity import DecodeError
+from contrastive_cxr.data.places import is_url, join, split
 from contrastive_cxr.data.tables import at_most as at_most
 from contrastive_cxr.data.tables import read_table as read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
@@ -54,8 +57,8 @@ class Manifest:
         return np.asarray(self.rows[name], dtype=object)
 
     def files(self) -> list[Path]:
-        """The images' places on disk."""
-        return [Path(root) / path for root, path in zip(self.rows["root"], self.rows["path"], strict=True)]
+        """The images' addresses, as `data.places` has them."""
+        return [Path(join(root, path)) for root, path in zip(self.rows["root"], self.rows["path"], strict=True)]
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Manifest:
         """Some rows, by number or by mask, as a manifest of their own."""
@@ -202,23 +205,32 @@ def _counted(counts: Counter[str]) -> str:
 
 def check_files(manifest: Manifest) -> list[str]:
     """Faults of files that are missing, no file, or empty, each named (at most 20, then a count)."""
-    faults = []
-    for file in manifest.files():
-        try:
-            seen = os.stat(file)
-        except FileNotFoundError:
-            faults.append(f"image {file} is missing; restore it or take its row out of the data")
-        except (OSError, ValueError) as error:  # a name too long, a loop of links, a folder that is closed, a NUL byte
-            reason = getattr(error, "strerror", None) or str(error)
-            faults.append(f"image {file} cannot be reached ({reason}); mend it or take its row out of the data")
-        else:
-            if stat.S_ISDIR(seen.st_mode):
-                faults.append(f"image {file} is a folder; a row names an image file")
-            elif not stat.S_ISREG(seen.st_mode):
-                faults.append(f"image {file} is a pipe or device; a row names an image file")
-            elif seen.st_size == 0:
-                faults.append(f"image {file} is empty (0 bytes); restore it or take it out of the data")
-    return at_most(faults)
+    places = zip(manifest.column("root"), manifest.column("path"), strict=True)
+    files = dict.fromkeys(join(root, split(path)[0]) for root, path in places)
+    return at_most([fault for file in files if (fault := _file_fault(file))])
+
+
+def _file_fault(file: str) -> str:
+    """What is wrong with an image's file, which is not opened; ''."""
+    out = "or take its row out of the data"
+    try:
+        seen = None if is_url(file) else os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        if not reading.in_archive(file)[0]:
+            return f"image {file} is missing; restore it {out}"
+        seen = None
+    except (OSError, ValueError) as error:  # a name too long, a loop of links, a folder that is closed, a NUL byte
+        reason = getattr(error, "strerror", None) or str(error)
+        return f"image {file} cannot be reached ({reason}); mend it {out}"
+    try:
+        size = reading.stamp(file)[0] if seen is None else seen.st_size
+    except DecodeError as error:
+        return f"image {file} {error.reason}; mend it {out}"
+    if seen is not None and stat.S_ISDIR(seen.st_mode):
+        return f"image {file} is a folder; a row names an image file"
+    if seen is not None and not stat.S_ISREG(seen.st_mode):
+        return f"image {file} is a pipe or device; a row names an image file"
+    return "" if size else f"image {file} is empty (0 bytes); restore it or take it out of the data"
 
 
 def check_leaks(

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from contrastive_cxr.data.places import split
 from contrastive_cxr.data.tables import at_most
 
 # Endings that are taken for one, in a table or of a file.
@@ -62,22 +63,23 @@ def resolve(names: Sequence[str], listing: Listing) -> Resolved:
     Parameters
     ----------
     names : sequence of str
-        Relative to the root, with `/`, as `posixpath.normpath` leaves them.
+        Relative to the root, with `/`, as `posixpath.normpath` leaves them; of a frame or slice its address
+        (`scan.dcm#frame=3`), of which the file is found.
     listing : callable
         What the folders hold, asked once a folder.
     """
     folders = _Folders(listing)
-    paths = list(names)
-    lost = [number for number, name in enumerate(names) if not folders.has(name)]
-    own = set(names).difference(names[number] for number in lost)
-    found = Resolved(paths)
-    for number in lost:
-        name = names[number]
+    parts = [split(name) for name in names]
+    files = list(dict.fromkeys(file for file, _ in parts))
+    lost = [name for name in files if not folders.has(name)]
+    own, meant, gone = set(files).difference(lost), dict(zip(files, files, strict=True)), set()
+    found = Resolved([])
+    for name in lost:
         fitting, kinds = _fitting(name, folders, own)
         if not fitting and "/" not in name:
             fitting, kinds = _deeper(name, folders, own)
         if len(fitting) == 1:
-            paths[number] = fitting[0]
+            meant[name] = fitting[0]
             for kind in kinds:
                 found.repairs.setdefault(kind, []).append((name, fitting[0]))
         elif fitting:
@@ -86,8 +88,10 @@ def resolve(names: Sequence[str], listing: Listing) -> Resolved:
                 f"{' ...' if len(fitting) > SHOWN else ''}); write the whole name of the one that is meant"
             )
         else:
-            found.missing.append(number)
-    return Resolved(paths, found.repairs, found.missing, at_most(found.faults))
+            gone.add(name)
+    paths = [f"{meant[file]}{inside or ''}" for file, inside in parts]
+    missing = [number for number, (file, _) in enumerate(parts) if file in gone]
+    return Resolved(paths, found.repairs, missing, at_most(found.faults))
 
 
 def below(names: Sequence[str], listing: Listing) -> str:
@@ -95,7 +99,7 @@ def below(names: Sequence[str], listing: Listing) -> str:
     if not names:
         return ""
     folders = _Folders(listing)
-    parts = names[0].split("/")
+    parts = split(names[0])[0].split("/")
     for depth in range(1, len(parts)):
         prefix = "/".join(parts[:depth]) + "/"
         if folders.has("/".join(parts[depth:])) and all(name.startswith(prefix) for name in names):
@@ -134,6 +138,8 @@ class _Folders:
         held = self.held(folder)
         if held.get(name) or name in ("", ".."):
             return [name or "/"]
+        if name in held and self.held(posixpath.join(folder, name)):  # an archive, which is a folder too
+            return [name]
         return [each for each in self.alike(folder, "name").get(folded(name), []) if held[each]]
 
     def alike(self, folder: str, by: str) -> dict[str, list[str]]:

@@ -40,8 +40,8 @@ ORIENTATION = 274  # EXIF tag; 1 is upright
 FRAMES = 100  # pictures of one TIFF that are counted: a small file can hold a million
 
 
-def read(content: bytes) -> tuple[Stored, str, str]:
-    """Stored values, format and mode of a file that Pillow reads.
+def read(content: bytes, frame: int | None = None) -> tuple[Stored, str, str]:
+    """Stored values, format and mode of a file that Pillow reads; `frame`: which picture of several, from 0.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read(content: bytes) -> tuple[Stored, str, str]:
         if known == "PNG":
             _check_sums(content)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check(image)
+            _check(image, frame)
             kind, mode = str(image.format), image.mode
             return stored(image), kind, mode
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -75,12 +75,22 @@ def _check_sums(content: bytes) -> None:
         image.verify()
 
 
-def _check(image: Image.Image) -> None:
-    """Refuse what is not one picture of a bearable size, before its pixels are unpacked."""
+def _check(image: Image.Image, frame: int | None) -> None:
+    """Refuse what is not one picture of a bearable size, before its pixels are unpacked; go to the `frame`."""
     _check_size(image)
+    if frame is not None:
+        try:
+            image.seek(frame)
+        except EOFError as error:
+            raise DecodeError(f"has no picture {frame}; its pictures are counted from 0") from error
+        return _check_size(image)
     frames = _frames(image)
     if frames > 1:
-        raise DecodeError(f"holds {frames}{' or more' * (frames >= FRAMES)} pictures; give one file an image")
+        raise DecodeError(
+            f"holds {frames}{' or more' * (frames >= FRAMES)} pictures; name one, such as #frame=0 behind the file, or "
+            "say which are read (data.frames in a recipe, --frames elsewhere)"
+        )
+    return None
 
 
 def _check_size(image: Image.Image) -> None:

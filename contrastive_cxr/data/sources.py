@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,15 +12,19 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_cxr import locks
-from contrastive_cxr.data import layouts, phantom, table_rows
+from contrastive_cxr.data import contents, layouts, phantom, reading, table_rows
+from contrastive_cxr.data.archives import is_archive
+from contrastive_cxr.data.intensity import DecodeError
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
+from contrastive_cxr.data.places import join, parted
 from contrastive_cxr.data.store import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
-from contrastive_cxr.files import sync_folder, sync_tree
+from contrastive_cxr.files import sync_folder, sync_tree, write_bytes
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.space import free, size_words
 
-Reader = Callable[[Path], layouts.Found]
+Reader = Callable[[str], layouts.Found]
+DICOMDIR = "DICOMDIR"
 
 
 def read_data(data: schema.Data, base: Path | None = None) -> Manifest:
@@ -80,16 +86,20 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
 
 def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
     """As `rows`, the files not looked at."""
-    root = _phantom_root(source, cache_dir) if source.source == "phantom" else _root(source, base)
-    found, faults, notes = _reader(source)(root)
+    root = str(_phantom_root(source, cache_dir)) if source.source == "phantom" else _root(source, base)
+    found, faults, notes = _reader(_with_table(source, root, cache_dir))(root)
     for column in ("patient", "split"):
         if column not in found:
             found[column] = ""
-    found["root"] = str(root)
-    if "source" not in found:
-        found["source"] = root.name
     found = found.sort_values("path", kind="stable")
-    notes = (*notes, *alike_labels(found["label"], root.name))
+    if source.find_by == "content" and source.source != "phantom":
+        described = contents.described(found, root, source, cache_folder(cache_dir))
+        found, faults, notes = described.rows, [*faults, *described.faults], (*notes, *described.notes)
+    name = parted(root.rstrip("/"))[1]
+    found["root"] = root
+    if "source" not in found:
+        found["source"] = name
+    notes = (*notes, *alike_labels(found["label"], name))
     manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]], notes)
     return manifest, [*faults, *_duplicates(manifest)]
 
@@ -111,24 +121,60 @@ def rows_of(data: schema.Data, base: Path | None = None) -> tuple[Manifest, list
 def _reader(source: schema.Source) -> Reader:
     """The function that reads the source's layout."""
     if source.source == "folders":
-        return lambda root: layouts.folders(root, source.outside)
+        return lambda root: layouts.folders(root, source)
     if source.source == "covid-ct":
-        return lambda root: layouts.covid_ct(root, source.outside)
+        return lambda root: layouts.covid_ct(Path(root), source.outside)
     return lambda root: table_rows.read(root, source)
 
 
-def _root(source: schema.Source, base: Path | None) -> Path:
-    """The source's root, absolute, an existing folder that is not empty."""
+def _root(source: schema.Source, base: Path | None) -> str:
+    """The source's root: an absolute path of a folder that is not empty or of an archive; or a URL as it is given."""
     if source.root is None:
         raise RequestError(f"data.root is not given; source '{source.source}' needs the folder that holds its images")
+    if isinstance(source.root, str):
+        return _without_lists(source.root, source)
     root = ((base or Path.cwd()) / source.root.expanduser()).resolve()
+    if root.name == DICOMDIR and root.is_file():
+        return str(root.parent)
     if not root.exists():
         raise RequestError(f"data.root {root} does not exist; give the folder that holds the images")
+    if is_archive(str(root)):
+        return _without_lists(str(root), source)
     if not root.is_dir():
-        raise RequestError(f"data.root {root} is a file; give the folder that holds the images")
+        raise RequestError(
+            f"data.root {root} is a file; give the folder (or the ZIP or tar archive) that holds the images"
+        )
     if not any(root.iterdir()):
         raise RequestError(f"data.root {root} is empty; give the folder that holds the images")
+    return str(root)
+
+
+def _without_lists(root: str, source: schema.Source) -> str:
+    """The root, where its layout can be read from an archive or URL."""
+    if source.source == "covid-ct":
+        raise RequestError(
+            f"data.root {root} is an archive or URL, from which class folders and tables are read and not "
+            f"{source.source}; unpack it to a folder of this disk"
+        )
     return root
+
+
+def _with_table(source: schema.Source, root: str, cache_dir: Path | None) -> schema.Source:
+    """The source with its table as a file of this disk: one in an archive or behind a URL is copied to the cache."""
+    if source.source != "csv" or source.csv is None or source.csv.is_absolute() or os.path.isdir(root):
+        return source
+    place = join(root, source.csv.as_posix())
+    try:
+        table = reading.content(place)
+    except DecodeError as error:
+        raise RequestError(
+            f"table {place} {error.reason}; set data.csv to a table in it, or to an absolute path"
+        ) from error
+    kept = cache_folder(cache_dir) / "tables" / hashlib.sha256(table).hexdigest()[:20] / source.csv.name
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, table)
+    return source.model_copy(update={"csv": kept})
 
 
 def _duplicates(manifest: Manifest) -> list[str]:

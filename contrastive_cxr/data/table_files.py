@@ -15,8 +15,9 @@ from typing import IO, Any, TextIO
 
 import pandas as pd
 
+from contrastive_cxr.data.named_files import stem
+from contrastive_cxr.data.places import split
 from contrastive_cxr.data.tables import COLUMNS, LARGEST, lines, open_regular, table_of
-from contrastive_cxr.data.tree import IMAGE_ENDINGS
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.recipe.columns import TableForm
 
@@ -228,7 +229,9 @@ def _separator(first: list[str]) -> str:
 
 
 def _is_file(cell: str) -> bool:
-    return cell.strip().lower().endswith(IMAGE_ENDINGS)
+    """Whether a cell names an image, or a picture in a file."""
+    name, inside = split(cell.strip())
+    return inside is not None or stem(name) != name
 
 
 def _names(cells: list[str]) -> list[str]:

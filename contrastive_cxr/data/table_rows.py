@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,9 @@ import pandas as pd
 from contrastive_cxr.data import columns, named_files, table_files
 from contrastive_cxr.data.columns import SPLITS, Named
 from contrastive_cxr.data.layouts import Found, allowed
+from contrastive_cxr.data.listings import listing
 from contrastive_cxr.data.tables import at_most
-from contrastive_cxr.data.tree import ALLOW, links_out, listing
+from contrastive_cxr.data.tree import ALLOW, links_out
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.recipe.schema import Cell, Source
 
@@ -21,7 +21,7 @@ RESERVED = ("root", "source")  # columns of the manifest that no table fills by 
 SHOWN = 5
 
 
-def read(root: Path, source: Source) -> Found:
+def read(root: str, source: Source) -> Found:
     """Rows of a table: path, label, patient, split and so on, as `data.columns` says or their names tell; the table's
     other columns under their own names.
 
@@ -30,9 +30,9 @@ def read(root: Path, source: Source) -> Found:
     RequestError
         The table cannot be read, a column is missing, or no row is left.
     """
-    table = root / (source.csv or Path("labels.csv"))
+    table = Path(root) / (source.csv or Path("labels.csv"))
     if not table.is_file():
-        near = sorted(path.name for path in root.iterdir() if path.name.lower().endswith(table_files.ENDINGS))
+        near = sorted(path.name for path in Path(root).iterdir() if path.name.lower().endswith(table_files.ENDINGS))
         raise RequestError(f"table {table} is missing; set data.csv to a table relative to {root}, which has {near}")
     opened = table_files.open_table(table, source.table)
     if opened.rows.empty:
@@ -53,7 +53,7 @@ def read(root: Path, source: Source) -> Found:
     notes = [*opened.notes, *named.notes, *said, *more, *joined, *folders, *resolved.notes(str(table))]
     notes += _study_alone(rows, named, str(table))
     short = tuple(note.replace(str(table), table.name) for note in notes)  # they go into reports
-    return Found(rows, [*faults, *([] if source.outside else links_out(root, rows["path"]))], short)
+    return Found(rows, [*faults, *([] if source.outside else links_out(Path(root), rows["path"]))], short)
 
 
 def text(value: Cell) -> str:
@@ -204,7 +204,7 @@ def _paths(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
     return rows.assign(path=[posixpath.normpath(path) for path in rows["path"]])
 
 
-def _advice(rows: pd.DataFrame, missing: Sequence[int], root: Path, named: Named, table: pd.DataFrame) -> list[str]:
+def _advice(rows: pd.DataFrame, missing: Sequence[int], root: str, named: Named, table: pd.DataFrame) -> list[str]:
     """The setting by which the missing files would be found, where there is one; `table`: with the rows' index."""
     if not missing:
         return []
@@ -215,7 +215,7 @@ def _advice(rows: pd.DataFrame, missing: Sequence[int], root: Path, named: Named
     file, first = named.roles["file"], table.loc[rows.index[missing[0]]]
     for column in table if isinstance(file, str) and file in table else ():
         folder = str(first[column]).strip()
-        if folder and "/" not in folder and os.path.isdir(root / folder):
+        if folder and "/" not in folder and listing(root)(folder):
             name = posixpath.normpath(posixpath.join(folder, lost[0]))
             if not named_files.resolve([name], listing(root)).missing:
                 return [

@@ -19,6 +19,7 @@ _HOMES = {
     "predict": "predict",
     "encode": "encode",
     "index": "gallery",
+    "index_encoder": "encoder",
     "search": "search",
     "explain": "explain",
     "overfit": "overfit",

@@ -8,6 +8,7 @@ from pathlib import Path
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data import sources, store
 from contrastive_cxr.data.manifest import encode
+from contrastive_cxr.data.places import absolute
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment.subgroups import column_faults
@@ -95,7 +96,7 @@ def cache_faults(data: Data, roots: Sequence[str], images: int) -> list[str]:
 
     The run folder's own needs are known at the second door, with the network (`disk.require`).
     """
-    folder = store.folder_of(data, sorted(str(Path(root).resolve()) for root in roots))
+    folder = store.folder_of(data, sorted(absolute(root) for root in roots))
     held = folder / "images.u8"
     needed = images * data.cache_size**2 - (held.stat().st_size if held.is_file() else 0)
     room = free(folder)

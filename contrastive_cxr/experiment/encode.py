@@ -14,6 +14,7 @@ from contrastive_cxr.engine.fabric import losses_told
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import parts
 from contrastive_cxr.experiment.door import faults_of
+from contrastive_cxr.experiment.given import Frames
 from contrastive_cxr.experiment.pictures import Pictures, pictures_of
 from contrastive_cxr.experiment.predict import check_device, refuse_existing
 from contrastive_cxr.files import Together
@@ -29,7 +30,7 @@ PART_IMAGES = 4096
 
 def encode(
     run: Path, source: str | Path, out: Path, *, device: str = "cpu", batch_size: int = 64,
-    part_images: int = PART_IMAGES,
+    part_images: int = PART_IMAGES, frames: Frames = None, axis: schema.AxisName = "axial",
 ) -> Path:  # fmt: skip
     """Write the embeddings of images, in float32 and of unit length; memory does not grow with their number.
 
@@ -38,7 +39,9 @@ def encode(
     run : Path
         A run (its embed phase, else finetune, else pretrain), or a phase's folder.
     source : str or Path
-        `train`, `val`, `test` or `all` of the run's own images, from their cache; else an image, or a folder of images.
+        `train`, `val`, `test` or `all` of the run's own images, from their cache; else an image, or a folder, archive
+        or URL of images.
+    frames, axis : as in `given.images_of`
     out : Path
         `X.npy`: float32 [N, D], and beside it `X.csv` with a row an image; from one process, whole or not at all.
         Without an ending: a folder of Parquet parts and `encoding.json`, from any number of processes (torchrun); the
@@ -67,7 +70,7 @@ def encode(
     raise_faults([*faults, *([] if array else faults_of(parquet.require))])
     fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
     model = EmbeddingModel.load(run, device=str(fabric.device))
-    pictures = pictures_of(run, source, model.settings)
+    pictures = pictures_of(run, source, model.settings, frames, axis)
     threads = max(1, (os.cpu_count() or 1) // processes.count_here())
 
     def vectors(first: int, end: int) -> NDArray[np.float32]:

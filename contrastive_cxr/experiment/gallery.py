@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,32 @@ from numpy.typing import NDArray
 
 from contrastive_cxr import locks
 from contrastive_cxr.data import manifest as manifests
-from contrastive_cxr.data import sources
+from contrastive_cxr.data import reading, sources
+from contrastive_cxr.data.intensity import DecodeError
+from contrastive_cxr.data.places import absolute, is_url, of_path, parted, split
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import kept
 from contrastive_cxr.experiment.door import faults_of
+from contrastive_cxr.experiment.given import Frames, images_of
 from contrastive_cxr.experiment.look import settings
-from contrastive_cxr.experiment.predict import check_device, images_of
+from contrastive_cxr.experiment.predict import check_device
 from contrastive_cxr.files import PARTIAL, complete, tidy
 from contrastive_cxr.models import weights
+from contrastive_cxr.recipe.schema import AxisName, FrameRange
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 from contrastive_cxr.retrieval.index import check_kind
 from contrastive_cxr.run import folder as folders
 
+logger = logging.getLogger(__name__)
 PARTS = ("train", "val", "test", "all")
+ENCODER = "encoder"
+"""Folder of the frozen encoder in a gallery that no run made."""
 
 
-def index(run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu") -> Gallery:
+def index(
+    run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu", frames: Frames = None,
+    axis: AxisName = "axial",
+) -> Gallery:  # fmt: skip
     """Embed images with a run's model and write the gallery.
 
     Parameters
@@ -35,13 +46,15 @@ def index(run: Path, source: str, out: Path, *, kind: str = "auto", device: str 
         A run (its embed phase, else finetune, else pretrain), or a phase's folder.
     source : str
         `train`, `val`, `test` or `all`: that part of the run's own images, their class as label. Else an image, or a
-        folder: one with a layout that is known (class folders, a table, COVID-CT) gives labels, patients and splits.
+        folder, archive or URL: one with a layout that is known (class folders, a table, COVID-CT) gives labels,
+        patients and splits.
     out : Path
         New folder.
     kind : str
         Kind of index, `auto` by size.
     device : str
         cpu or cuda.
+    frames, axis : as in `given.images_of`
 
     Raises
     ------
@@ -52,7 +65,7 @@ def index(run: Path, source: str, out: Path, *, kind: str = "auto", device: str 
     faults += faults_of(lambda: check_new(out))
     found: list[pd.DataFrame] = []
     folders: list[Path] = []
-    faults += faults_of(lambda: found.append(rows_of(run, source)))
+    faults += faults_of(lambda: found.append(rows_of(run, source, frames, axis)))
     faults += faults_of(lambda: folders.append(weights.find(run, ("embed", "finetune", "pretrain"))))
     raise_faults(faults)
     with locks.held(out / locks.NAME, f"the gallery '{out}'"):
@@ -74,7 +87,7 @@ def check_new(out: Path) -> None:
     locks.refuse_held(out / locks.NAME, f"the gallery '{out}'")
     if out.is_dir():
         complete(out)
-    left = (PARTIAL, locks.NAME)
+    left = (PARTIAL, locks.NAME, ENCODER)  # an encoder alone: a gallery that was never finished
     if out.is_file() or (out.is_dir() and any(not item.name.endswith(left) for item in out.iterdir())):
         raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
 
@@ -90,7 +103,7 @@ def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: s
     )
 
 
-def rows_of(run: Path, source: str) -> pd.DataFrame:
+def rows_of(run: Path, source: str, frames: Frames = None, axis: AxisName = "axial") -> pd.DataFrame:
     """The rows of a source: `root`, `path`, `label`, `patient`, `split` and what else its table has.
 
     Raises
@@ -101,21 +114,45 @@ def rows_of(run: Path, source: str) -> pd.DataFrame:
     if source in PARTS:
         return part_of(run, source)
     place = Path(source)
-    if not place.exists():
+    if not (is_url(source) or place.exists() or split(source)[1] or reading.in_archive(source)[0]):
         raise RequestError(
-            f"{source}: is neither a part of the run ({', '.join(PARTS)}) nor an image or folder; name one of them"
+            f"{source}: is neither a part of the run ({', '.join(PARTS)}) nor an image, folder, archive or URL; name "
+            "one of them"
         )
-    if place.is_dir():
+    holds = reading.is_archive_place(source) or (is_url(source) and not _is_file(source)) or place.is_dir()
+    if holds:
         try:
-            found, faults = sources.rows_of(settings([place], (), None))
-            raise_faults(faults)
-            return found.rows
+            return layout_of(source, frames, axis)
         except RequestError as error:
-            if any(place.glob("*.csv")) or any(child.is_dir() for child in place.iterdir()):
-                raise error  # it means to have a layout
-    files = [file.resolve() for file in images_of(place)]
-    root = place.resolve() if place.is_dir() else place.resolve().parent
-    return pd.DataFrame({"root": str(root), "path": [file.relative_to(root).as_posix() for file in files]})
+            if is_url(source) or not place.is_dir() or _has_layout(place):
+                raise error
+    root = absolute(source if holds else parted(source)[0])
+    files = [absolute(of_path(file)) for file in images_of(place, frames, axis)]
+    return pd.DataFrame({"root": root, "path": [file.removeprefix(f"{root.rstrip('/')}/") for file in files]})
+
+
+def layout_of(source: str, frames: Frames, axis: AxisName) -> pd.DataFrame:
+    """The rows of a folder, archive or URL with a layout; what it leaves out is told as a warning."""
+    chosen = frames.model_dump() if isinstance(frames, FrameRange) else frames
+    words = [f"data.frames={json.dumps(chosen)}", f"data.axis={axis}"]
+    found, faults = sources.rows_of(settings([source if is_url(source) else Path(source)], words, None))
+    raise_faults(faults)
+    for note in found.notes:
+        logger.warning("data: %s", note)
+    return found.rows
+
+
+def _has_layout(place: Path) -> bool:
+    """Whether a folder means to have a layout: a table, or folders in it."""
+    return any(place.glob("*.csv")) or any(child.is_dir() for child in place.iterdir())
+
+
+def _is_file(url: str) -> bool:
+    """Whether a URL is one file, refused by name where it cannot be reached."""
+    try:
+        return reading.is_file_behind(url)
+    except DecodeError as error:
+        raise RequestError(f"{url} {error.reason}") from error
 
 
 def part_of(run: Path, part: str) -> pd.DataFrame:

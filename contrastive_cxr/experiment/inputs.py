@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from contrastive_cxr.run import folder as folders
 NAME = "inputs.json"
 
 
-def record(out: Path, recipe: Recipe, data: Dataset, start: Path | None = None, *, resume: bool = False) -> None:
+def record(
+    out: Path,
+    recipe: Recipe,
+    data: Dataset,
+    start: Path | None = None,
+    *,
+    resume: bool = False,
+    loaded: Mapping[str, Any] | None = None,
+) -> None:
     """Write `inputs.json` beside the `recipe.yaml` and `manifest.csv` that a run has just written.
 
     Parameters
@@ -28,6 +37,8 @@ def record(out: Path, recipe: Recipe, data: Dataset, start: Path | None = None, 
         Folder of the model that the first phase starts from, where it is of another run.
     resume : bool
         Keep the record that is there: a run is gone on with only where recipe and images are the same.
+    loaded : mapping, optional
+        What of a file of weights was loaded (`models.started.Started.facts`).
     """
     if resume and (out / NAME).is_file():
         return
@@ -39,6 +50,8 @@ def record(out: Path, recipe: Recipe, data: Dataset, start: Path | None = None, 
         # a run that is gone on with may have begun with weights that are no longer there
         "weights": {"word": recipe.model.weights} if resume else weights_facts(recipe),
     }
+    if loaded:
+        facts["weights"]["loaded"] = dict(loaded)
     if start is not None:
         facts["from"] = {"folder": str(start), "sha256": digest(start / "model.safetensors")}
     folders.write_json(out / NAME, facts)
@@ -66,7 +79,8 @@ def tables(data: Data) -> list[Path]:
     """The tables of rows that the sources name."""
     sources: tuple[Source, ...] = data.join or (data,)
     named = [(source.root, source.csv) for source in sources if source.source == "csv"]
-    return [root / table for root, table in named if root is not None and table is not None]
+    found = [Path(root) / table for root, table in named if root is not None and table is not None]
+    return [table for table in found if table.is_file()]  # one in an archive or behind a URL is none of this disk
 
 
 def weights_facts(recipe: Recipe) -> dict[str, Any]:
@@ -80,14 +94,12 @@ def weights_facts(recipe: Recipe) -> dict[str, Any]:
         return {"word": word}
     if word == "imagenet":
         network = models.build(recipe.model, mean=0.5, std=0.5, seed=0)
-        origin = weights.start(network, word, recipe.model.stem)
+        origin = weights.start(network, word, recipe.model.stem).origin
         assert origin is not None, "published weights have an origin"
         came = {"source": origin.kind, "place": origin.place, "file_sha256": origin.sha256}
         address = backbones.address(recipe.model.backbone)
         return {"word": word, **came, "address": str(address), "sha256": tensors_digest(network.backbone)}
-    path = Path(word)
-    file = weights.find(path) / "model.safetensors" if path.is_dir() else path
-    return {"word": word, "sha256": digest(file)}
+    return {"word": word, "sha256": digest(weights.file_of(word))}
 
 
 def tensors_digest(network: nn.Module) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data import cache, columns, sources, survey, table_files
+from contrastive_cxr.data.archives import is_archive
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
@@ -28,7 +29,7 @@ _ANY = "chest/label-free"  # a shipped recipe that takes any labels: the door to
 
 
 def look(
-    places: Sequence[Path],
+    places: Sequence[Path | str],
     out: Path,
     overrides: Sequence[str] = (),
     *,
@@ -105,7 +106,7 @@ def look_tables(facts: dict[str, Any]) -> list[Table]:
     return look_page.tables(facts)
 
 
-def settings(places: Sequence[Path], overrides: Sequence[str], recipe: str | None) -> schema.Data:
+def settings(places: Sequence[Path | str], overrides: Sequence[str], recipe: str | None) -> schema.Data:
     """The data section that reads `places`: recognised, or a recipe's, with overrides on top.
 
     Raises
@@ -114,7 +115,9 @@ def settings(places: Sequence[Path], overrides: Sequence[str], recipe: str | Non
         Every place that is missing or of no known layout, every override that is wrong.
     """
     faults = [
-        f"{place} does not exist; give a folder of images or a CSV table" for place in places if not place.exists()
+        f"{place} does not exist; give a folder or archive of images, or a CSV table"
+        for place in places
+        if isinstance(place, Path) and not place.exists()
     ]
     if not places:
         faults.append("no source is given; name a folder of images or a CSV table")
@@ -130,13 +133,17 @@ def settings(places: Sequence[Path], overrides: Sequence[str], recipe: str | Non
     return recipes.load(_ANY, own).data
 
 
-def recognise(place: Path, overrides: Sequence[str] = ()) -> dict[str, str]:
-    """The layout of a folder or table, as `source`, `root` and `csv` of a data section.
+def recognise(place: Path | str, overrides: Sequence[str] = ()) -> dict[str, str]:
+    """The layout of a folder, archive, URL or table, as `source`, `root` and `csv` of a data section.
 
     The COVID-CT lists are looked for first, then a table with columns of files and labels; class folders are what is
     left, and `layouts.folders` says where there are none. Where `overrides` say what a table's columns are, the
     folder's only table is meant, whatever it is called.
     """
+    if isinstance(place, str) or place.name == sources.DICOMDIR:
+        return {"source": "folders", "root": str(place)}
+    if is_archive(str(place)) and not place.name.lower().endswith(TABLES):  # an Excel file is a ZIP archive too
+        return {"source": "folders", "root": str(place)}
     if place.is_file():
         moved = any(word.startswith("data.root=") for word in overrides)
         return {"source": "csv", "root": str(place.parent), "csv": str(place.resolve()) if moved else place.name}

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.data.places import join, of_path
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment import recorded
-from contrastive_cxr.experiment.predict import images_of
+from contrastive_cxr.experiment.given import Frames, images_of
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval.inputs import squares
 
@@ -75,13 +76,15 @@ class Recorded:
         chosen = self.chosen[first:end]
         rows = self.data.manifest.rows.iloc[chosen]
         classes = np.array(self.data.classes, dtype=object)[self.data.labels[chosen]]
-        files = [shown(os.path.join(root, path)) for root, path in zip(rows["root"], rows["path"], strict=True)]
+        files = [shown(join(root, path)) for root, path in zip(rows["root"], rows["path"], strict=True)]
         return pd.DataFrame(
             {"file": files, "class": classes, "patient": rows["patient"].to_numpy(), "split": self.data.split[chosen]}
         )
 
 
-def pictures_of(run: Path, source: str | Path, settings: schema.Data) -> Pictures:
+def pictures_of(
+    run: Path, source: str | Path, settings: schema.Data, frames: Frames = None, axis: schema.AxisName = "axial"
+) -> Pictures:
     """The images of a source.
 
     Parameters
@@ -89,9 +92,10 @@ def pictures_of(run: Path, source: str | Path, settings: schema.Data) -> Picture
     run : Path
         A run, or a phase's folder in it.
     source : str or Path
-        `train`, `val`, `test` or `all`: images of the run. Else an image file or a folder; `./test` is one.
+        `train`, `val`, `test` or `all`: images of the run. Else an image, folder, archive or URL; `./test` is a folder.
     settings : schema.Data
         How the model wants files decoded.
+    frames, axis : as in `given.images_of`
 
     Raises
     ------
@@ -99,7 +103,7 @@ def pictures_of(run: Path, source: str | Path, settings: schema.Data) -> Picture
         No such part, run, file or folder; images that changed since the run.
     """
     if source not in PARTS:
-        return Files([str(path) for path in images_of(Path(source))], settings)
+        return Files([of_path(path) for path in images_of(Path(source), frames, axis)], settings)
     home = next((place for place in (run, run.parent) if (place / "recipe.yaml").is_file()), run)
     scored = None if source == "all" else str(source)
     data = recorded.reopen(home, recorded.recipe_of(home), scored)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.data.places import absolute
 from contrastive_cxr.data.store import folder_of
 from contrastive_cxr.experiment import disk
 from contrastive_cxr.experiment.cascade import stage_recipes
@@ -15,6 +16,7 @@ from contrastive_cxr.experiment.prepare import load_weights, present, second_doo
 from contrastive_cxr.models import foreign
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import tracking
 from contrastive_cxr.space import free
 
 
@@ -46,7 +48,7 @@ class Plan:
     start : str
         What the first phase's weights are, in words.
     notes : tuple of str
-        What was recognised, repaired or left out of the data.
+        What was recognised, repaired or left out of the data; what is done otherwise than the environment says.
     """
 
     recipe: Recipe
@@ -85,7 +87,7 @@ def plan(
     parts = runs(recipe, data, order)
     if out is not None:
         disk.require(out, parts)
-    folder = folder_of(recipe.data, sorted({str(Path(root).resolve()) for root in data.manifest.rows["root"]}))
+    folder = folder_of(recipe.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
         recipe,
         [{str(key): value for key, value in row.items()} for row in counts],
@@ -94,7 +96,7 @@ def plan(
         free(out or Path()),
         (folder, sum(path.stat().st_size for path in folder.iterdir())),
         start,
-        data.manifest.notes,
+        (*(f"Data: {note}" for note in data.manifest.notes), *filter(None, (tracking.overruled(recipe.tracking),))),
     )
 
 
@@ -112,8 +114,10 @@ def starting_weights(recipe: Recipe) -> str:
         if origin.kind == "package":  # the hub asks the network even for what it has in its cache
             load_weights(recipe)
         return f"those of ImageNet, from {origin.words()}"
-    load_weights(recipe)
-    return f"drawn at random (init {model.init})" if model.weights == "none" else f"those of {model.weights}"
+    found = load_weights(recipe)
+    if model.weights == "none":
+        return f"drawn at random (init {model.init})"
+    return "\n".join((f"those of {model.weights}", *found.lines()))
 
 
 def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk.Part]:

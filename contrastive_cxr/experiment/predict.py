@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,43 +10,23 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from contrastive_cxr.data.places import of_path
 from contrastive_cxr.data.tables import for_spreadsheets
-from contrastive_cxr.data.tree import is_text
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import calibration, decisions
 from contrastive_cxr.experiment import pooled
+from contrastive_cxr.experiment.given import Frames, images_of
 from contrastive_cxr.files import tidy
+from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.schema import VERSION
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"}
 
-
-def images_of(source: Path) -> list[Path]:
-    """The image files of a source: one file, or all below a folder, sorted.
-
-    Raises
-    ------
-    RequestError
-        Nothing there, or no image in it.
-    """
-    if not source.is_file() and not source.is_dir():
-        raise RequestError(f"{source}: no such file or folder; name an image or a folder of images")
-    found = [source]
-    if source.is_dir():
-        found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    raise_faults(
-        f"{source}: the name {os.fsencode(path)!r} is not UTF-8, or holds a carriage return; rename it"
-        for path in found
-        if not is_text(str(path))
-    )
-    if not found:
-        raise RequestError(f"{source}: holds no image file ({', '.join(sorted(SUFFIXES))})")
-    return found
-
-
-def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64) -> pd.DataFrame:
+def predict(
+    run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64, frames: Frames = None,
+    axis: AxisName = "axial",
+) -> pd.DataFrame:  # fmt: skip
     """Write a row an image: file, a probability a class, the decision.
 
     A run over seeds or folds is one predictor: the mean of its models' probabilities, decided by that mean;
@@ -63,7 +42,8 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     run : Path
         A run with a classifier (its `finetune`, else `pretrain`), such a phase's folder, or a run over seeds or folds.
     source : Path
-        An image or a folder of images.
+        An image, or a folder, archive or URL of images.
+    frames, axis : as in `given.images_of`
     out : Path
         CSV file to write; an existing one is refused.
 
@@ -74,14 +54,14 @@ def predict(run: Path, source: Path, out: Path, *, device: str = "cpu", batch_si
     """
     refuse_existing(out, ".csv")
     check_device(device)
-    paths = images_of(source)
+    paths = images_of(source, frames, axis)
     phases = classifiers_of(run)
     told = []
     for phase in phases:  # one model at a time is held
         model = EmbeddingModel.load(phase, device=device)
         told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
     probabilities = np.mean(np.stack(told), axis=0)
-    table = pd.DataFrame({"file": [str(path) for path in paths]})
+    table = pd.DataFrame({"file": [of_path(path) for path in paths]})
     for number, name in enumerate(model.classes):
         table[f"p_{name}"] = probabilities[:, number]
     said = np.array(model.classes, dtype=object)

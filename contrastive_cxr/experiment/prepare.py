@@ -13,8 +13,9 @@ from contrastive_cxr import models
 from contrastive_cxr.data.batches import balanced_faults
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.experiment import choosing
 from contrastive_cxr.models import backbones, block_faults, foreign, growth_faults, norm_blocks, weights
-from contrastive_cxr.models.published import Origin
+from contrastive_cxr.models.started import Started
 from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
 from contrastive_cxr.phases.setting import input_size
@@ -32,7 +33,7 @@ def present(recipe: Recipe) -> tuple[PhaseName, ...]:
 
 
 def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> None:
-    """Check blocks against the backbone, and batches against the images there are.
+    """Check blocks against the backbone, batches and the choice of checkpoints against the images there are.
 
     Raises
     ------
@@ -41,7 +42,8 @@ def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> N
     """
     network = network_faults(recipe, phases)
     norms = norm_faults(recipe, data, phases) if not network else []
-    raise_faults([*network, *norms, *batch_faults(recipe, data, phases)])
+    chosen = choosing.faults(recipe, data, phases)
+    raise_faults([*network, *norms, *batch_faults(recipe, data, phases), *chosen])
 
 
 def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
@@ -103,26 +105,35 @@ def norm_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], proc
     return faults
 
 
-def check_weights(recipe: Recipe) -> None:
+def check_weights(recipe: Recipe) -> Started:
     """Load the weights that a first phase starts from once, before anything is written: a download may fail.
 
-    Where they are published ones, one line of the log says where they came from.
+    The log says where published ones came from; of a file, what was loaded and what was left aside.
+
+    Returns
+    -------
+    Started
+        What was loaded, and from where.
 
     Raises
     ------
     RequestError
         They cannot be had, are broken, or are of another backbone.
     """
-    origin = load_weights(recipe)
-    if origin is not None and processes.is_first():
-        _tell(f"model.weights=imagenet: {recipe.model.backbone} starts from {origin.words()}")
+    found = load_weights(recipe)
+    if processes.is_first():
+        if found.origin is not None:
+            _tell(f"model.weights=imagenet: {recipe.model.backbone} starts from {found.origin.words()}")
+        for sentence in found.lines():
+            _tell(sentence)
+    return found
 
 
-def load_weights(recipe: Recipe) -> Origin | None:
-    """As `check_weights`, without a word; where published weights came from, None where they are none."""
+def load_weights(recipe: Recipe) -> Started:
+    """As `check_weights`, without a word."""
     model = recipe.model
     if model.weights == "none":
-        return None
+        return Started(model.weights)
     network = models.build(model, mean=0.5, std=0.5, seed=0)
     return weights.start(network, model.weights, model.stem, recipe.task.name)
 

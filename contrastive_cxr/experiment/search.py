@@ -13,11 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from contrastive_cxr import explain as maps
+from contrastive_cxr.data.places import of_path
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.explain import plane
 from contrastive_cxr.experiment.explain_door import read
-from contrastive_cxr.experiment.predict import check_device, images_of, refuse_existing
+from contrastive_cxr.experiment.gallery import ENCODER
+from contrastive_cxr.experiment.given import Frames, images_of
+from contrastive_cxr.experiment.predict import check_device, refuse_existing
+from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report import search_page
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 from contrastive_cxr.retrieval.result import agreement
@@ -51,6 +55,8 @@ def search(
     verify: bool = False,
     trust_index: bool = False,
     device: str = "cpu",
+    frames: Frames = None,
+    axis: AxisName = "axial",
 ) -> dict[str, Any]:
     """Find the nearest cases of each image, and write a page that shows them.
 
@@ -61,7 +67,7 @@ def search(
     gallery : Path
         Folder that `ccxr index` wrote.
     images : sequence of Path
-        Image files, or folders of them.
+        Image files, or folders, archives or URLs of them.
     run : Path, optional
         Run or phase folder whose model embeds the images; none: the one that the gallery was made by.
     k : int
@@ -76,6 +82,7 @@ def search(
     verify, trust_index : as in `Gallery.load`
     device : str
         cpu or cuda.
+    frames, axis : as in `given.images_of`
 
     Returns
     -------
@@ -93,7 +100,7 @@ def search(
     faults += [] if html is None else faults_of(lambda: refuse_existing(html, ".html"))
     files: list[Path] = []
     for place in images:
-        faults += faults_of(lambda place=place: files.extend(images_of(place)))  # type: ignore[misc]
+        faults += faults_of(lambda place=place: files.extend(images_of(place, frames, axis)))  # type: ignore[misc]
     loaded: list[Gallery] = []
     faults += faults_of(lambda: loaded.append(Gallery.load(gallery, verify=verify, trust_index=trust_index)))
     raise_faults(faults)
@@ -113,6 +120,8 @@ def model_of(gallery: Gallery, folder: Path, run: Path | None, device: str) -> E
     place = run if run is not None else Path(gallery.about.made_by) if gallery.about.made_by else None
     if place is None:
         raise RequestError(f"{folder} does not say which model made it; name its run with --run")
+    if run is None and not place.is_dir() and (folder / ENCODER).is_dir():  # the gallery has moved, its encoder with it
+        place = folder / ENCODER
     if run is None and not place.is_dir():
         raise RequestError(f"{folder} was made by the model in {place}, which is gone; name its run with --run")
     model = EmbeddingModel.load(place, device)
@@ -156,10 +165,10 @@ def query_of(asked: Asked, file: Path, inside: bool, near: pd.DataFrame, places:
         percentile = float(familiar.percentile(near["distance"].to_numpy()[:1])[0])
     few = f"{len(near)} of the {k} neighbours asked for: the gallery has no more that may be found"
     return {
-        "file": str(file),
+        "file": of_path(file),
         "inside": inside,
         "neighbours": [
-            {**line, "file": str(places[line["position"]])} for line in near.to_dict(orient="records")
+            {**line, "file": of_path(places[line["position"]])} for line in near.to_dict(orient="records")
         ],
         "agreement": {"label": said.label, "votes": said.votes, "of": said.of},
         "percentile": percentile,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -75,21 +76,22 @@ def run_single(
     if overwrite:
         check_overwrite(recipe, out, origin)
     kept = None if overwrite else out
+    loaded: dict[str, Any] = {}
     if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
-        check_weights(recipe)
+        loaded = check_weights(recipe).facts()
     fabric = engine.launch(recipe.runtime)
+    if fabric.is_global_zero:
+        for note in () if shared else data.manifest.notes:
+            logger.warning("data: %s", note)
     raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
     if fabric.is_global_zero:
         disk.require(out, [(recipe, data, order)])
 
-        for note in () if shared else data.manifest.notes:
-            logger.warning("data: %s", note)
-
     with folders.held(out, first=fabric.is_global_zero):
-        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
+        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite, loaded=loaded)
         if fabric.is_global_zero:
             start = None if origin is None else start_of(None, order[0], recipe, origin)
-            inputs.record(out, recipe, data, start, resume=resume)
+            inputs.record(out, recipe, data, start, resume=resume, loaded=loaded)
         if not shared:  # a cascade or a pool audits the images that its parts share
             audit_images(recipe, data, fabric, out)
         train(recipe, data, fabric, out, order, origin, resume)
@@ -152,8 +154,13 @@ def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: Phas
         raise RequestError(*faults)
 
 
-def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool) -> None:
+def open_folder(
+    recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool,
+    loaded: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Create the run folder with what is known before training; the first process writes.
+
+    `loaded`: what of a file of weights was loaded; a run that is gone on with may not have loaded it again.
 
     Raises
     ------
@@ -163,14 +170,23 @@ def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, res
     if fabric.is_global_zero:
         same_recipe(recipe, out, resume)
         same_images(data, out, resume)
+        earlier = weights_of(out) if resume else {}
         folders.create(out, resume=resume, overwrite=overwrite)
         finished.forget(out)
         folders.write_text(out / "recipe.yaml", recipes.record(recipe))
-        folders.write_json(out / "environment.json", environment(fabric.device.type, fabric.world_size))
+        found = environment(fabric.device.type, fabric.world_size)
+        folders.write_json(out / "environment.json", {**found, **({"weights": loaded} if loaded else earlier)})
         folders.write_table(out / "manifest.csv", data.manifest_table())
         folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
         save_augmentation(recipe, data, out)
     fabric.barrier()
+
+
+def weights_of(out: Path) -> dict[str, Any]:
+    """`{"weights": ...}` of an `environment.json` that an earlier sitting wrote; empty where it has none."""
+    path = out / "environment.json"
+    recorded = folders.read_json(path) if path.is_file() else {}
+    return {"weights": recorded["weights"]} if "weights" in recorded else {}
 
 
 def audit_images(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:

@@ -73,7 +73,7 @@ def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = No
         They are in neither place, or have changed.
     """
     roots = [source.root for source in recipe.data.join or (recipe.data,) if source.root is not None]
-    gone = [str(root) for root in roots if not root.is_dir()]
+    gone = [str(root) for root in roots if isinstance(root, Path) and not root.exists()]
     if not gone:
         return recorded.reopen(run, recipe, scored)
     try:

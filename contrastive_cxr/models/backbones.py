@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import contrastive_cxr.models.small as small
 import contrastive_cxr.models.timm_nets as timm_nets
@@ -34,6 +35,8 @@ class Shelf(Protocol):
     def address(self, name: str) -> str | None: ...
 
     def cached(self, name: str) -> tuple[Path, str] | None: ...
+
+    def fitted(self, name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]: ...
 
     def build(
         self,
@@ -176,6 +179,20 @@ def cached(name: str) -> tuple[Path, str] | None:
     return shelf.cached(short)
 
 
+def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
+    """Tensors of a file as the backbone's library makes them its own: other names, other position embeddings.
+
+    Parameters
+    ----------
+    state : dict of Tensor
+        Without prefix; may be changed.
+    body : nn.Module
+        The backbone on three channels, on any device.
+    """
+    shelf, short = _shelf(name)
+    return shelf.fitted(short, state, body)
+
+
 def create(
     name: str,
     dropout: float | tuple[float, ...] = 0.0,
@@ -217,11 +234,7 @@ def create(
     def build() -> nn.Module:
         return shelf.build(short, dropout=dropout, image_size=image_size, grey=stem == "random", drop_path=drop_path)
 
-    try:
-        body = build()
-    except NotImplementedError:  # on the meta device: RegNet computes its widths with tensors
-        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            body = build().to("meta")
+    body = _built(build)
     fold_grey(body)
     return body
 
@@ -229,7 +242,16 @@ def create(
 def colour(name: str, *, image_size: int | None = None, pretrained: bool = False) -> nn.Module:
     """Build the backbone as `create` does, its stem left with three channels; `pretrained`: of published weights."""
     shelf, short = _shelf(name)
-    return shelf.build(short, image_size=image_size, grey=False, pretrained=pretrained)
+    return _built(lambda: shelf.build(short, image_size=image_size, grey=False, pretrained=pretrained))
+
+
+def _built(build: Callable[[], nn.Module]) -> nn.Module:
+    """What `build` gives, also on the meta device where it computes with tensors."""
+    try:
+        return build()
+    except NotImplementedError:  # on the meta device: RegNet computes its widths with tensors
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            return build().to("meta")
 
 
 def _shelf(name: str) -> tuple[Shelf, str]:

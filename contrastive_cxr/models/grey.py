@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,6 +33,24 @@ def fold_grey(body: nn.Module) -> None:
         assert isinstance(conv, nn.Conv2d), f"a stem is a convolution, this one is {type(conv).__name__}"
         with torch.no_grad():
             _put(body, path, _effective_kernel(conv).sum(dim=1, keepdim=True))
+
+
+def folded(conv: nn.Module, own: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Weights of a colour stem as those of the grey convolution that `fold_grey` makes of it: `weight`, `bias`.
+
+    Parameters
+    ----------
+    conv : nn.Module
+        The convolution on three channels, of any device; it is left as it is.
+    own : mapping
+        Its tensors, their names with `path` before them.
+    """
+    made = copy.deepcopy(conv).to_empty(device="cpu")
+    assert isinstance(made, nn.Conv2d), f"a stem is a convolution, this one is {type(made).__name__}"
+    made.load_state_dict({key.removeprefix(f"{path}."): value for key, value in own.items()}, strict=False)
+    with torch.no_grad():
+        found = {"weight": _effective_kernel(made).sum(dim=1, keepdim=True)}
+    return found if made.bias is None else {**found, "bias": made.bias.detach()}
 
 
 def one_colour(body: nn.Module, gain: float) -> None:

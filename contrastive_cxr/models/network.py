@@ -16,6 +16,9 @@ from contrastive_cxr.models.faults import block_faults
 from contrastive_cxr.models.initial import initialise
 from contrastive_cxr.recipe import schema
 
+LEAST_STD = 1 / 255
+"""The smallest deviation that a network is given for its images: one grey level."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -88,6 +91,12 @@ class Network(nn.Module):
         self._paths = divide(self.backbone)
         self._held: frozenset[str] = frozenset()
         self._waiting: frozenset[str] = frozenset()
+
+    def set_inputs(self, mean: float, std: float) -> None:
+        """Give the network other input statistics, in 0..1; std above 0."""
+        self.spec = replace(self.spec, mean=mean, std=std)
+        self.mean.fill_(mean)
+        self.std.fill_(std)
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features [B, C] of images float32 [B, 1, S, S] in 0..1."""

@@ -6,12 +6,13 @@ import dataclasses
 import importlib.util
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import contrastive_cxr.models.published as published
 from contrastive_cxr.models.drop_path import drops_paths, refuse_drop_path, scale_drop_path
@@ -23,6 +24,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # the names of weights on the hub, in the order in which timm looks for them
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _DIGEST = re.compile("[0-9a-f]{64}")
+# Published networks that timm builds and has no name for: timm's name, what is built otherwise, what images they saw.
+# EVA-X (hustvl/EVA-X, eva_x.py): EVA-02 on patches of 16 pixels, of the chest X-rays' mean and deviation.
+_EVA_X: dict[str, Any] = {"patch_size": 16, "ref_feat_shape": (14, 14)}
+_CHEST = {"mean": (0.49185243,) * 3, "std": (0.28509309,) * 3, "hf_hub_id": None, "url": ""}
+VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    f"eva_x_{size}_patch16": (f"eva02_{size}_patch14_224", _EVA_X, _CHEST) for size in ("tiny", "small", "base")
+}
 
 
 def installed() -> bool:
@@ -47,7 +55,7 @@ def _names() -> frozenset[str]:
     with torch.device("cpu"):  # the first import may come from inside the meta device
         import timm
 
-    return frozenset(timm.list_models()) | frozenset(timm.list_pretrained())
+    return frozenset(timm.list_models()) | frozenset(timm.list_pretrained()) | frozenset(VARIANTS)
 
 
 def side(name: str) -> int:
@@ -94,6 +102,13 @@ def cached(name: str) -> tuple[Path, str] | None:
     return (path, published.named(file)) if file and path.is_file() else None
 
 
+def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
+    """The tensors as timm's own filter of the network's family makes them, where it has one."""
+    del name
+    convert = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
+    return state if convert is None else dict(convert(state, body))
+
+
 def build(
     name: str,
     *,
@@ -130,9 +145,11 @@ def build(
     settings: dict[str, Any] = {"img_size": image_size} if image_size is not None and sized(name) else {}
     if drop_path:
         settings["drop_path_rate"] = drop_path
+    own, more, _ = VARIANTS.get(name, (name, {}, {}))
+    settings |= more
     try:
         body: nn.Module = timm.create_model(
-            name, pretrained=pretrained, num_classes=0, drop_rate=dropout, in_chans=1 if grey else 3, **settings
+            own, pretrained=pretrained, num_classes=0, drop_rate=dropout, in_chans=1 if grey else 3, **settings
         )
     except TypeError as error:
         if "drop_path_rate" in str(error):
@@ -169,9 +186,10 @@ def _record(name: str) -> dict[str, Any]:
     """timm's own record of the network's published weights: `mean`, `std`, `input_size`, `url`, ..."""
     import timm
 
-    config = timm.get_pretrained_cfg(name)
+    own, _, saw = VARIANTS.get(name, (name, {}, {}))
+    config = timm.get_pretrained_cfg(own)
     assert config is not None, f"timm lists {name} and has no record of it"
-    return dataclasses.asdict(config)
+    return dataclasses.asdict(config) | saw
 
 
 def synchronised(network: nn.Module) -> nn.Module:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 import contrastive_cxr.models.published as published
@@ -64,6 +65,13 @@ def cached(name: str) -> tuple[Path, str] | None:
     file = address(name).rpartition("/")[2]
     path = Path(torch.hub.get_dir(), "checkpoints", file)
     return (path, published.named(file)) if path.is_file() else None
+
+
+def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
+    """The tensors with a transformer's position embeddings interpolated to the size of `body`."""
+    if not name.startswith("vit_"):
+        return state
+    return dict(interpolate_embeddings(body.image_size, body.patch_size, OrderedDict(state)))
 
 
 def build(

@@ -14,12 +14,15 @@ from torch import Tensor
 
 import contrastive_cxr.models.backbones as backbones
 import contrastive_cxr.models.foreign as foreign
+import contrastive_cxr.models.matching as matching
+import contrastive_cxr.models.places as places
+import contrastive_cxr.models.unwrap as unwrap
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.models.card import Card
-from contrastive_cxr.models.network import Network
-from contrastive_cxr.models.published import Origin
+from contrastive_cxr.models.network import LEAST_STD, Network
+from contrastive_cxr.models.started import Started
 
 # The embedding is what a later run usually builds on; finetune's backbone is embed's, or thawed for one task.
 _PHASES = ("embed", "pretrain", "finetune")
@@ -73,7 +76,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         recorded, built = getattr(card, word), getattr(shape, word)
         if recorded != built:
             raise RequestError(f"{folder / 'model.json'} says {word} {recorded}, but its network has {built}")
-    difference = foreign.difference(state, shape.state_dict())
+    difference = matching.difference(state, shape.state_dict())
     if difference:
         raise RequestError(f"{folder / 'model.safetensors'} does not fit its model.json: {difference}")
     with torch.random.fork_rng(devices=[]):
@@ -87,17 +90,18 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     return network.eval(), card.model_dump(mode="json")
 
 
-def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str = "") -> Origin | None:
+def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str = "") -> Started:
     """Load the weights that a first phase starts from into the backbone, in place.
 
     Parameters
     ----------
     network : Network
-        Only its backbone changes; it keeps its own input statistics.
+        Only its backbone changes; it keeps its own input statistics, unless the weights have a range of their own
+        (`families.RANGES`).
     word : str
-        `none`; `imagenet` (an installed package of weights, else torchvision's or timm's cache, else a download); or a
-        path: a run folder (its embed, else pretrain, else finetune), a phase folder, a `.safetensors` file, or a
-        `.pth`/`.pt` file of torchvision's or timm's names. A classifier in a file is left out.
+        `none`; `imagenet` (an installed package of weights, else torchvision's or timm's cache, else a download); a
+        path: a run folder (its embed, else pretrain, else finetune), a phase folder, a folder of timm or Hugging Face,
+        a file that holds the backbone somewhere; or `hf-hub:ORG/NAME`. What is no part of the backbone is left aside.
     stem : str
         What becomes of a colour stem in the weights: `fold` folds it to grey, `random` leaves the network's own. A stem
         that is grey already is loaded either way.
@@ -106,8 +110,8 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str 
 
     Returns
     -------
-    Origin or None
-        Where published weights came from; None for every other word.
+    Started
+        Where they came from, and for a file what was loaded and what was not.
 
     Raises
     ------
@@ -115,21 +119,29 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str 
         Where the download fails, the path does not exist, is broken, or is of another backbone.
     """
     if word == "none":
-        return None
-    origin = None
+        return Started(word)
     if word == "imagenet":
         state, origin = foreign.published(network.spec, stem, task)
+        found = Started(word, origin)
+    elif is_own(word):
+        state, found = _folder_backbone(network, Path(word)), Started(word)
     else:
-        path = Path(word)
-        if not path.exists():
-            raise RequestError(f"model.weights '{word}' does not exist; give none, imagenet, a run folder or a file")
-        state = (
-            _folder_backbone(network, path)
-            if path.is_dir()
-            else foreign.backbone_state(path, network.spec, network.backbone, stem)
-        )
+        state, found = foreign.of_file(word, network.spec, network.backbone, stem)
     network.backbone.load_state_dict(network.backbone.state_dict() | state)
-    return origin
+    if found.kept is not None:
+        network.set_inputs(found.kept.mean, found.kept.std)
+    return found
+
+
+def is_own(word: str) -> bool:
+    """Whether `model.weights` names a folder with a model of this package."""
+    path = Path(word)
+    return path.is_dir() and any((folder / "model.json").is_file() for folder in _folders(path, _PHASES))
+
+
+def file_of(word: str) -> Path:
+    """The file of weights that a path or `hf-hub:...` names; `places.find` and `find` say what is refused."""
+    return find(word) / "model.safetensors" if is_own(word) else places.find(word).file
 
 
 def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: bool = False) -> list[str]:
@@ -138,7 +150,7 @@ def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: b
     Parameters
     ----------
     network : Network
-        Keeps its own input statistics.
+        Keeps its own input statistics, unless those of the earlier one belong to its weights.
     state : mapping
         `state_dict` of the earlier network; its backbone must fit.
     same_classes : bool
@@ -160,13 +172,20 @@ def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: b
         given = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
         if module is None or (part == "classifier" and not same_classes):
             continue
-        difference = foreign.difference(given, module.state_dict())
+        difference = matching.difference(given, module.state_dict())
         if part == "backbone" and difference:
             raise RequestError(f"the earlier network does not fit {network.spec.backbone}: {difference}")
         if not difference:
             module.load_state_dict(given)
             carried.append(part)
+    _keep_range(network, state)
     return carried
+
+
+def _keep_range(network: Network, state: Mapping[str, Tensor]) -> None:
+    """Give a network the input range that belongs to the weights of an earlier one: no images have that deviation."""
+    if "std" in state and float(state["std"]) < LEAST_STD:
+        network.set_inputs(float(state["mean"]), float(state["std"]))
 
 
 def find(path: str | Path, phases: tuple[str, ...] = _PHASES) -> Path:
@@ -178,11 +197,16 @@ def find(path: str | Path, phases: tuple[str, ...] = _PHASES) -> Path:
         Where there is none.
     """
     path = Path(path)
-    for folder in (path, *(path / phase for phase in phases)):
+    for folder in _folders(path, phases):
         if (folder / "model.json").is_file():
             return folder
     state = "holds no finished model" if path.is_dir() else "is not a folder"
     raise RequestError(f"{path} {state}; give a run folder, or a phase folder with model.json and model.safetensors")
+
+
+def _folders(path: Path, phases: tuple[str, ...]) -> tuple[Path, ...]:
+    """The folders of a run in which a model may be."""
+    return (path, *(path / phase for phase in phases))
 
 
 def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
@@ -199,9 +223,10 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
             f"{network.spec.image_size}; set model.image_size={card.image_size} or give other weights"
         )
     given = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
-    difference = foreign.difference(given, network.backbone.state_dict())
+    difference = matching.difference(given, network.backbone.state_dict())
     if difference:
         raise RequestError(f"{folder / 'model.safetensors'} does not fit {card.backbone}: {difference}")
+    _keep_range(network, state)
     return given
 
 
@@ -228,4 +253,4 @@ def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
             f"{file} is not the file that model.json describes (digest {digest[:12]}, recorded {card.sha256[:12]}): "
             "it was cut short or altered; copy both from the run again"
         )
-    return card, foreign.unpacked(data, file)
+    return card, unwrap.unpacked(data, file)

@@ -2,7 +2,7 @@
 
 Each package holds one file of plain tensors. Its code is not run: the file is found by the package's metadata, and it
 is used only where its version and its SHA-256 are those of the table below. A file holds the tensors of timm's network
-one after the other, in the same shapes and under other names; `foreign.in_order` gives them timm's.
+one after the other, in the same shapes and under other names; `families.NAMES` knows them.
 
 The images that these weights saw were (colour - 127) / 128 for colours of 0..255; timm records a mean and a deviation
 of 0.5 in 0..1, which is the same to half a level of 255.

@@ -12,9 +12,9 @@ from contrastive_cxr.recipe.augment_sets import LARGEST_SIGMA, SETS, AugmentSet
 from contrastive_cxr.recipe.section import Section
 
 AugmentName = Literal["none", "ct", "ct-upright", "xray", "xray-intensity", "xray-flip", "strong", "xray-wide"]
-# Names of the two forms in pydantic's places of errors; no setting is called so.
-WORD, MAPPING = "(word)", "(mapping)"
-FORMS = (WORD, MAPPING)
+# Names of the forms of a value in pydantic's places of errors; no setting is called so.
+WORD, MAPPING, NUMBER, PATH, URL = "(word)", "(mapping)", "(number)", "(path)", "(url)"
+FORMS = (WORD, MAPPING, NUMBER, PATH, URL)
 
 
 def _pair(low: float, high: float, reason: str) -> AfterValidator:

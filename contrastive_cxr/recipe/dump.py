@@ -24,5 +24,6 @@ def record(recipe: Recipe) -> str:
     return dump(recipe.model_copy(update={"data": data.model_copy(update=found)}))
 
 
-def _absolute(folder: Path | None) -> Path | None:
-    return None if folder is None else Path.cwd() / folder
+def _absolute(folder: Path | str | None) -> Path | str | None:
+    """A folder from anywhere; a URL, which is text, as it is."""
+    return Path.cwd() / folder if isinstance(folder, Path) else folder

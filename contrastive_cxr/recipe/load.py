@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 import contrastive_cxr.recipe.checks as checks
+import contrastive_cxr.recipe.earlier as earlier
 import contrastive_cxr.recipe.public_sets as public_sets
 import contrastive_cxr.recipe.sentences as sentences
 import contrastive_cxr.recipe.yaml_text as yaml_text
@@ -54,6 +55,7 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     1
     """
     tree = _read(_find(reference))
+    earlier.keep_meaning(tree)
     faults = [fault for text in overrides for fault in _override(tree, text)]
     _expand_tasks(tree)
     _expand_public_sets(tree)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
+from contrastive_cxr.recipe.augmentation import MAPPING, NUMBER, PATH, URL, WORD, AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
 from contrastive_cxr.recipe.columns import Columns, TableForm
 from contrastive_cxr.recipe.mix import Mix
@@ -25,6 +26,14 @@ BackboneName = Annotated[str, AfterValidator(lambda name: name.removeprefix("tor
 Cell = str | int | float | bool
 # A shell leaves the ~ of data.root=~/images alone.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def _root_form(value: object) -> str:
+    return URL if isinstance(value, str) and _URL.match(value) else PATH
+
+
+Root = Annotated[Annotated[UserPath, Tag(PATH)] | Annotated[str, Tag(URL)], Discriminator(_root_form)]
 LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
 TtaName = Literal["none", "mirror-turn", "equalise-shift", "crops", "wide"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
@@ -55,11 +64,36 @@ class Split(Section):
     seed: int = Field(0, description="seed of the division; the recipe's own seed does not move images")
 
 
+class FrameRange(Section):
+    """Some of the frames of a file, or of the slices of a volume."""
+
+    start: Annotated[float, Field(ge=0.0)] = Field(0.0, description="the first one, counted from 0")
+    stop: Annotated[float, Field(gt=0.0)] | None = Field(None, description="the one before which it ends; none: all")
+    step: Count = Field(1, description="every so many of them")
+    unit: Literal["frames", "percent"] = Field("frames", description="what start and stop are counted in")
+
+
+def _frames_form(value: object) -> str:
+    if isinstance(value, dict | FrameRange):
+        return MAPPING
+    return NUMBER if isinstance(value, int) and not isinstance(value, bool) else WORD
+
+
+FramesChoice = Annotated[
+    Annotated[Literal["all", "middle"], Tag(WORD)]
+    | Annotated[int, Field(ge=0), Tag(NUMBER)]
+    | Annotated[FrameRange, Tag(MAPPING)],
+    Discriminator(_frames_form),
+]
+AxisName = Literal["axial", "coronal", "sagittal"]
+TAGS = ("Modality", "ViewPosition", "Manufacturer", "BurnedInAnnotation")
+
+
 class Source(Section):
     """Where rows come from."""
 
     source: Literal["folders", "csv", "covid-ct", "phantom"] = Field("folders", description="layout of the data")
-    root: UserPath | None = Field(None, description="folder that holds the images")
+    root: Root | None = Field(None, description="folder, archive (ZIP, tar) or fsspec URL that holds the images")
     csv: UserPath | None = Field(
         None, description="table of rows (csv), relative to root: file, label, patient?, split?"
     )
@@ -76,6 +110,24 @@ class Source(Section):
     table: TableForm = Field(default_factory=TableForm, description="how the table is written (csv)")
     outside: bool = Field(
         False, description="whether tables and links may name files outside root (absolute, ../, links that lead out)"
+    )
+    find_by: Literal["content", "ending"] = Field(
+        "content",
+        description="which files are images: those whose first bytes say so, DICOM headers read; or by ending alone",
+    )
+    label_folders: Count | None = Field(
+        None, description="folder names that make the label (folders), from the outermost; none: all of them"
+    )
+    frames: FramesChoice | None = Field(
+        None,
+        description="frames of a file with several, slices of a volume or DICOM series: all, middle, a number from 0, "
+        "a range; none: a file with several is refused",
+    )
+    axis: AxisName = Field("axial", description="direction of a volume's slices")
+    tags: tuple[str, ...] = Field(TAGS, description="DICOM attributes that become columns, by keyword")
+    patient_ids: Literal["hashed", "plain"] = Field(
+        "hashed",
+        description="PatientID and other names of people from DICOM: hashed with this computer's key, or plain",
     )
     images: Annotated[int, Field(ge=12)] = Field(600, description="number of painted images (phantom)")
     seed: int = Field(0, description="seed of the painting (phantom)")
@@ -103,7 +155,10 @@ class Model(Section):
     backbone: BackboneName = Field(
         "densenet169", description="torchvision's name (also torchvision/NAME), timm/NAME, or our own cnn2, cnn3, cnn4"
     )
-    weights: str = Field("none", description="none, imagenet, or a run folder, phase folder or weights file")
+    weights: str = Field(
+        "none",
+        description="none, imagenet, a run or phase folder, a file or folder of another library, or hf-hub:ORG/NAME",
+    )
     image_size: Annotated[int, Field(ge=32, le=2048)] = Field(224, description="side of the network's input, pixels")
     normalise: Literal["dataset", "imagenet", "half"] = Field(
         "dataset", description="input statistics: of the training part, ImageNet's grey mean, or 0.5 and 0.5"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from contrastive_cxr.data import places, reading
+from contrastive_cxr.data.decode import decode
+from contrastive_cxr.data.intensity import DecodeError
+from contrastive_cxr.data.places import join
 from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.recipe import schema
 from contrastive_cxr.report.arrays import Arrays, identities, patients
 from contrastive_cxr.report.drawing import address
 
@@ -95,21 +99,30 @@ def _in_turn(rows: NDArray[np.int64], labels: NDArray[np.int64], count: int) -> 
 
 
 def _picture(row: pd.Series, label: str, right: bool, detail: str) -> Picture:
-    return Picture(thumbnail(Path(row["root"]) / row["path"]), str(label), row["path"], right, detail)
+    return Picture(thumbnail(join(row["root"], row["path"])), str(label), row["path"], right, detail)
 
 
-def thumbnail(path: Path, side: int = _SIDE) -> str | None:
-    """A grey JPEG of at most `side` x `side` pixels as a data address; None where Pillow cannot read the file."""
+def thumbnail(place: str, side: int = _SIDE) -> str | None:
+    """A grey JPEG of at most `side` x `side` pixels as a data address; None where the image cannot be read."""
     try:
-        with Image.open(path) as image:
-            image.draft("L", (2 * side, 2 * side))
-            grey = _grey(image)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        grey = _picture_of_file(place, side) if places.split(place)[1] is None else None
+        grey = Image.fromarray(decode(place, schema.Data()).grey) if grey is None else grey
+    except DecodeError:
         return None
     grey.thumbnail((side, side))
     buffer = io.BytesIO()
     grey.save(buffer, format="JPEG", quality=85)
     return address(buffer.getvalue(), "jpeg")
+
+
+def _picture_of_file(place: str, side: int) -> Image.Image | None:
+    """What Pillow reads of a file, at about the size wanted; None where it does not, as of a DICOM file."""
+    try:
+        with Image.open(io.BytesIO(reading.content(place))) as image:
+            image.draft("L", (2 * side, 2 * side))
+            return _grey(image)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
 
 
 def _grey(image: Image.Image) -> Image.Image:

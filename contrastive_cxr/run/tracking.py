@@ -78,6 +78,9 @@ class Tracker:
             `wandb.json` is broken.
         """
         tracker = cls()
+        said = overruled(tracking)
+        if said and first:
+            log.warning(said)
         if importlib.util.find_spec("wandb") is None and tracking.wandb != "off":
             log.warning("Weights & Biases is not installed (pip install wandb); going on without it")
         elif tracking.wandb != "off" and first:
@@ -211,6 +214,18 @@ def _identity(folder: Path, resume: bool) -> str:
     identity = uuid4().hex[:8]
     write_json(file, {"id": identity})
     return identity
+
+
+def overruled(tracking: schema.Tracking) -> str:
+    """A sentence where the environment says another mode of W&B than the recipe, which goes first; else ''."""
+    asked = os.environ.get("WANDB_MODE", "").strip().lower()
+    meant = {"disabled": "off", "dryrun": "offline", "run": "online", "shared": "online"}.get(asked, asked)
+    if not asked or meant == tracking.wandb:
+        return ""
+    cure = f"set tracking.wandb={meant}" if meant in ("off", "offline", "online") else "take it out"
+    return (
+        f"WANDB_MODE={asked} of the environment is not used, as the recipe says tracking.wandb={tracking.wandb}; {cure}"
+    )
 
 
 def _arguments(recipe: Mapping[str, Any], folder: Path, tracking: schema.Tracking, identity: str) -> dict[str, Any]:

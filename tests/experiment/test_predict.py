@@ -12,7 +12,8 @@ import pytest
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment.encode import encode
-from contrastive_cxr.experiment.predict import images_of, predict
+from contrastive_cxr.experiment.given import images_of
+from contrastive_cxr.experiment.predict import predict
 
 
 @pytest.fixture
@@ -83,13 +84,6 @@ def test_vectors_beside_an_existing_table_are_refused(finished: Path, pictures: 
 def test_another_ending_is_refused(finished: Path, tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(RequestError, match=words):
         predict(finished, tmp_path, tmp_path / name)
-
-
-def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="holds no image file"):
-        images_of(tmp_path)
-    with pytest.raises(RequestError, match="no such file or folder"):
-        images_of(tmp_path / "nowhere")
 
 
 def test_a_name_that_is_a_formula_is_not_computed_by_a_spreadsheet(

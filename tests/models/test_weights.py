@@ -321,7 +321,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
         ("a.pth", b"", "no readable plain tensors"),
         ("b.pth", b"not a zip", "no readable plain tensors"),
         ("c.safetensors", b"\xff" * 20, "is not a safetensors file"),
-        ("d.bin", b"", "ends in '.bin'"),
+        ("d.bin", b"", "is empty"),
     ]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(RequestError, match=words):

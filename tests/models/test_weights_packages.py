@@ -171,9 +171,9 @@ def test_first_a_package_then_the_cache_then_the_network(
     package = weights_package.put(tmp_path / "site", monkeypatch)
     found = foreign.origin(BACKBONE)
     assert (found.kind, found.place, found.sha256) == ("package", f"{DISTRIBUTION} 0.1.0", package.sha256)
-    assert weights.start(network(), "imagenet") == found
+    assert weights.start(network(), "imagenet").origin == found
     assert foreign.origin(f"{BACKBONE}.in1k") == found
-    assert weights.start(network(), "none") is None
+    assert weights.start(network(), "none").origin is None
 
 
 def test_a_damaged_cache_is_found_before_anything_is_loaded(no_cache: Path, not_installed: None) -> None:
@@ -237,7 +237,9 @@ def test_code_in_the_file_is_not_run_even_where_the_digest_is_right(
 
 
 @pytest.mark.parametrize("change", ["another shape", "one less", "another order"])
-def test_a_network_that_timm_builds_in_another_way_is_refused(change: str) -> None:
+def test_a_network_that_timm_builds_in_another_way_is_refused(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = weights_package.made_up()
     if change == "another shape":
         state["_conv_stem.weight"] = state["_conv_stem.weight"][:, :, :1]
@@ -247,9 +249,9 @@ def test_a_network_that_timm_builds_in_another_way_is_refused(change: str) -> No
         items = list(state.items())
         items[1], items[2] = items[2], items[1]
         state = dict(items)
-    body = backbones.colour(BACKBONE)
+    weights_package.put(tmp_path, monkeypatch, content=state)
     with pytest.raises(RequestError, match="does not fit the network that this version of timm builds"):
-        foreign.in_order(state, body, Path("file.pth"))
+        weights.start(network(), "imagenet")
 
 
 @pytest.mark.parametrize(

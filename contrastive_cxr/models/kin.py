@@ -1,0 +1,45 @@
+"""The backbone that a file of weights is for, looked for among those with such names of layers."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+
+import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.families as families
+from contrastive_cxr.models.matching import Match, match
+from contrastive_cxr.models.unwrap import Content
+
+
+def nearest(content: Content, but: str = "", image_size: int | None = None) -> Match | None:
+    """The best match of the backbones that a file with these names may be for; None where none of them fits."""
+    names = [name for group in content.groups for name in group.tensors]
+    best: Match | None = None
+    for name in candidates(names):
+        if name == but:
+            continue
+        try:
+            found = match(content, name, image_size)
+        except Exception:  # nosec B112  # a candidate that cannot be built at this size is none
+            continue
+        if found.fits and (best is None or _better(found, best)):
+            best = found
+        if best is not None and best.share == 1 and not best.resized:
+            break  # no other can be better
+    return best
+
+
+def _better(found: Match, best: Match) -> bool:
+    """Whether a match is to be preferred to the best one before it: less resized, less left out, more of it."""
+    return (len(found.resized), len(found.missing), -found.share) < (len(best.resized), len(best.missing), -best.share)
+
+
+def candidates(names: Sequence[str]) -> list[str]:
+    """Backbones that a file with these names may be for, without the tags of their published weights."""
+    found: list[str] = []
+    known = [name for name in backbones.known() if "." not in name and not re.search(families.TOO_LARGE, name)]
+    for kin in families.KIN:
+        if any(re.search(kin.mark, name) for name in names):
+            found += [name for pattern in kin.backbones for name in fnmatch.filter(known, pattern)]
+    return list(dict.fromkeys(found))

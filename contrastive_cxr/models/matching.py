@@ -1,0 +1,257 @@
+"""A backbone found inside the tensors of a file: by the names and the shapes of its layers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.families as families
+from contrastive_cxr.models.grey import folded, stems
+from contrastive_cxr.models.naming import CLASSIFIERS, COUNTER, Tensors, renamed
+from contrastive_cxr.models.unwrap import Content
+
+ENOUGH = 0.95
+"""Share of a backbone's tensors, and of the numbers in them, that a file must give."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """How a network in a file fits a backbone.
+
+    Attributes
+    ----------
+    backbone : str
+        Its name.
+    state : dict of Tensor
+        What is loaded, under the backbone's names; a colour stem still has its colours.
+    place, prefix, names : str
+        Where in the file it stands, what stood before its names, whose names they were ('' the backbone's own).
+    colour : bool
+        Whether its stem has three channels.
+    share : float
+        The lesser of the shares of tensors and of numbers that agree in name and shape, of all that the backbone has
+        and all that the file has inside the same layers, 0..1.
+    missing : tuple of str
+        The backbone's tensors that it lacks.
+    unlike : str
+        The first difference that matters in words, or ''.
+    resized : tuple of str
+        Tensors fitted to another input size.
+    rest : tuple of str
+        Tensors in the file that are left aside.
+    twins : tuple of str
+        Where else in the file as good a network stands.
+    """
+
+    backbone: str
+    state: dict[str, Tensor]
+    place: str
+    prefix: str
+    names: str
+    colour: bool
+    share: float
+    missing: tuple[str, ...]
+    unlike: str
+    resized: tuple[str, ...]
+    rest: tuple[str, ...]
+    twins: tuple[str, ...] = ()
+
+    @property
+    def loaded(self) -> int:
+        """Number of tensors that are loaded, without the counters of batch norms, as `missing` is."""
+        return sum(not key.endswith(COUNTER) for key in self.state)
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is this backbone: enough of it is there, and nothing of another shape."""
+        return self.share >= ENOUGH and not self.unlike
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A backbone on the meta device: its tensors on a grey channel, and on three."""
+
+    name: str
+    grey: dict[str, Tensor]
+    body: nn.Module
+
+    @property
+    def colour(self) -> dict[str, Tensor]:
+        return dict(self.body.state_dict())
+
+
+def match(content: Content, backbone: str, image_size: int | None = None) -> Match:
+    """The network in a file that fits the backbone best, however well that is.
+
+    Parameters
+    ----------
+    content : Content
+        The file's.
+    backbone : str
+        Its name.
+    image_size : int, optional
+        Side of the input, pixels, to which position embeddings are fitted; none: the one it was designed for.
+    """
+    wanted = _wanted(backbone, image_size if backbones.fixed_size(backbone) else None)
+    found = [each for group in content.groups for each in _tried(group.place, group.tensors, wanted)]
+    best = max(found, key=lambda each: (round(each.share, 4), -_rank(each), -len(each.resized), -len(each.prefix)))
+    places = {(best.place, best.prefix)}
+    twins = [each for each in found if each.fits and each.share >= best.share - 1e-4]
+    others = [where(each) for each in twins if (each.place, each.prefix) not in places]
+    return replace(best, twins=tuple(dict.fromkeys(others)))
+
+
+def where(found: Match) -> str:
+    """Place and prefix as one word: `teacher: module.backbone.`."""
+    return ": ".join(filter(None, (found.place, found.prefix))) or "the outermost names"
+
+
+def state_of(found: Match, stem: backbones.Stem, image_size: int | None = None) -> dict[str, Tensor]:
+    """What is loaded into the backbone on a grey channel; a colour stem is folded, or left out where it is `random`."""
+    if not found.colour:
+        return dict(found.state)
+    body = _wanted(found.backbone, image_size if backbones.fixed_size(found.backbone) else None).body
+    state = dict(found.state)
+    for path in stems(body):
+        own = {key: state.pop(key) for key in list(state) if key.startswith(f"{path}.")}
+        if stem == "fold" and f"{path}.weight" in own:
+            state |= {f"{path}.{key}": value for key, value in folded(body.get_submodule(path), own, path).items()}
+    return state
+
+
+def difference(given: Tensors, wanted: Tensors) -> str:
+    """The first difference in names, shapes and kinds in words, or an empty string; batch counters may be missing.
+
+    Floats may be of another precision; they are no whole numbers.
+    """
+    unlike = _unlike(given, wanted)
+    if unlike:
+        return unlike
+    missing = [key for key in wanted if key not in given and not key.endswith(COUNTER)]
+    unknown = [key for key in given if key not in wanted]
+    parts = [f"{len(missing)} tensors are missing ('{missing[0]}', ...)"] if missing else []
+    parts += [f"{len(unknown)} are unknown ('{unknown[0]}', ...)"] if unknown else []
+    return " and ".join(parts)
+
+
+def _unlike(given: Tensors, wanted: Tensors) -> str:
+    """The first tensor of another shape or kind in words, or ''."""
+    for key in wanted:
+        if key in given and given[key].shape != wanted[key].shape:
+            return f"'{key}' is {list(given[key].shape)}, expected {list(wanted[key].shape)}"
+        if key in given and given[key].is_floating_point() != wanted[key].is_floating_point():
+            return f"'{key}' holds {given[key].dtype}, expected {wanted[key].dtype}"
+    return ""
+
+
+@cache
+def _wanted(name: str, image_size: int | None) -> _Wanted:
+    with torch.device("meta"):
+        body = backbones.colour(name, image_size=image_size)
+    return _Wanted(name, dict(backbones.on_meta(name, image_size).state_dict()), body)
+
+
+def _tried(place: str, tensors: dict[str, Tensor], wanted: _Wanted) -> Iterator[Match]:
+    """The matches of one dictionary, by each family's names and each likely prefix."""
+    for family in (None, *families.NAMES):
+        if family is not None and not any(re.search(family.mark, name) for name in tensors):
+            continue
+        named = tensors if family is None else renamed(tensors, family, wanted.grey)
+        for prefix in _prefixes(named, wanted.grey):
+            own = {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
+            fitted = _fitted(own, wanted)
+            grey, colour = (_compared(fitted, each) for each in (wanted.grey, wanted.colour))
+            better = colour if colour.share > grey.share else grey
+            yield Match(
+                backbone=wanted.name,
+                state=better.state,
+                place=place,
+                prefix=prefix,
+                names="" if family is None else family.title,
+                colour=better is colour,
+                share=better.share,
+                missing=better.missing,
+                unlike=better.unlike,
+                resized=tuple(key for key in better.state if key in own and own[key].shape != better.state[key].shape),
+                rest=_rest(named, prefix, own, fitted, better.state),
+            )
+
+
+def _rest(named: Tensors, prefix: str, own: Tensors, fitted: Tensors, state: Tensors) -> tuple[str, ...]:
+    """Names that are left aside: of other layers, of other networks, and what the library's own filter drops."""
+    kept = {value.data_ptr() for value in fitted.values()}
+    dropped = {key for key, value in own.items() if key not in fitted and value.data_ptr() not in kept}
+    aside = dropped | {key for key in fitted if key not in state}
+    return tuple(
+        key
+        for key in (*named, *(f"{prefix}{key}" for key in fitted if f"{prefix}{key}" not in named))
+        if not key.startswith(prefix) or key.removeprefix(prefix) in aside
+    )
+
+
+def _prefixes(named: Tensors, wanted: Tensors) -> list[str]:
+    """What stands before the backbone's names in a file, the most frequent first; 'nothing' where none is found."""
+    found: Counter[str] = Counter()
+    for key in named:
+        words = key.split(".")
+        for place in range(len(words)):
+            if ".".join(words[place:]) in wanted:
+                found[".".join((*words[:place], ""))] += 1
+    most = max(found.values(), default=0)
+    return [prefix for prefix, count in found.most_common(8) if 2 * count >= most] or [""]
+
+
+def _fitted(own: dict[str, Tensor], wanted: _Wanted) -> dict[str, Tensor]:
+    """The tensors as the backbone's library makes them its own: other names, another input size."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # a filter of timm prints what it tries
+            return backbones.fitted(wanted.name, dict(own), wanted.body)
+    except Exception:  # a filter expects a file of its own kind, and fails in any way on another
+        return own
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What of some tensors fits a backbone; see `Match`."""
+
+    share: float
+    state: dict[str, Tensor]
+    missing: tuple[str, ...]
+    unlike: str
+
+
+def _compared(given: dict[str, Tensor], wanted: Tensors) -> _Compared:
+    """Hold tensors to a backbone's. Those inside its layers that it has not count against them: of a larger network."""
+    layers = {key.split(".")[0] for key in wanted} - set(CLASSIFIERS)
+    state = {key: given[key] for key in wanted if key in given and not _unlike({key: given[key]}, {key: wanted[key]})}
+    inside = [
+        given[key] for key in given if key not in wanted and key.split(".")[0] in layers and not key.endswith(COUNTER)
+    ]
+    counted = [value for key, value in wanted.items() if not key.endswith(COUNTER)]
+    held = [value for key, value in state.items() if not key.endswith(COUNTER)]
+    numbers = _numbers(held) / max(1, _numbers(counted) + _numbers(inside))
+    return _Compared(
+        share=min(numbers, len(held) / max(1, len(counted) + len(inside))),
+        state=state,
+        missing=tuple(key for key in wanted if key not in given and not key.endswith(COUNTER)),
+        unlike=_unlike(given, wanted),
+    )
+
+
+def _numbers(tensors: Sequence[Tensor]) -> int:
+    return sum(value.numel() for value in tensors)
+
+
+def _rank(found: Match) -> int:
+    """0 for a place or prefix that goes first, 2 for one that goes last, else 1."""
+    words = set(re.split(r"[.:]", f"{found.place}.{found.prefix}"))
+    return 2 if words & set(families.LAST) else 0 if words & set(families.FIRST) else 1
