@@ -59,7 +59,7 @@ def with_label(table: pd.DataFrame, owners: Ints) -> list[dict[str, Any]]:
     part = folds.sample(len(rows), MOST)
     names = [name for name in (*WORDS, *NUMBERS) if known[name].nunique() > 1]
     found = []
-    for name in [*names, "all"]:
+    for name in [*names, *(["all"] if names else [])]:
         entry: dict[str, Any] = {"input": name, "with": "label", "n": len(rows)}
         entry |= {} if name == "all" else {"values": int(known[name].nunique()), **_test(known[name], labels)}
         columns = _columns(known[names if name == "all" else [name]].iloc[part])

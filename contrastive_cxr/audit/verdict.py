@@ -21,7 +21,17 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
         return {"word": "leak", "sentences": [*leaks, *looks]}
     if looks:
         return {"word": "look", "sentences": looks}
-    return {"word": "clean", "sentences": ["No copies, no patient in two splits, and nothing but the picture tells."]}
+    return {"word": "clean", "sentences": [f"No copies, {_patients(facts)}, and nothing but the picture tells."]}
+
+
+def _patients(facts: Mapping[str, Any]) -> str:
+    """What can be said of patients in two splits: nothing of those that are not known."""
+    without, images = facts["images_without_patient"], facts["counts"]["images"]
+    if not without:
+        return "no patient in two splits"
+    if without == images:
+        return "no known patient (so whether one is in two splits cannot be said)"
+    return f"no known patient in two splits (of {without:,} of {images:,} images the patient is not known)"
 
 
 def _leaks(facts: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table
 
+WRITTEN = {"table": "the set's real table", "description": "its published description"}
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at images before anything is trained.")
 
 
@@ -42,6 +43,41 @@ def look(
     facts = experiment.call("look")(places, target, settings, recipe=recipe)
     print_look(facts)
     say(f"Page: {(target / 'data-look.html').resolve()}")
+
+
+sets = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help="The public sets that are read by name.")
+app.add_typer(sets, name="sets")
+
+
+@sets.callback()
+def list_sets(context: typer.Context) -> None:
+    """The public sets that data.source=NAME reads."""
+    if context.invoked_subcommand is not None:
+        return
+    from contrastive_cxr.recipe import public_sets
+
+    pages = {name: public_sets.page(name) for name in public_sets.names()}
+    rows = [(name, page.title, page.kind, WRITTEN[page.read]) for name, page in pages.items()]
+    table("Public sets", ["data.source", "set", "images", "page written from"], rows, whole=1)
+    say("ccxr data sets show NAME says where a set is had, its terms, its layout and its traps.")
+
+
+@sets.command("show")
+def show_set(name: Annotated[str, typer.Argument(help="A set of ccxr data sets.")]) -> None:
+    """Where a set is had, its terms, layout and traps, and the settings that read it."""
+    from contrastive_cxr.recipe import public_sets, yaml_text
+
+    page = public_sets.page(name)
+    say(f"{page.title} ({page.kind}); this page was written from {WRITTEN[page.read]}.")
+    for title, text in (("Where", page.where), ("Terms", page.terms), ("Layout", page.layout)):
+        say(f"{title}: {text}.")
+    say("\n".join(["Traps:", *(f"  - {trap}" for trap in page.traps)]))
+    say(f"Settings of data.source={name}, each of which may be given anew:\n{yaml_text.write(page.data)}")
+    for task in page.tasks:
+        say(f"Task: task={name}/{task}\n{yaml_text.write(page.tasks[task])}")
+    first = f" task={name}/{next(iter(page.tasks))}" if page.tasks else ""
+    say(f"Try: ccxr data look FOLDER data.source={name}")
+    say(f"Then: ccxr run RECIPE data.source={name} data.root=FOLDER{first}")
 
 
 def print_look(facts: dict[str, object]) -> None:

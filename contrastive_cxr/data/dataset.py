@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr.data import cache, sources
-from contrastive_cxr.data.manifest import Manifest, check_leaks, encode
+from contrastive_cxr.data.manifest import Manifest, check_leaks, encode, task_notes
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
@@ -169,9 +169,10 @@ def open_dataset(
     """
     manifest = sources.read_data(data) if manifest is None else manifest
     if unsplit is not None and not any(manifest.column("split")):
-        manifest = Manifest(manifest.rows.assign(split=unsplit))
+        manifest = manifest.split_as(unsplit)
     training = "train" in need
     labels = encode(manifest, task, all_classes=training)
+    manifest = replace(manifest, notes=(*manifest.notes, *task_notes(manifest, task)))
     cached = cache.build(manifest, data, progress)
     bad = (cached.facts["error"] != "").to_numpy()
     skipped = pd.DataFrame({"path": manifest.column("path")[bad], "error": cached.facts["error"].to_numpy()[bad]})

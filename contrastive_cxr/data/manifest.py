@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from contrastive_cxr.data.tables import at_most as at_most
 from contrastive_cxr.data.tables import read_table as read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.files import write_bytes
-from contrastive_cxr.tasks import Task, joined, unknown_labels
+from contrastive_cxr.findings import classes_of, named
+from contrastive_cxr.tasks import Task, unknown_labels
 
 COLUMNS = ("path", "root", "label", "patient", "split", "source")
 LISTED = 20  # labels that a sentence names; the rest is counted
@@ -63,6 +64,10 @@ class Manifest:
         """Some rows, by number or by mask, as a manifest of their own."""
         return Manifest(self.rows[rows] if rows.dtype == bool else self.rows.iloc[rows], self.notes)
 
+    def split_as(self, split: str | Sequence[str]) -> Manifest:
+        """The same rows in another part, or in the parts of a list, str [N]."""
+        return Manifest(self.rows.assign(split=split), self.notes)
+
 
 def write(manifest: Manifest, path: Path) -> None:
     """Write all columns to a CSV file (UTF-8) that `read` gives back exactly."""
@@ -100,13 +105,7 @@ def encode(manifest: Manifest, task: Task, all_classes: bool = True) -> NDArray[
     RequestError
         A column the manifest lacks, labels the map does not know, classes without a row, or no row left.
     """
-    known = [str(column) for column in manifest.rows if column != "root"]
-    raise_faults(
-        f"task.columns '{column}' is not a column of the data, which has {known}{nearest(column, known)}"
-        for column in task.columns
-        if column not in known
-    )
-    values = [joined(row) for row in zip(*(manifest.column(column) for column in task.columns), strict=True)]
+    values = values_of(manifest, task)
     counts = Counter(values)
     raise_faults(_unknown(task, counts))
     numbers = {value: task.encode(value) for value in counts}
@@ -121,6 +120,55 @@ def encode(manifest: Manifest, task: Task, all_classes: bool = True) -> NDArray[
     return labels
 
 
+def values_of(manifest: Manifest, task: Task) -> list[str]:
+    """The label of each row as the task reads it, str [N].
+
+    Raises
+    ------
+    RequestError
+        A column the manifest lacks, no labels at all, a finding's value that has no word.
+    """
+    known = [str(column) for column in manifest.rows if column != "root"]
+    place = "task.columns" if task.findings is None else "task.findings.columns"
+    raise_faults(
+        f"{place} '{column}' is not a column of the data, which has {known}{nearest(column, known)}"
+        for column in task.read_columns
+        if column not in known
+    )
+    columns = {name: manifest.column(name) for name in task.read_columns}
+    if task.findings is not None:
+        raise_faults(task.findings.faults(columns))
+    elif task.read_columns == ("label",) and task.encode("") is None and not manifest.column("label").any():
+        raise RequestError(
+            f"the data has no labels: none of its columns {known} is known as the label; name one with "
+            "data.columns.label=COLUMN, or make classes from findings with task.findings"
+        )
+    cells = dict.fromkeys(zip(*columns.values(), strict=True))
+    read = {each: task.of_cells(each) for each in cells}
+    return [read[each] for each in zip(*columns.values(), strict=True)]
+
+
+def task_notes(manifest: Manifest, task: Task) -> tuple[str, ...]:
+    """What the task does with images that have several findings, or of which one is not known, with their counts."""
+    if task.findings is None:
+        return ()
+    counts = Counter(values_of(manifest, task))
+    several = sum(n for value, n in counts.items() if _several(task, value))
+    others = sum(n for value, n in counts.items() if (task.encode(value) or 0) >= 0 and len(named(value)[0]) > 1)
+    unknown = sum(n for value, n in counts.items() if named(value)[1] and task.encode(value) == -1)
+    said = {
+        f"have findings of several classes (task.findings.several={task.findings.several})": several,
+        "of a class have further findings": others,
+        "are left out because a finding of theirs is (task.findings.words)": unknown,
+    }
+    return tuple(f"task '{task.name}': {number:,} images {words}" for words, number in said.items() if number)
+
+
+def _several(task: Task, value: str) -> bool:
+    assert task.findings is not None, "the task is of findings"
+    return len(classes_of(value, task.findings, task.classes, task.drop) or ()) > 1
+
+
 def select(manifest: Manifest, task: Task, all_classes: bool = True) -> tuple[Manifest, NDArray[np.int64]]:
     """The rows that the task keeps and their class numbers, int64 [N]; raises as `encode` does."""
     labels = encode(manifest, task, all_classes)
@@ -129,13 +177,25 @@ def select(manifest: Manifest, task: Task, all_classes: bool = True) -> tuple[Ma
 
 def _unknown(task: Task, counts: Counter[str]) -> list[str]:
     mapped = [value for values in task.classes.values() for value in values] + list(task.drop)
-    return at_most(
-        [
-            f"label '{value}' ({counts[value]} images) is not in task '{task.name}', which knows {mapped}"
-            f"{nearest(value, mapped)}; map it to a class or add it to task.drop"
-            for value in unknown_labels(task, list(counts))
-        ]
-    )
+    unknown = unknown_labels(task, list(counts))
+    several = [value for value in unknown if task.findings is not None and _several(task, value)]
+    rest = [value for value in unknown if value not in set(several)]
+    what, stars = ("label", "map it to a class or add it to task.drop")
+    if task.findings is not None:
+        what, stars = "findings", "add them to a class or to task.drop ('*': all others, 'none': no finding)"
+    faults = [
+        f"{what} '{value}' ({counts[value]} images) is not in task '{task.name}', which knows {mapped}"
+        f"{nearest(value, mapped)}; {stars}"
+        for value in rest
+    ]
+    if several:
+        examples = ", ".join(f"'{value}' ({counts[value]:,})" for value in several[:3])
+        faults.append(
+            f"{sum(counts[value] for value in several):,} images have findings of several classes of task "
+            f"'{task.name}', such as {examples}; write task.findings.several=leave-out, or first for the first of "
+            f"their classes in the order {list(task.classes)}"
+        )
+    return at_most(faults)
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -32,6 +32,16 @@ def listed(url: str) -> dict[str, Entry]:
     }
 
 
+def held(url: str) -> dict[str, bool]:
+    """The names in a folder behind a URL, and whether each is a folder; errors as `listed`."""
+    system, path = _system(url)
+    try:
+        found = system.ls(path, detail=True)
+    except Exception as error:
+        raise DecodeError(_why(url, error)) from error
+    return {each["name"].rstrip("/").rpartition("/")[2]: each["type"] == "directory" for each in found}
+
+
 @lru_cache(maxsize=2**17)
 def entry(url: str) -> Entry:
     """Size and version of one file; asked once in a process."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from contrastive_cxr import locks
-from contrastive_cxr.data import contents, layouts, phantom, reading
+from contrastive_cxr.data import contents, layouts, phantom, reading, table_rows
 from contrastive_cxr.data.archives import is_archive
 from contrastive_cxr.data.intensity import DecodeError
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
@@ -94,7 +95,11 @@ def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> t
     if source.find_by == "content" and source.source != "phantom":
         described = contents.described(found, root, source, cache_folder(cache_dir))
         found, faults, notes = described.rows, [*faults, *described.faults], (*notes, *described.notes)
-    found["root"], found["source"] = root, parted(root.rstrip("/"))[1]
+    name = parted(root.rstrip("/"))[1]
+    found["root"] = root
+    if "source" not in found:
+        found["source"] = name
+    notes = (*notes, *alike_labels(found["label"], name))
     manifest = Manifest(found[[*COLUMNS, *(column for column in found if column not in COLUMNS)]], notes)
     return manifest, [*faults, *_duplicates(manifest)]
 
@@ -119,8 +124,7 @@ def _reader(source: schema.Source) -> Reader:
         return lambda root: layouts.folders(root, source)
     if source.source == "covid-ct":
         return lambda root: layouts.covid_ct(Path(root), source.outside)
-    table = source.csv if source.source == "csv" and source.csv is not None else Path("labels.csv")
-    return lambda root: layouts.csv(Path(root), Path(root) / table, source.outside)
+    return lambda root: table_rows.read(root, source)
 
 
 def _root(source: schema.Source, base: Path | None) -> str:
@@ -184,6 +188,20 @@ def _duplicates(manifest: Manifest) -> list[str]:
     return at_most(faults)
 
 
+def alike_labels(labels: Iterable[str], place: str) -> tuple[str, ...]:
+    """A note of labels that differ by case or blanks alone, each with its count."""
+    counts = Counter(labels)
+    groups: dict[str, list[str]] = {}
+    for label in counts:
+        groups.setdefault("".join(label.casefold().split()), []).append(label)
+    return tuple(
+        f"{place}: the labels {' and '.join(f'{label!r} ({counts[label]:,})' for label in sorted(group))} differ by "
+        "case or blanks alone; give them one spelling, or map all of them in task.classes"
+        for group in groups.values()
+        if len(group) > 1
+    )
+
+
 def _join(manifests: list[Manifest]) -> Manifest:
     """One manifest of several; names made different, patients prefixed, missing splits filled."""
     some_split = any((manifest.column("split") != "").any() for manifest in manifests)
@@ -191,11 +209,12 @@ def _join(manifests: list[Manifest]) -> Manifest:
     parts = []
     for manifest in manifests:
         rows = manifest.rows.copy()
-        name = base = rows["source"].iloc[0]
+        name = base = rows["source"].iloc[0] if rows["source"].nunique() == 1 else Path(rows["root"].iloc[0]).name
         while name in names:
             name = f"{base}-{sum(other.startswith(base) for other in names) + 1}"
         names.append(name)
-        rows["source"] = name
+        own = rows["source"].nunique() > 1  # a column of the table says it
+        rows["source"] = [f"{name}/{each}" for each in rows["source"]] if own else name
         rows["patient"] = [f"{name}/{patient}" if patient else "" for patient in rows["patient"]]
         if some_split and (rows["split"] == "").all():
             rows["split"] = "train"

@@ -28,8 +28,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def table_of(manifest: Manifest, cache: Cache) -> pd.DataFrame:
-    """The survey's table of a manifest and its decoded images."""
-    return pd.concat([manifest.rows, cache.facts], axis=1)
+    """The survey's table of a manifest and its decoded images, which count where a table has a column of that name."""
+    rows = manifest.rows.drop(columns=[name for name in manifest.rows if name in cache.facts])
+    return pd.concat([rows, cache.facts], axis=1)
 
 
 def quantiles(values: npt.NDArray[Any]) -> dict[str, float] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -33,15 +35,33 @@ def read_table(path: Path) -> pd.DataFrame:
         cells than columns, a quote that is not closed, a NUL byte.
     """
     try:
+        # each line end becomes a newline, in a cell too
+        with open_regular(path) as plain, TextIOWrapper(plain, encoding="utf-8-sig") as file:
+            return table_of(path, csv.reader(lines(path, file), strict=True))
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise RequestError(_unreadable(path, error)) from None
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
+    """The bytes of a table's file.
+
+    Raises
+    ------
+    RequestError
+        It is missing, no file, or larger than `LARGEST`.
+    """
+    try:
         seen = path.stat()
         if not stat.S_ISREG(seen.st_mode):
             raise RequestError(f"{path} is a folder, pipe or device; name a CSV file")
         if seen.st_size > LARGEST:
             raise RequestError(f"{path} has {seen.st_size} bytes; a table of at most {LARGEST} is read, divide it")
-        with path.open(encoding="utf-8-sig") as file:  # each line end becomes a newline, in a cell too
-            return _table(path, csv.reader(_lines(path, file), strict=True))
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise RequestError(_unreadable(path, error)) from None
+        file = path.open("rb")
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read ({error.strerror}); name a table that is there") from None
+    with file:
+        yield file
 
 
 def at_most(faults: Sequence[str], limit: int = LISTED) -> list[str]:
@@ -50,10 +70,18 @@ def at_most(faults: Sequence[str], limit: int = LISTED) -> list[str]:
     return [*faults[:limit], *more]
 
 
-def _table(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
-    """The table of the cells of a file's lines, which are read as they are asked for."""
-    rows = (cells for cells in lines if cells)
-    header = next(rows, None)
+def table_of(path: Path, cells_of_lines: Iterator[list[str]], header: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table of the cells of a file's lines, which are read as they are asked for.
+
+    `header`: the columns' names, where the first line does not hold them.
+
+    Raises
+    ------
+    RequestError, csv.Error
+        As `read_table`.
+    """
+    rows = (cells for cells in cells_of_lines if cells)
+    header = next(rows, None) if header is None else header
     if header is None:
         raise RequestError(f"{path} is empty; its first line names the columns")
     names = [name if name.strip() else f"Unnamed: {place}" for place, name in enumerate(header)]
@@ -75,11 +103,13 @@ def _table(path: Path, lines: Iterator[list[str]]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=names, dtype=str)
 
 
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """The file's lines, none longer than `LONGEST`."""
-    number = 0
+def lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The file's lines, none longer than `LONGEST`, and of all together no more than `LARGEST` characters."""
+    number = total = 0
     while line := file.readline(LONGEST + 1):
-        number += 1
+        number, total = number + 1, total + len(line)
+        if total > LARGEST:
+            raise RequestError(f"{path} unpacks to more than {LARGEST} characters; divide it")
         if len(line) > LONGEST:
             raise RequestError(f"{path} line {number} is longer than {LONGEST} characters; it is not a table of images")
         if "\0" in line:

@@ -205,6 +205,7 @@ def _facts(table: pd.DataFrame, found: Links, bad: dict[str, Any]) -> tuple[dict
         "groups": [{name: value for name, value in each.items() if name != "rows"} for each in gathered],
         "sources_shared": groups.shared(table, gathered),
         "patients_across_splits": groups.patients_across(table),
+        "images_without_patient": int((table["patient"] == "").sum()),
         "unreadable": bad["listed"],
     }
     return facts, gathered

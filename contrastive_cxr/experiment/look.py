@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.data import cache, depth, layouts, sources, survey
+from contrastive_cxr.data import cache, columns, depth, sources, survey, table_files
 from contrastive_cxr.data.archives import is_archive
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square
-from contrastive_cxr.data.manifest import read_table
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.recipe.columns import TableForm
 from contrastive_cxr.report import look_page
 from contrastive_cxr.report.compare_page import Table
 from contrastive_cxr.run import folder as folders
 
 VERSION = 1
+TABLES = tuple(ending for ending in table_files.ENDINGS if ".txt" not in ending)
 EACH = 10  # examples of a label
 SHEETS = 12  # labels with examples
 _ANY = "chest/label-free"  # a shipped recipe that takes any labels: the door to the data section's own checks
@@ -134,25 +135,32 @@ def settings(places: Sequence[Path | str], overrides: Sequence[str], recipe: str
         if len(places) > 1:
             raise RequestError(f"--recipe reads one source, and {len(places)} are given; look at one at a time")
         return recipes.load(recipe, [f"data.root={json.dumps(str(places[0]))}", *overrides]).data
-    found = [recognise(place) for place in places]
+    named = any(word.startswith("data.source=") for word in overrides)
+    found = [{"root": str(place)} if named else recognise(place, overrides) for place in places]
     tree: dict[str, Any] = found[0] if len(found) == 1 else {"join": found}
     own = [f"data={json.dumps(tree)}", "data.split={}", *overrides]
     return recipes.load(_ANY, own).data
 
 
-def recognise(place: Path | str) -> dict[str, str]:
+def recognise(place: Path | str, overrides: Sequence[str] = ()) -> dict[str, str]:
     """The layout of a folder, archive, URL or table, as `source`, `root` and `csv` of a data section.
 
-    The COVID-CT lists are looked for first, then a table with the columns file and label; class folders are what is
-    left, and `layouts.folders` says where there are none.
+    The COVID-CT lists are looked for first, then a table with columns of files and labels; class folders are what is
+    left, and `layouts.folders` says where there are none. Where `overrides` say what a table's columns are, the
+    folder's only table is meant, whatever it is called.
     """
-    if isinstance(place, str) or place.name == sources.DICOMDIR or is_archive(str(place)):
+    if isinstance(place, str) or place.name == sources.DICOMDIR:
+        return {"source": "folders", "root": str(place)}
+    if is_archive(str(place)) and not place.name.lower().endswith(TABLES):  # an Excel file is a ZIP archive too
         return {"source": "folders", "root": str(place)}
     if place.is_file():
-        return {"source": "csv", "root": str(place.parent), "csv": place.name}
+        moved = any(word.startswith("data.root=") for word in overrides)
+        return {"source": "csv", "root": str(place.parent), "csv": str(place.resolve()) if moved else place.name}
     if any(place.glob("Data-split/*/*CT_*COVID.txt")):
         return {"source": "covid-ct", "root": str(place)}
-    tables = [path for path in sorted(place.glob("*.csv")) if _is_table(path)]
+    files = sorted(path for path in place.iterdir() if path.name.lower().endswith(TABLES))
+    said = any(word.startswith("data.columns") for word in overrides)
+    tables = files if said and len(files) == 1 else [path for path in files if _is_table(path)]
     named = [path for path in tables if path.name == "labels.csv"] or tables
     if len(named) > 1:
         raise RequestError(
@@ -165,12 +173,11 @@ def recognise(place: Path | str) -> dict[str, str]:
 
 
 def _is_table(path: Path) -> bool:
-    """Whether a CSV file has a column of files and one of labels."""
+    """Whether a table has a column of files and one of labels, by their usual names."""
     try:
-        columns = {str(column).strip().lower() for column in read_table(path)}
+        return columns.is_of_images(table_files.open_table(path, TableForm()).rows)
     except RequestError:
         return False
-    return "label" in columns and any(word in columns for word in layouts.FILE_WORDS)
 
 
 def squares(table: pd.DataFrame, data: schema.Data) -> list[look_page.Squares]:

@@ -97,7 +97,7 @@ def part_of(manifest: Manifest, split: str) -> Manifest:
     """
     own = manifest.column("split")
     if not any(own):
-        return Manifest(manifest.rows.assign(split=split))
+        return manifest.split_as(split)
     if not (own == split).any():
         there = ", ".join(f"{name} {int((own == name).sum())}" for name in PARTS if (own == name).any())
         raise RequestError(

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 import contrastive_cxr.recipe.checks as checks
 import contrastive_cxr.recipe.earlier as earlier
+import contrastive_cxr.recipe.public_sets as public_sets
 import contrastive_cxr.recipe.sentences as sentences
 import contrastive_cxr.recipe.yaml_text as yaml_text
 import contrastive_cxr.shipped as shipped
@@ -64,6 +65,7 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     earlier.keep_meaning(tree)
     faults = [fault for text in overrides for fault in _override(tree, text)]
     _expand_tasks(tree)
+    _expand_public_sets(tree)
     _name_sets(tree)
     _settle_data(tree)
     try:
@@ -109,8 +111,22 @@ def _expand_tasks(tree: dict[str, object]) -> None:
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None
         name = section.get(key) if isinstance(section, dict) else None
-        if isinstance(section, dict) and isinstance(name, str) and name in tasks.SHIPPED:
+        if not isinstance(section, dict) or not isinstance(name, str):
+            continue
+        if name in tasks.SHIPPED:
             section[key] = tasks.SHIPPED[name].model_dump(mode="json")
+        else:
+            section[key] = public_sets.task(name) or name
+
+
+def _expand_public_sets(tree: dict[str, object]) -> None:
+    """Put the settings of a public set in the place of its name, in `data.source` and in each source of `data.join`."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return
+    tree["data"] = data = public_sets.expanded(data)
+    if isinstance(data.get("join"), list):
+        data["join"] = [public_sets.expanded(each) if isinstance(each, dict) else each for each in data["join"]]
 
 
 def _name_sets(tree: dict[str, object]) -> None:

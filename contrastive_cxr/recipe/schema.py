@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from contrastive_cxr.recipe.augmentation import MAPPING, NUMBER, PATH, URL, WORD, AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.columns import Columns, TableForm
 from contrastive_cxr.recipe.intensity import Intensity as Intensity
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
@@ -22,6 +23,8 @@ Count = Annotated[int, Field(ge=1)]
 DropRate = Annotated[float, Field(ge=0.0, lt=1.0)]
 # A backbone has one name, so that a model and a recipe can be compared.
 BackboneName = Annotated[str, AfterValidator(lambda name: name.removeprefix("torchvision/"))]
+# A value of a column, as YAML reads it; it is compared as text.
+Cell = str | int | float | bool
 # A shell leaves the ~ of data.root=~/images alone.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -85,6 +88,17 @@ class Source(Section):
     csv: UserPath | None = Field(
         None, description="table of rows (csv), relative to root: file, label, patient?, split?"
     )
+    columns: Columns = Field(default_factory=Columns, description="which column of the table is what (csv)")
+    where: dict[str, Cell | tuple[Cell, ...]] = Field(
+        {}, description="column of the table: the value, or the values, of the rows that are read (csv)"
+    )
+    leave_out: tuple[Cell, ...] = Field(
+        (), description="labels whose rows are left out, and counted; '' is a row without a label (csv)"
+    )
+    repeated: Literal["refuse", "join"] = Field(
+        "refuse", description="several rows of one image: refused, or one row, its different values joined by | (csv)"
+    )
+    table: TableForm = Field(default_factory=TableForm, description="how the table is written (csv)")
     outside: bool = Field(
         False, description="whether tables and links may name files outside root (absolute, ../, links that lead out)"
     )

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from contrastive_cxr.errors import nearest
+from contrastive_cxr.recipe import public_sets
 from contrastive_cxr.recipe.augmentation import FORMS
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.tasks import SHIPPED, Task
@@ -43,6 +44,7 @@ _NO_ACCUMULATION = (
     "accumulating gradients would not enlarge the contrastive batch, whose pairs are those of one step; "
     "raise embed.images_per_class (with positives augmented: embed.batch_size), or set embed.memory"
 )
+UNIONS = ("str", "Part")  # the forms of a column's role, as pydantic names them
 # Settings that a user has reason to look for, and why they are not there.
 _ABSENT: dict[tuple[int | str, ...], str] = {
     ("embed", word): _NO_ACCUMULATION
@@ -68,7 +70,7 @@ def show(value: object) -> str:
 
 
 def _sentence(item: dict[str, Any]) -> str:
-    place = tuple(part for part in item["loc"] if part not in FORMS)
+    place = tuple(part for part in item["loc"] if part not in (*FORMS, *UNIONS))
     kind, context = str(item["type"]), item.get("ctx", {})
     name, given = _dotted(place), show(item["input"])
     if kind == "missing" and isinstance(place[-1], int):
@@ -86,6 +88,8 @@ def _sentence(item: dict[str, Any]) -> str:
         return f"`{name}`: {given} {sentence.format(context[limit])}"
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", str(context["expected"]))
+        if place[0] == "data" and place[-1] == "source":
+            words += public_sets.names()
         return f"`{name}`: {given} is not one of {', '.join(words)}{nearest(str(item['input']), words)}"
     if kind == "value_error":
         return f"`{name}`: {context['error']}"

@@ -55,6 +55,7 @@ def _findings(facts: Mapping[str, Any]) -> Table:
         ("groups with several labels", f"{counts['conflicting_labels']:,}"),
         ("groups in several sources", f"{counts['across_sources']:,}"),
         ("patients in several splits", f"{len(facts['patients_across_splits']):,}"),
+        ("images of unknown patients", f"{facts['images_without_patient']:,}"),
     )
     return Table("Findings", "What stands in the data more than once.", ("what", "count"), rows)
 

@@ -16,7 +16,14 @@ COUNTS = dict.fromkeys(
 
 def facts(**changes: Any) -> dict[str, Any]:
     counts = COUNTS | changes.pop("counts", {})
-    empty: dict[str, Any] = {"patients_across_splits": [], "sources_shared": [], "associations": [], "shift": []}
+    counts = {"images": 9} | counts
+    empty: dict[str, Any] = {
+        "patients_across_splits": [],
+        "images_without_patient": 0,
+        "sources_shared": [],
+        "associations": [],
+        "shift": [],
+    }
     return empty | {"counts": counts} | changes
 
 
@@ -51,3 +58,16 @@ def test_verdicts(changes: dict[str, Any], word: str, part: str) -> None:
     found = verdict(facts(**changes))
     assert found["word"] == word
     assert any(part in sentence for sentence in found["sentences"]), found
+
+
+@pytest.mark.parametrize(
+    ("without", "part"),
+    [
+        (0, "No copies, no patient in two splits, and"),
+        (4, "no known patient in two splits (of 4 of 9 images the patient is not known)"),
+        (9, "no known patient (so whether one is in two splits cannot be said)"),
+    ],
+)
+def test_nothing_is_claimed_of_patients_who_are_not_known(without: int, part: str) -> None:
+    (sentence,) = verdict(facts(images_without_patient=without))["sentences"]
+    assert part in sentence

@@ -107,3 +107,43 @@ def test_leaks_by_content_and_by_patient_are_found() -> None:
     assert "0.png in train = 2.png in val" in faults[0], faults[0]
     assert "patient 'q' in test and train" in faults[1], faults[1]
     assert m.check_leaks(digests, patients, ["train"] * 7) == [], "one part cannot leak"
+
+
+def test_findings_give_classes_and_several_are_said_never_silently_the_first() -> None:
+    listed = ["No Finding", "Infiltration", "Infiltration|Mass", "Mass", "Mass|Edema"]
+    made = make([""] * 5, found=listed)
+    classes = {"normal": ["none"], "infiltration": ["Infiltration"], "mass": ["Mass"]}
+    read = {"columns": ["found"], "separator": "|"}
+    with pytest.raises(RequestError) as caught:
+        m.encode(made, Task.model_validate({"classes": classes, "findings": read}))
+    (fault,) = caught.value.faults
+    assert "1 images have findings of several classes" in fault
+    assert "task.findings.several=leave-out, or first" in fault
+    task = Task.model_validate({"name": "t", "classes": classes, "findings": read | {"several": "leave-out"}})
+    assert m.encode(made, task).tolist() == [0, 1, -1, 2, 2]
+    assert m.task_notes(made, task) == (
+        "task 't': 1 images have findings of several classes (task.findings.several=leave-out)",
+        "task 't': 1 images of a class have further findings",
+    )
+
+
+def test_findings_faults_name_columns_and_values() -> None:
+    made = make([""] * 3, Pneumonia=["1.0", "-1.0", "0.0"])
+    wrong = {"classes": {"a": ["none"], "b": ["*"]}, "findings": {"columns": ["Pneumona"]}}
+    with pytest.raises(RequestError, match=r"task\.findings\.columns 'Pneumona' is not a column.*mean 'Pneumonia'"):
+        m.encode(made, Task.model_validate(wrong))
+    classes = {"without": ["none"], "pneumonia": ["Pneumonia"]}
+    with pytest.raises(RequestError, match=r"'-1' \(1 times\); say what they mean with task\.findings\.words"):
+        m.encode(made, Task.model_validate({"classes": classes, "findings": {"columns": ["Pneumonia"]}}))
+    read = {"columns": ["Pneumonia"], "words": {"-1": "leave-out"}}
+    task = Task.model_validate({"name": "t", "classes": classes, "findings": read})
+    assert m.encode(made, task).tolist() == [1, -1, 0]
+    assert m.task_notes(made, task) == (
+        "task 't': 1 images are left out because a finding of theirs is (task.findings.words)",
+    )
+
+
+def test_a_table_without_labels_is_named_by_its_task() -> None:
+    with pytest.raises(RequestError, match=r"has no labels: none of its columns .*'kind'.*data\.columns\.label=COLUMN"):
+        m.encode(make(["", ""], kind=["x", "y"]), Task(classes={"a": ("x",), "b": ("y",)}))
+    assert m.encode(make(["", ""]), Task(classes={"image": ("*",)})).tolist() == [0, 0], "labels that no one asks for"

@@ -27,6 +27,7 @@ def facts(groups: int = 1, people: int = 1) -> dict[str, Any]:
         "sources_shared": [
             {"sources": ["s", "t"], "shared": [1, 2], "images": [3, 4], "by_label": [{"x": 1}, {"y": 2}]}
         ],
+        "images_without_patient": 4,
         "patients_across_splits": [{"patient": "<p>", "splits": ["train", "val"], "images": list("abcdefgh")}] * people,
         "associations": [
             {"input": "format", "n": 9, "values": 2, "test": "chi-squared", "p": 1e-9, "auc": 0.9, "accuracy": 0.8},

@@ -136,6 +136,14 @@ def test_the_counts_of_the_parts_are_those_of_the_manifest(described: Path) -> N
     assert groups.rows == (("m", "1", "1", "2", "0"), ("f", "2", "0", "0", "1"), ("not stated", "1", "0", "0", "0"))
 
 
+def test_parts_are_never_called_disjoint_by_patients_who_are_not_known(described: Path) -> None:
+    rows = manifest().assign(patient="")
+    rows.to_csv(described / "manifest.csv", index=False)
+    (line,) = items(described)["Level at which parts are disjoint"].lines
+    assert line.startswith("No patient is known, so images of one patient may stand in several parts.")
+    assert "0 patients" not in line
+
+
 def test_numbers_have_their_median_and_range_in_each_part(described: Path) -> None:
     ages = ["30", "40", "35", "", "50", "61", "62", "70"]
     manifest().assign(age=ages).to_csv(described / "manifest.csv", index=False)

@@ -17,6 +17,7 @@ _SPLITS = {
     "fractions": "all rows divided at random by fractions",
     "folds": "all rows in folds",
 }
+_UNKNOWN = "No patient is known, so images of one patient may stand in several parts. Disjoint by image alone."
 _OWN = ("path", "root", "label", "patient", "split", "source", "class", "digest")
 
 
@@ -40,6 +41,7 @@ def left_out(found: Found) -> Content:
     skipped = found.facts.get("skipped") or []
     if skipped:
         lines.append(f"{len(skipped)} files could not be read and are left out; the report lists them.")
+    lines += [str(note) for note in found.facts.get("notes") or () if " left out" in str(note)]
     return Content(tuple(lines))
 
 
@@ -94,10 +96,19 @@ def label_map(found: Found) -> Content:
     if not isinstance(classes, Mapping):
         return Content()
     rows = tuple((str(name), ", ".join(map(str, labels))) for name, labels in classes.items())
-    return Content(
-        (f"Columns: {', '.join(map(str, task.get('columns') or ['label']))}. Positive class: {task.get('positive')}.",),
-        (Table(("class", "labels"), rows),),
-    )
+    findings = task.get("findings")
+    columns = findings.get("columns") if isinstance(findings, Mapping) else task.get("columns")
+    lines = [f"Columns: {', '.join(map(str, columns or ['label']))}. Positive class: {task.get('positive')}."]
+    if isinstance(findings, Mapping):
+        words = {"1": "positive", "0": "negative", **(findings.get("words") or {})}
+        meant = ", ".join(f"{value or 'an empty cell'} {word}" for value, word in words.items())
+        lines.append(
+            f"Each cell lists findings, divided by '{findings.get('separator')}'."
+            if findings.get("separator")
+            else f"Each column is a finding: {meant}."
+        )
+        lines.append(f"An image with findings of several classes: {findings.get('several')}.")
+    return Content(tuple(lines), (Table(("class", "labels"), rows),))
 
 
 def assignment(found: Found) -> Content:
@@ -124,9 +135,14 @@ def disjoint(found: Found) -> Content:
         "patients": int((known.groupby("patient")["split"].nunique() > 1).sum()),
         "images of the same content": _shared(used, "digest"),
     }
+    if not len(known):
+        del shared["patients"]
     counts = ", ".join(f"{count} {name}" for name, count in shared.items() if count is not None)
+    said = f" In two parts: {counts}." if counts else ""
+    if not len(known):
+        return Content((f"{_UNKNOWN}{said}",))
     level = "patient" if len(known) == len(used) else "patient where it is known, else image"
-    return Content((f"Disjoint by {level}. In two parts: {counts}.",))
+    return Content((f"Disjoint by {level}.{said}",))
 
 
 def parts(found: Found) -> Content:
