@@ -124,7 +124,7 @@ class Dataset:
         These are `digest`, and `grey_low` and `grey_high`, the stored values that became 0 and 255.
         """
         names = np.array(self.classes, dtype=object)
-        facts = {name: self.facts[name].to_numpy() for name in FACTS if name in self.facts}
+        facts = {name: [_text(value) for value in self.facts[name]] for name in FACTS if name in self.facts}
         return self.manifest.rows.assign(
             **{
                 "split": self.split.astype(object),
@@ -231,6 +231,17 @@ def statistics(images: Squares, rows: NDArray[np.int64]) -> tuple[float, float]:
     values = np.arange(256) / 255
     mean = float((counts * values).sum() / counts.sum())
     return mean, float(np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum()))
+
+
+def _text(value: str | float) -> str:
+    """A fact as a manifest holds it, all of whose values are text.
+
+    Examples
+    --------
+    >>> _text("a1"), _text(4095.0), _text(-0.5)
+    ('a1', '4095', '-0.5')
+    """
+    return value if isinstance(value, str) else f"{value:.12g}"
 
 
 def _class_faults(task: Task, labels: NDArray[np.int64], split: NDArray[np.str_]) -> list[str]:

@@ -30,4 +30,4 @@ def test_decode_settings_are_what_a_file_needs_to_look_alike() -> None:
     settings = decode_settings(load("phantom", ["data.resize=crop", "data.border_crop=0.1"]))
     assert settings["resize"] == "crop"
     assert settings["border_crop"] == 0.1
-    assert set(settings) == {"cache_size", "resize", "intensity", "border_crop", "denoise", "equalise"}
+    assert set(settings) == {"cache_size", "resize", "intensity", "border_crop", "denoise", "equalise", "decoding"}
