@@ -77,8 +77,9 @@ def test_covid_chestxray_as_it_is(tmp_path: Path) -> None:
 
 
 def test_missing_files_that_a_pattern_would_find_are_answered_with_its_line(tmp_path: Path) -> None:
-    covid_chestxray(tmp_path)
-    _, faults = rows(tmp_path, **CHOSEN)
+    put(tmp_path, ["images/one/img_1.png"])
+    table(tmp_path, [{"finding": "a", "folder": "images", "filename": "one/img_1.png"}])
+    _, faults = rows(tmp_path)
     assert "data.columns.file='{folder}/{filename}'" in faults[0]
     put(tmp_path / "new", ["train/a.png"])
     table(tmp_path / "new", [{"file": "Set-v1/train/a.png", "label": "x"}])
