@@ -143,7 +143,7 @@ def test_a_look_and_a_plan_name_what_is_left_out(tmp_path: Path) -> None:
             "pretrain.batch_size=4", "embed=null", "finetune=null",
         ],
     )  # fmt: skip
-    assert plan(recipe).notes == (note,)
+    assert plan(recipe).notes == (f"Data: {note}",)
 
 
 def ct(root: Path) -> None:
