@@ -84,7 +84,9 @@ def _dicoms(grey: np.ndarray) -> dict[str, bytes]:
         for name, value in tags.items():
             setattr(data, name, value)
         if syntax in (RLELossless, JPEG2000Lossless):
-            data.compress(syntax, generate_instance_uid=False)
+            # gdcm's encoder, where it is installed, would be tried first, and ends the process on so small a picture
+            plugin = "pydicom" if syntax == RLELossless else ""
+            data.compress(syntax, encoding_plugin=plugin, generate_instance_uid=False)
         elif syntax == ImplicitVRLittleEndian:
             meta.TransferSyntaxUID = ImplicitVRLittleEndian
         buffer = io.BytesIO()

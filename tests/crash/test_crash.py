@@ -121,8 +121,8 @@ def a_life(place: Path) -> Path:
     with closing(sqlite3.connect(cache / "index.sqlite")) as table:
         table.executescript(TABLES)
         for slot, digest in enumerate("ab"):
-            row = (digest, slot, "PNG", "L", 2, 2, 9, 0, 0, 0, 0)
-            table.execute("INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            row = (digest, slot, "PNG", "L", 2, 2, 9, 0.0, 255.0, 0, 0, 0, 0, 0)
+            table.execute(f"INSERT INTO contents VALUES ({', '.join('?' * len(row))})", row)
             table.execute("INSERT INTO files VALUES (?, ?, 9, ?, ?)", ("root", digest, time.monotonic_ns(), digest))
         table.commit()
     (cache / "images.u8").write_bytes(bytes(range(8)))
