@@ -125,13 +125,12 @@ class Dataset:
         """
         names = np.array(self.classes, dtype=object)
         facts = {name: [_text(value) for value in self.facts[name]] for name in FACTS if name in self.facts}
-        return self.manifest.rows.assign(
-            **{
-                "split": self.split.astype(object),
-                "class": names[self.labels],
-                **facts,
-            }
-        )
+        table = self.manifest.rows.copy(deep=False)
+        table["split"] = self.split.astype(object)
+        table["class"] = names[self.labels]
+        for name, values in facts.items():
+            table[name] = values
+        return table
 
 
 def open_dataset(
