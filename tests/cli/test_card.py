@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.run import folder as folders
 from tests.report.small import drawn, facts_of
@@ -32,6 +34,7 @@ def test_what_is_no_run_ends_with_2(ccxr: Call, tmp_path: Path) -> None:
         assert "is no run folder" in told
 
 
+@pytest.mark.slow
 def test_robustness_is_a_flag_of_evaluate(ccxr: Call, finished: Path, tmp_path: Path) -> None:
     code, _, told = ccxr("evaluate", finished, "--robustness", "--split", "val", "--out", tmp_path / "scores")
     assert code == 0, told

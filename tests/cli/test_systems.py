@@ -19,7 +19,10 @@ XRAYS = [
 ]  # whose lists of files are published with the slices
 
 
-@pytest.mark.parametrize("name", XRAYS)
+LARGE = ("systems/xray-hybrid-vit", "systems/xray-vit", "systems/xray-bit")
+
+
+@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in LARGE)) for each in XRAYS])
 def test_its_dry_run_shows_them(name: str, ccxr: Call, tmp_path: Path) -> None:
     csv = recipe.load(name, roots(name)).data.source == "csv"
     root = images(tmp_path / "images", folders=not csv)

@@ -48,6 +48,7 @@ def measured(word: str, **variables: str) -> dict[str, object]:
 
 
 @needs_glibc
+@pytest.mark.slow
 def test_a_launch_keeps_freed_memory_and_changes_no_value() -> None:
     plain, kept = measured("plain"), measured("launch")
     assert kept["again"] is True

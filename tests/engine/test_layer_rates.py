@@ -189,7 +189,7 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("at", [3, 8, 11])
+@pytest.mark.parametrize("at", [3, *(pytest.param(at, marks=pytest.mark.slow) for at in (8, 11))])
 def test_a_training_stopped_in_or_after_the_heads_epochs_goes_on_bit_for_bit(tmp_path: Path, at: int) -> None:
     fabric = engine.launch(schema.Runtime(device="cpu"))
     whole = network()

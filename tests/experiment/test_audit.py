@@ -152,6 +152,7 @@ def test_a_runs_embedding_proposes_too(leaky: Path, tmp_path: Path, finished: Pa
     assert len(facts["groups"]) == 3, "what it proposes is confirmed as all else is"
 
 
+@pytest.mark.slow
 def test_an_audit_needs_no_torch(tmp_path: Path) -> None:
     for number in range(4):
         paint(tmp_path / "images" / "x" / f"{number}.png", number)

@@ -33,6 +33,7 @@ def wide(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(small_recipe(cache, *WIDE), tmp_path_factory.mktemp("runs") / "wide")
 
 
+@pytest.mark.slow
 def test_a_mapping_that_spells_a_set_out_trains_the_same_weights(finished: Path, cache: Path, tmp_path: Path) -> None:
     spelt = small_recipe(cache, f"pretrain.augment={XRAY}", "embed=null", "finetune=null")
     assert spelt.pretrain is not None
@@ -65,6 +66,7 @@ def test_a_run_of_other_ranges_is_not_gone_on_with(wide: Path, cache: Path) -> N
         run(small_recipe(cache, *WIDE, "pretrain.augment.gamma=0.4"), wide, resume=True)
 
 
+@pytest.mark.slow
 def test_the_positives_are_made_as_the_recipe_says(wide: Path, cache: Path, tmp_path: Path) -> None:
     others = run(small_recipe(cache, *WIDE, "embed.positive_augment=strong"), tmp_path / "others")
     assert same_weights(wide / "pretrain", others / "pretrain")

@@ -299,6 +299,7 @@ def test_names_are_as_short_as_they_may_be() -> None:
     assert short_names([Path("x/run"), Path("y/run")]) == ["x/run", "y/run"]
 
 
+@pytest.mark.slow
 def test_a_comparison_needs_no_torch(two: tuple[Path, Path]) -> None:
     code = (
         "import sys; from pathlib import Path; from contrastive_cxr import experiment; "

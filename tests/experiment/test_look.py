@@ -146,6 +146,7 @@ def test_nothing_readable_is_still_a_page(tmp_path: Path) -> None:
     assert "figures" not in Page((tmp_path / "out" / "data-look.html").read_text()).ids
 
 
+@pytest.mark.slow
 def test_a_look_needs_no_torch(odd: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from contrastive_cxr import experiment; "

@@ -97,6 +97,7 @@ def test_the_published_settings_cell_by_cell(covid_ct: Path, tmp_path: Path) -> 
     assert [row["images"] for row in found.counts] == [2 * TRAIN, 2 * VAL]
 
 
+@pytest.mark.slow
 def test_the_published_variants_of_phase_2(covid_ct: Path, tmp_path: Path) -> None:
     words = [f"data.root={covid_ct}", f"data.cache_dir={tmp_path / 'cache'}", "data.cache_size=16"]
     deep = ["embed.trainable=[denseblock3, transition3, denseblock4, norm5, projection]", "embed.images_per_class=16"]

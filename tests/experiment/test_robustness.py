@@ -88,6 +88,7 @@ def test_the_report_is_of_these_probabilities(robust: Path) -> None:
     assert "cases are looked at" in (robust / "model-card.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_batch_does_not_change_what_is_said(finished: Path) -> None:
     recipe, data = opened(finished)
     fabric = engine.launch(recipe.runtime)
@@ -126,6 +127,7 @@ def test_what_it_costs_is_counted_in_images_trained_on(finished: Path, tmp_path:
     assert robustness.trained(moving, run, ["pretrain", "embed", "finetune"]) == 3090
 
 
+@pytest.mark.slow
 def test_after_a_long_training_it_is_measured_and_off_takes_it_away(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

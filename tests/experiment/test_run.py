@@ -115,6 +115,7 @@ def test_the_embedding_starts_from_the_pretrained_backbone(finished: Path) -> No
     assert all(a.equal(b) for a, b in zip(before.projection.parameters(), after.projection.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_phases_one_by_one_give_the_weights_of_the_run(finished: Path, cache: Path, tmp_path: Path) -> None:
     recipe = small_recipe(cache)
     first = run(recipe, tmp_path / "a", only=("pretrain",))

@@ -116,6 +116,7 @@ def test_a_collapse_is_said_in_plain_words(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.text
 
 
+@pytest.mark.slow
 def test_a_discarded_projection_leaves_the_features(tmp_path: Path) -> None:
     words = ("pretrain=null", "embed.discard_projection=true", "embed.epochs=1", "finetune.epochs=1")
     recipe = small_recipe(tmp_path / "cache", *words)

@@ -58,6 +58,7 @@ def test_the_loss_is_the_sum_of_both_terms(tmp_path: Path) -> None:
     assert output.keep["probabilities"].shape == (16, 2)
 
 
+@pytest.mark.slow
 def test_a_run_trains_the_embedding_with_both(tmp_path: Path) -> None:
     recipe = small_recipe(tmp_path / "cache", "pretrain=null", *THAWED, "finetune.contrastive=0.5")
     run(recipe, tmp_path / "run")

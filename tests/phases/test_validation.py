@@ -39,7 +39,8 @@ def by_hand(recipe: Recipe, phase: Path) -> float:
     return float(np.mean(areas))
 
 
-@pytest.mark.parametrize("name", ["pretrain", pytest.param("finetune", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
 def test_the_epoch_of_the_best_robust_auc_is_kept(cache: Path, tmp_path: Path, name: str) -> None:
     left_out = {"pretrain": ("finetune=null",), "finetune": ("pretrain=null", "finetune.trainable=null")}[name]
     recipe = small_recipe(cache, "embed=null", *left_out, f"{name}.choose_by=robust_auc", f"{name}.epochs=3")
