@@ -12,6 +12,8 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 ifneq ($(shell test -n "$$HOME" -a -w "$$HOME" && echo yes),yes)
 export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
 endif
+# Tests start many processes; without bytecode each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 # An activated environment is not the one that is built here.
 unexport VIRTUAL_ENV
 unexport CONDA_PREFIX
