@@ -173,14 +173,14 @@ def _unknown(found: Merged, other: pd.DataFrame, wanted: Merge, roles: Columns, 
 
 def _several(cells: pd.DataFrame, keys: pd.Series[str], names: _Names) -> str:
     """The fault of keys that several rows have whose cells differ; ''."""
-    again = keys.duplicated(keep=False).to_numpy() & ~_empty(keys)
-    different = ~pd.concat([keys[again].rename(""), cells[again]], axis=1).duplicated()
-    again = keys[again][different]
+    twice = keys.duplicated(keep=False).to_numpy() & ~_empty(keys)
+    same = pd.concat([keys[twice].rename(""), cells[twice]], axis=1).duplicated()
+    again = keys[twice][~same]
     again = again[again.duplicated(keep=False)]
     if again.empty:
         return ""
     counts = again.value_counts(sort=False)
-    shown = ", ".join(f"{_word(key)} ({number} rows)" for key, number in list(counts.items())[:SHOWN])
+    shown = ", ".join(f"{_word(str(key))} ({number} rows)" for key, number in list(counts.items())[:SHOWN])
     return (
         f"{names.setting}.on: {names.table} has {len(counts):,} keys in several rows with different cells, such as "
         f"{shown}; name further columns in {names.setting}.on, or fewer columns in {names.setting}.columns"

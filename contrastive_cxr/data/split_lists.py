@@ -12,13 +12,14 @@ from contrastive_cxr.data.named_files import folded, stem
 from contrastive_cxr.data.places import split
 from contrastive_cxr.data.tables import at_most, open_regular
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.recipe.source import PartName
 
 SHOWN = 3
 Line = tuple[str, str]
 """A part and a name that its list has; or how a name is compared and what it comes to."""
 
 
-def divided(rows: pd.DataFrame, lists: Mapping[str, Path], root: str) -> tuple[pd.DataFrame, list[str], list[str]]:
+def divided(rows: pd.DataFrame, files: Mapping[PartName, Path], root: str) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The rows with the part of the list that names each one's file; faults; what was done in words.
 
     A name stands for the row whose path it is, else for the one row whose path ends so, also in another case and
@@ -28,14 +29,15 @@ def divided(rows: pd.DataFrame, lists: Mapping[str, Path], root: str) -> tuple[p
     ----------
     rows : DataFrame
         `path` relative to `root`.
-    lists : mapping
-        Part and file, relative to `root`.
+    files : mapping
+        Part and list, relative to `root`.
 
     Raises
     ------
     RequestError
         A list that cannot be read.
     """
+    lists = {str(part): file for part, file in files.items()}
     lines = _lines(lists, root)
     keys = _by_key(rows["path"])
     parts: dict[str, str] = {}

@@ -11,6 +11,7 @@ from contrastive_cxr.recipe.card import Card
 from contrastive_cxr.recipe.intensity import Intensity as Intensity
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
+from contrastive_cxr.recipe.source import AxisName as AxisName
 from contrastive_cxr.recipe.source import Cell as Cell
 from contrastive_cxr.recipe.source import FrameRange as FrameRange
 from contrastive_cxr.recipe.source import Source as Source
