@@ -92,8 +92,12 @@ def name_roles(table: pd.DataFrame, wanted: Columns, place: str) -> Named:
 
 def is_of_images(table: pd.DataFrame) -> bool:
     """Whether a table has a column of files and one of labels, by their usual names."""
-    names = {_bare(str(column)) for column in table}
-    return not names.isdisjoint(USUAL["file"]) and not names.isdisjoint(USUAL["label"])
+    return names_files(table) and not {_bare(str(column)) for column in table}.isdisjoint(USUAL["label"])
+
+
+def names_files(table: pd.DataFrame) -> bool:
+    """Whether a table has a column of files, by its usual names."""
+    return not {_bare(str(column)) for column in table}.isdisjoint(USUAL["file"])
 
 
 def values(table: pd.DataFrame, role: Role) -> Series[str]:

@@ -125,8 +125,10 @@ class Source(Section):
         "content",
         description="which files are images: those whose first bytes say so, DICOM headers read; or by ending alone",
     )
-    label_folders: Count | None = Field(
-        None, description="folder names that make the label (folders), from the outermost; none: all of them"
+    label_folders: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="folder names that make the label (folders), from the outermost; none: all of them; 0: images "
+        "without labels, in folders or not",
     )
     frames: FramesChoice | None = Field(
         None,

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.data import sources
-from contrastive_cxr.experiment.look import settings
+from contrastive_cxr.experiment.look import settings, tables_beside
 from tests.data.painted import dicom, nifti, picture, put, shades
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "inputs.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def paint(root: Path, example: Example) -> None:
 
 
 def test_the_page_has_these_layouts() -> None:
-    assert len(EXAMPLES) == LAYOUTS.count("```sh") == LAYOUTS.count("```rows") == 15
+    assert len(EXAMPLES) == LAYOUTS.count("```sh") == LAYOUTS.count("```rows") == 16
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
@@ -100,7 +100,7 @@ def test_a_layout_is_read_as_the_page_says(example: Example, tmp_path: Path) -> 
     assert faults == []
     got = zip(*(found.column(name) for name in ("path", "label", "patient", "split")), strict=True)
     assert [" | ".join(row) for row in got] == [spaced(line) for line in example.lines("rows")]
-    said = "\n".join(found.notes).replace(str(root), "IMAGES")
+    said = "\n".join([*found.notes, *tables_beside(data)]).replace(str(root), "IMAGES")
     assert [line for line in example.lines("said") if line not in said] == [], said
 
 
