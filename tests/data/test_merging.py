@@ -113,6 +113,14 @@ def test_a_column_that_says_something_else_gets_the_tables_name(tmp_path: Path) 
     assert any("the column 'patient' of more.csv says something else in 1 rows" in note for note in found.notes)
 
 
+def test_an_empty_key_is_nobodys_partner(tmp_path: Path) -> None:
+    images, _, _ = three(tmp_path)
+    write(tmp_path, "images.csv", images.assign(image=["i0", "", "i2", "i3", "i4", ""]))
+    write(tmp_path, "more.csv", pd.DataFrame({"image": ["", "", "i0", "i2", "i3", "i4"], "view": list("XYPAPA")}))
+    found, _ = rows(tmp_path, merge=[{"csv": "more.csv", "on": "image", "on_missing": "keep"}])
+    assert found.column("view").tolist() == ["P", "", "A", "P", "A", ""]
+
+
 def test_class_folders_get_patients_from_names_and_labels_from_a_table(tmp_path: Path) -> None:
     for name in ("patient7/SR_2/1.png", "patient7/SR_3/1.png", "patient8/SR_2/1.png"):
         put(tmp_path / name, picture(0))

@@ -36,20 +36,20 @@ def test_each_image_is_of_the_part_whose_list_names_it(tmp_path: Path) -> None:
     table = nine(tmp_path)
     put(
         tmp_path / "train_val_list.txt",
-        b"\xef\xbb\xbf0000.png\r\n0002\r\nimages_1\\0004.png\r\n\r\nimages_2/0001.png\r\n",
+        b"\xef\xbb\xbf0000.png\r\n0002\r\nimages_1\\0004.png\r\n\r\nimages_2/0001.png\r\nIMAGES_1/0006\r\n",
     )
     put(tmp_path / "test_list.txt", b"0003.PNG\n0005.png\n0099.png\n")
     found, faults = rows(tmp_path, split_lists=LISTS)
     assert faults == []
-    train, test = [0, 2, 4, 1], [3, 5]
+    train, test = [0, 2, 4, 1, 6], [3, 5]
     part = dict.fromkeys(table["file"][train], "train") | dict.fromkeys(table["file"][test], "test")
     assert dict(zip(found.column("path"), found.column("split"), strict=True)) == {
         name: part.get(name, "unused") for name in table["file"]
     }
     said = "\n".join(found.notes)
-    assert "train_val_list.txt puts 4 images into train, test_list.txt puts 2 images into test" in said
+    assert "train_val_list.txt puts 5 images into train, test_list.txt puts 2 images into test" in said
     assert "test_list.txt: 1 names are of no image that is read ('0099.png')" in said
-    assert "3 images are in no list of data.split_lists, and are unused ('images_1/0006.png', " in said
+    assert "2 images are in no list of data.split_lists, and are unused ('images_2/0007.png', " in said
 
 
 def test_lists_count_for_class_folders_and_over_a_split_of_the_table(tmp_path: Path) -> None:
