@@ -10,7 +10,7 @@ import pandas as pd
 from contrastive_cxr.audit import folds
 from contrastive_cxr.audit.associations import MOST, labelled
 from contrastive_cxr.audit.folds import Floats, Ints
-from contrastive_cxr.data.dataset import Squares
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.evaluate import baselines
 
 NAMES = (baselines.METADATA, baselines.BORDER, baselines.THUMBNAIL)

@@ -69,6 +69,7 @@ def show_set(name: Annotated[str, typer.Argument(help="A set of ccxr data sets."
 
     page = public_sets.page(name)
     say(f"{page.title} ({page.kind}); this page was written from {WRITTEN[page.read]}.")
+    say(f"Checked against: {page.checked}")
     for title, text in (("Where", page.where), ("Terms", page.terms), ("Layout", page.layout)):
         say(f"{title}: {text}.")
     say("\n".join(["Traps:", *(f"  - {trap}" for trap in page.traps)]))

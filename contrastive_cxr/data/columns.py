@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -48,6 +48,7 @@ FOLDERS = {
     "study": r"(?i)(?:^|/)(study[-_ ]?\d+)(?=/)",
 }
 _FIELD = re.compile(r"\{([^{}]+)\}")
+_BEGINNING = re.compile(r"(.+):\.(\d+)")
 _WHOLE = re.compile(r"-?\d+\.0+")
 
 
@@ -75,7 +76,7 @@ def name_roles(table: pd.DataFrame, wanted: Columns, place: str) -> Named:
     found = Named({role: getattr(wanted, role) for role in ("file", "label", "patient", "study", "split", "source")})
     found.roles["folder"] = wanted.folder
     for role, given in found.roles.items():
-        found.faults.extend(_unknown(role, given, columns, place))
+        found.faults.extend(unknown(role, given, columns, place))
     words = USUAL if wanted.recognise else PLAIN
     for role in words:
         if found.roles[role] is None:
@@ -91,8 +92,12 @@ def name_roles(table: pd.DataFrame, wanted: Columns, place: str) -> Named:
 
 def is_of_images(table: pd.DataFrame) -> bool:
     """Whether a table has a column of files and one of labels, by their usual names."""
-    names = {_bare(str(column)) for column in table}
-    return not names.isdisjoint(USUAL["file"]) and not names.isdisjoint(USUAL["label"])
+    return names_files(table) and not {_bare(str(column)) for column in table}.isdisjoint(USUAL["label"])
+
+
+def names_files(table: pd.DataFrame) -> bool:
+    """Whether a table has a column of files, by its usual names."""
+    return not {_bare(str(column)) for column in table}.isdisjoint(USUAL["file"])
 
 
 def values(table: pd.DataFrame, role: Role) -> Series[str]:
@@ -103,7 +108,7 @@ def values(table: pd.DataFrame, role: Role) -> Series[str]:
         return _cells(table[role.column]).map(lambda cell: _part(role.match, cell))
     if role in table:
         return _cells(table[role])
-    cells = {name: _cells(table[name]) for name in dict.fromkeys(_FIELD.findall(role))}
+    cells = {word: _beginning(table, word) for word in dict.fromkeys(_FIELD.findall(role))}
     rows = (dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True))
     filled = [_FIELD.sub(lambda found, row=row: row[found.group(1)], role) for row in rows]  # type: ignore[misc]
     return pd.Series(filled, index=table.index, dtype=object)
@@ -115,7 +120,7 @@ def columns_of(role: Role, table: pd.DataFrame) -> list[str]:
         return []
     if isinstance(role, Part):
         return [role.column]
-    return [role] if role in table else _FIELD.findall(role)
+    return [role] if role in table else [_named(word, table)[0] for word in _FIELD.findall(role)]
 
 
 def plain_numbers(cells: Series[str]) -> Series[str]:
@@ -142,6 +147,18 @@ def from_folders(paths: Iterable[str], role: str) -> list[str] | None:
     return found or None
 
 
+def _named(word: str, known: Container[str]) -> tuple[str, int | None]:
+    """The column that a field of a pattern names, and how many characters of it are meant (`{subject_id:.2}`: two)."""
+    found = _BEGINNING.fullmatch(word)
+    return (word, None) if found is None or word in known else (found[1], int(found[2]))
+
+
+def _beginning(table: pd.DataFrame, word: str) -> Series[str]:
+    """The cells that a field of a pattern stands for."""
+    column, length = _named(word, table)
+    return _cells(table[column]).str[:length]
+
+
 def _cells(column: Series[str]) -> Series[str]:
     return column.str.strip()
 
@@ -151,11 +168,12 @@ def _part(match: str, cell: str) -> str:
     return "" if found is None else found.group(1 if found.re.groups else 0) or ""
 
 
-def _unknown(role: str, given: Role, columns: Sequence[str], place: str) -> list[str]:
+def unknown(role: str, given: Role, columns: Sequence[str], place: str) -> list[str]:
     """Faults of a role that names columns which the table does not have."""
     if given is None or (isinstance(given, str) and given in columns):
         return []
-    names = [given.column] if isinstance(given, Part) else _FIELD.findall(given) or [given]
+    words = [given.column] if isinstance(given, Part) else _FIELD.findall(given) or [given]
+    names = words if isinstance(given, Part) else [_named(word, columns)[0] for word in words]
     faults = []
     for name in dict.fromkeys(names):
         if name not in columns:

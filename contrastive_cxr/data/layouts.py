@@ -26,7 +26,8 @@ class Found(NamedTuple):
 
 
 def folders(root: str, source: schema.Source) -> Found:
-    """Images below class folders; the label is the names of nested folders (`label_folders` of them) joined by `/`."""
+    """Images below class folders; the label is the names of nested folders (`label_folders` of them) joined by `/`,
+    or nothing where no folder is one."""
     levels, notes = source.label_folders, []
     files, of_tree, left = tree.listed(root, source.outside, source.find_by == "content")
     if source.find_by == "content":
@@ -35,7 +36,9 @@ def folders(root: str, source: schema.Source) -> Found:
     first = {path.split("/")[0] for path in files if "/" in path}
     splits = {name for name in first if name.lower() in SPLITS and name.lower() != "unused"}
     depth = 1 if splits else 0
+    labelled = levels == 0 or source.columns.label is not None  # by no folder
     stray = [path for path in files if path.count("/") <= depth and path.split("/")[0] not in first - splits]
+    stray = [] if labelled else stray
     faults = _folder_faults(root, files, splits, first - splits if splits else set(), stray)
     kept = [path.split("/") for path in files if path not in set(stray)]
     labels = ["/".join(parts[depth:-1][:levels]) for parts in kept]
@@ -55,7 +58,7 @@ def _folder_faults(root: str, files: list[str], splits: set[str], beside: set[st
     if not files or len(stray) == len(files):
         faults.append(
             f"{root} has no class folders with images: expected CLASS/IMAGE or train/CLASS/IMAGE; found {_seen(root)}; "
-            "with a table of labels, use data.source=csv"
+            "with a table of labels, use data.source=csv; for images without labels, data.label_folders=0"
         )
     elif stray:
         faults.append(

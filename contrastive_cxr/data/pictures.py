@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from contrastive_cxr.data.intensity import Bytes, DecodeError, Stored
+from contrastive_cxr.data.kinds import HEAD, PICTURES, kind_of
 
 __all__ = ["LARGEST", "read", "stored"]
 
@@ -20,19 +21,7 @@ LARGEST = 2**26
 """Pixels of the largest picture that is read (8192 x 8192): a declared size is believed only up to here."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
-# Place, bytes, kind: what is named where such a file is damaged.
-SIGNATURES = (
-    (0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"BM", "BMP"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP"),
-    (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF"), (0, b"II+\0", "TIFF"), (0, b"MM\0+", "TIFF"),
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"), (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    *((0, b"P%d%c" % (kind, blank), "PNM") for kind in range(1, 7) for blank in b"\n\r\t #"),
-)  # fmt: skip
 NAMES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "PPM": "PNM"}  # Pillow's words, where they are not the usual ones
-# Files of these kinds are met among images, and are named rather than called no image: place, bytes, kind.
-OTHERS = (
-    (4, b"ftypavi", "an AVIF"), (4, b"ftyphei", "a HEIC"), (0, b"%PDF", "a PDF"), (0, b"\x1f\x8b", "a gzip"),
-    (0, b"PK\3\4", "a zip"),
-)  # fmt: skip
 READ = "PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000, PNM and DICOM are read, by content, not by name"
 # What Pillow's readers are known to raise on damaged files.
 DAMAGED = (
@@ -52,7 +41,8 @@ def read(content: bytes, frame: int | None = None) -> tuple[Stored, str, str]:
     DecodeError
         Truncated, damaged, no image, of a kind that is not read, too large, or several pictures in one file.
     """
-    known = kind_of(content)
+    found = kind_of(content[:HEAD])
+    known = found if found in PICTURES else ""
     try:
         if known == "PNG":
             _check_sums(content)
@@ -67,17 +57,14 @@ def read(content: bytes, frame: int | None = None) -> tuple[Stored, str, str]:
     except UnidentifiedImageError as error:
         if known:
             raise DecodeError(f"begins as {known} and is truncated, damaged or of a kind that is not read") from error
-        other = next((kind for place, mark, kind in OTHERS if content.startswith(mark, place)), "")
-        raise DecodeError(f"is {other} file; {READ}" if other else f"is not an image: {READ}") from error
+        what = (
+            f"is {'an' if found[0] in 'AEIOU' else 'a'} {found} file; {READ}" if found else f"is not an image: {READ}"
+        )
+        raise DecodeError(what) from error
     except DAMAGED as error:
         raise DecodeError(
             f"is {known or 'an image'}, truncated or damaged; get the file again from where it came"
         ) from error
-
-
-def kind_of(content: bytes) -> str:
-    """PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000 or PNM by the first bytes of a file; '' where it is none of them."""
-    return next((kind for place, mark, kind in SIGNATURES if content.startswith(mark, place)), "")
 
 
 def is_deep(file: Path | io.BytesIO) -> bool:

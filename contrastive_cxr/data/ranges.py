@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from contrastive_cxr.data import decode, pictures, reading
-from contrastive_cxr.data.dicom import is_dicom
 from contrastive_cxr.data.intensity import DecodeError, Stored
+from contrastive_cxr.data.kinds import HEAD, kind_of
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.places import absolute, join, split
 from contrastive_cxr.data.store import cache_folder
@@ -30,7 +30,6 @@ HEADERS = 128
 MEASURED = 16
 """Deep files of a source whose values are read."""
 LEAST = 0.25  # share of a rounded range that has to be in use: 64 grey levels
-HEAD = 132  # bytes that tell a file's kind, and a PNG's depth
 DEEP = ("TIFF", "JPEG 2000", "PNM")  # kinds whose depth stands farther inside
 
 
@@ -163,7 +162,7 @@ def is_deep(address: str) -> bool:
     file = split(address)[0]
     try:
         head = reading.content(file, HEAD)
-        kind = "" if is_dicom(head) else pictures.kind_of(head)
+        kind = kind_of(head)
         if kind == "PNG":
             return head[24:25] == b"\x10"  # its depth, in bits
         return kind in DEEP and pictures.is_deep(Path(file) if Path(file).is_file() else BytesIO(reading.content(file)))

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from contrastive_cxr import locks
-from contrastive_cxr.data import contents, layouts, phantom, reading, table_rows
+from contrastive_cxr.data import contents, layouts, painted_phantoms, source_tables, split_lists, table_rows
 from contrastive_cxr.data.archives import is_archive
-from contrastive_cxr.data.intensity import DecodeError
-from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
-from contrastive_cxr.data.places import join, parted
+from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most
+from contrastive_cxr.data.manifest_checks import check_files
+from contrastive_cxr.data.places import parted
 from contrastive_cxr.data.store import cache_folder
-from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
-from contrastive_cxr.files import sync_folder, sync_tree, write_bytes
+from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.space import free, size_words
 
 Reader = Callable[[str], layouts.Found]
 DICOMDIR = "DICOMDIR"
@@ -86,8 +80,12 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
 
 def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
     """As `rows`, the files not looked at."""
-    root = str(_phantom_root(source, cache_dir)) if source.source == "phantom" else _root(source, base)
-    found, faults, notes = _reader(_with_table(source, root, cache_dir))(root)
+    root = str(painted_phantoms.root_of(source, cache_dir)) if source.source == "phantom" else _root(source, base)
+    local = source_tables.local(source, root, cache_dir)
+    found, faults, notes = _reader(local)(root)
+    if source.split_lists:
+        found, of_lists, said = split_lists.divided(found, local.split_lists, root)
+        faults, notes = [*faults, *of_lists], (*notes, *said)
     for column in ("patient", "split"):
         if column not in found:
             found[column] = ""
@@ -121,7 +119,7 @@ def rows_of(data: schema.Data, base: Path | None = None) -> tuple[Manifest, list
 def _reader(source: schema.Source) -> Reader:
     """The function that reads the source's layout."""
     if source.source == "folders":
-        return lambda root: layouts.folders(root, source)
+        return lambda root: table_rows.of_folders(layouts.folders(root, source), root, source)
     if source.source == "covid-ct":
         return lambda root: layouts.covid_ct(Path(root), source.outside)
     return lambda root: table_rows.read(root, source)
@@ -157,24 +155,6 @@ def _without_lists(root: str, source: schema.Source) -> str:
             f"{source.source}; unpack it to a folder of this disk"
         )
     return root
-
-
-def _with_table(source: schema.Source, root: str, cache_dir: Path | None) -> schema.Source:
-    """The source with its table as a file of this disk: one in an archive or behind a URL is copied to the cache."""
-    if source.source != "csv" or source.csv is None or source.csv.is_absolute() or os.path.isdir(root):
-        return source
-    place = join(root, source.csv.as_posix())
-    try:
-        table = reading.content(place)
-    except DecodeError as error:
-        raise RequestError(
-            f"table {place} {error.reason}; set data.csv to a table in it, or to an absolute path"
-        ) from error
-    kept = cache_folder(cache_dir) / "tables" / hashlib.sha256(table).hexdigest()[:20] / source.csv.name
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(kept, table)
-    return source.model_copy(update={"csv": kept})
 
 
 def _duplicates(manifest: Manifest) -> list[str]:
@@ -221,42 +201,3 @@ def _join(manifests: list[Manifest]) -> Manifest:
         parts.append(rows)
     notes = tuple(note for manifest in manifests for note in manifest.notes)
     return Manifest(pd.concat(parts, ignore_index=True).fillna(""), notes)
-
-
-def _phantom_root(source: schema.Source, cache_dir: Path | None) -> Path:
-    """The folder of painted phantoms, painted now where it is not there yet."""
-    if source.root is not None:
-        raise RequestError(
-            f"data.root is {source.root}, but phantoms are painted; read painted ones with data.source=csv"
-        )
-    parent = cache_folder(cache_dir) / "phantom"
-    folder = parent / f"{source.images}-{source.seed}-v{phantom.VERSION}"
-    if (folder / "labels.csv").is_file():
-        return folder.resolve()
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CcxrError(f"{parent} cannot be written ({error}); set data.cache_dir to another folder") from error
-    with locks.held(parent / locks.NAME, f"the painting of phantoms in {parent}", wait=True):
-        for left in parent.glob(".painting-*"):  # by a killed process
-            shutil.rmtree(left, ignore_errors=True)
-        if not (folder / "labels.csv").is_file():  # another process may have painted the same just now
-            _paint(source, folder)
-    return folder.resolve()
-
-
-def _paint(source: schema.Source, folder: Path) -> None:
-    """Paint beside the folder's place, sync, and rename."""
-    beside = folder.with_name(f".painting-{folder.name}")
-    try:
-        phantom.paint(beside, source.images, source.seed)
-        sync_tree(beside)
-        beside.rename(folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        raise CcxrError(
-            f"phantoms cannot be painted into {folder} ({error}; {size_words(free(folder.parent))} free); make room or "
-            "set data.cache_dir"
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

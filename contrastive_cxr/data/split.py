@@ -62,13 +62,12 @@ def divide(
     if split.kind == "official":
         parts = own
     else:
-        pool = (
-            own == "train"
-            if split.kind == "within-train" and (own != "unused").any()
-            else np.ones(len(own), dtype=bool)
-        )
-        parts = np.full(len(own), "unused", dtype="<U6")
+        keeps_test = split.kind == "val-within-train"
+        within = keeps_test or (split.kind == "within-train" and (own != "unused").any())
+        pool = own == "train" if within else np.ones(len(own), dtype=bool)
+        parts = np.where(keeps_test & (own == "test"), own, "unused")
         order = _order(manifest, np.flatnonzero(pool))
+        raise_faults(_none_to_divide(split) if not len(order) else [])
         groups = _groups(manifest.column("patient")[order], None if digests is None else np.asarray(digests)[order])
         parts[order] = _by_rule(labels[order], groups, split, names)
     raise_faults(_empty(parts, split, need))
@@ -88,6 +87,13 @@ def _faults(split: schema.Split) -> list[str]:
     return faults
 
 
+def _none_to_divide(split: schema.Split) -> list[str]:
+    return [
+        f"data.split.kind={split.kind} divides the source's own train part, and the data has none; name the column or "
+        "the lists that say the split (data.columns.split, data.split_lists), or set data.split.kind=fractions"
+    ]
+
+
 def _empty(parts: Words, split: schema.Split, need: Sequence[str]) -> list[str]:
     """Faults of parts that are needed and hold no image."""
     there = {str(part): int((parts == part).sum()) for part in np.unique(parts) if part != "unused"}
@@ -95,6 +101,12 @@ def _empty(parts: Words, split: schema.Split, need: Sequence[str]) -> list[str]:
     if not missing:
         return []
     has = ", ".join(f"{part} {count}" for part, count in there.items()) or "no split at all"
+    if split.kind == "official" and missing == ["val"] and "test" in there:
+        return [
+            f"data.split.kind=official, but the data has no val part (it has {has}); use "
+            "data.split.kind=val-within-train to take one out of its train part and keep its test part, or "
+            "within-train to take val and test out of the train part"
+        ]
     if split.kind == "official":
         return [
             f"data.split.kind=official, but the data has no {' and no '.join(missing)} part (it has {has}); use "
@@ -130,7 +142,8 @@ def _by_rule(labels: Numbers, groups: Numbers, split: schema.Split, names: Seque
     """Parts of sorted rows by fractions or folds."""
     rng = np.random.default_rng(split.seed)
     if split.kind != "folds":
-        shares = {"train": 1 - split.val - split.test, "val": split.val, "test": split.test}
+        test = split.test if split.kind != "val-within-train" else 0.0
+        shares = {"train": 1 - split.val - test, "val": split.val, "test": test}
         shares = {part: share for part, share in shares.items() if share > 0}
         chosen = _deal(labels, groups, list(shares.values()), rng)
         raise_faults(_short(labels, groups, chosen, len(shares), names))

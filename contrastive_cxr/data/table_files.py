@@ -15,6 +15,8 @@ from typing import IO, Any, TextIO
 
 import pandas as pd
 
+from contrastive_cxr.data import openi_reports
+from contrastive_cxr.data.kinds import HEAD, kind_of
 from contrastive_cxr.data.named_files import stem
 from contrastive_cxr.data.places import split
 from contrastive_cxr.data.tables import COLUMNS, LARGEST, lines, open_regular, table_of
@@ -52,10 +54,12 @@ def open_table(path: Path, form: TableForm) -> Opened:
         The file is no such table, or a library for it is missing; as `tables.read_table`.
     """
     with open_regular(path) as file:
-        head = file.read(4)
-    if head == b"PAR1":
+        head = file.read(HEAD)
+    if head[:4] == b"PAR1":
         return Opened(_stripped(path, _parquet(path)), (f"{path.name} is a Parquet file",))
-    if head == b"PK\x03\x04" and _is_excel(path):
+    if kind_of(head) in ("tar", "tar.gz"):
+        return Opened(openi_reports.table(path), (f"{path.name} is read as an archive of Open-i reports (XML)",))
+    if head[:4] == b"PK\x03\x04" and _is_excel(path):
         return _excel(path, form)
     return _text(path, form)
 

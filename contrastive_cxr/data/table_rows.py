@@ -5,17 +5,20 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from contrastive_cxr.data import columns, named_files, table_files
+from contrastive_cxr.data import columns, kept_rows, merging, named_files, source_tables
 from contrastive_cxr.data.columns import SPLITS, Named
 from contrastive_cxr.data.layouts import Found, allowed
 from contrastive_cxr.data.listings import listing
+from contrastive_cxr.data.places import parted
 from contrastive_cxr.data.tables import at_most
 from contrastive_cxr.data.tree import ALLOW, links_out
-from contrastive_cxr.errors import RequestError, nearest
-from contrastive_cxr.recipe.schema import Cell, Source
+from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.recipe.columns import Columns
+from contrastive_cxr.recipe.source import Source
 
 RESERVED = ("root", "source")  # columns of the manifest that no table fills by a column of that name
 SHOWN = 5
@@ -30,62 +33,69 @@ def read(root: str, source: Source) -> Found:
     RequestError
         The table cannot be read, a column is missing, or no row is left.
     """
-    table = Path(root) / (source.csv or Path("labels.csv"))
-    if not table.is_file():
-        near = sorted(path.name for path in Path(root).iterdir() if path.name.lower().endswith(table_files.ENDINGS))
-        raise RequestError(f"table {table} is missing; set data.csv to a table relative to {root}, which has {near}")
-    opened = table_files.open_table(table, source.table)
-    if opened.rows.empty:
-        raise RequestError(f"{table} has no rows; give one row an image")
-    named = columns.name_roles(opened.rows, source.columns, str(table))
-    chosen, said = _where(opened.rows, source, str(table), named.faults)
-    if named.faults:
-        raise RequestError(*named.faults)
-    rows, more = _left_out(_renamed(chosen, named, source), source, str(table))
-    rows, joined = _one_each(rows, source, str(table))
-    faults = _row_faults(rows, str(table), source.outside)
+    opened = source_tables.opened(root, source)
+    place = opened.place
+    table = _chosen(opened.rows, root, source, place)
+    rows, notes = _of_images(table, source, place)
+    faults = _row_faults(rows, place, source.outside)
     rows = _paths(rows, source)
     resolved = named_files.resolve(list(rows["path"]), listing(root))
     rows = rows.assign(path=resolved.paths)
-    faults += [f"{table}: {fault}" for fault in resolved.faults]
-    faults += _advice(rows, resolved.missing, root, named, chosen)
-    rows, folders = _from_folders(rows, source, str(table))
-    notes = [*opened.notes, *named.notes, *said, *more, *joined, *folders, *resolved.notes(str(table))]
-    notes += _study_alone(rows, named, str(table))
-    short = tuple(note.replace(str(table), table.name) for note in notes)  # they go into reports
-    return Found(rows, [*faults, *([] if source.outside else links_out(Path(root), rows["path"]))], short)
+    faults += [f"{place}: {fault}" for fault in resolved.faults]
+    faults += _advice(rows, resolved.missing, root, table.named, table.rows)
+    rows, folders = _from_folders(rows, source, place)
+    notes = [*opened.notes, *table.notes, *notes, *folders, *resolved.notes(place)]
+    notes += _study_alone(rows, table.named, place)
+    faults += [] if source.outside else links_out(Path(root), rows["path"])
+    return Found(rows, faults, tuple(opened.short(note) for note in notes))
 
 
-def text(value: Cell) -> str:
-    """A value of a recipe as a table writes it: true, 1, 0.5."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def of_folders(found: Found, root: str, source: Source) -> Found:
+    """The images that class folders hold, with what `data.columns` reads from their names and `data.merge` adds.
+
+    Raises
+    ------
+    RequestError
+        A column is missing, or no row is left.
+    """
+    if found.faults or not any((source.where, source.leave_out, source.merge, source.columns != Columns())):
+        return found
+    place = parted(root.rstrip("/"))[1]
+    files = found.rows.rename(columns={"path": "file"})
+    table = _chosen(files if files["split"].any() else files.drop(columns="split"), root, source, place)
+    rows, notes = _of_images(table, source, place)
+    faults = _row_faults(rows, place, source.outside)
+    notes = [*found.notes, *table.notes, *notes, *_study_alone(rows, table.named, place)]
+    return Found(_paths(rows, source), faults, tuple(notes))
 
 
-def _where(table: pd.DataFrame, source: Source, place: str, faults: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that `data.where` chooses, and how many each column left; unknown columns and values go to `faults`."""
-    kept, notes = table, []
-    for column, given in source.where.items():
-        if column not in table:
-            faults.append(
-                f"data.where: {place} has no column '{column}'{nearest(column, map(str, table))}; it has {list(table)}"
-            )
-            continue
-        wanted = [text(value) for value in (given if isinstance(given, tuple) else (given,))]
-        cells = kept[column].str.strip()
-        words = cells.where(~cells.str.lower().isin(["true", "false"]), cells.str.lower())
-        good = cells.isin(wanted) | words.isin(wanted) | columns.plain_numbers(cells).isin(wanted)
-        if not good.any() and len(kept):
-            there = [str(each) for each in cells.value_counts().index[:SHOWN]]
-            faults.append(
-                f"data.where: no row of {place} has {column} {' or '.join(repr(each) for each in wanted)}; the most "
-                f"frequent values are {there}{nearest(wanted[0], there) if wanted else ''}"
-            )
-        notes.append(
-            f"{place}: {good.sum():,} of {len(kept):,} rows have {column} {' or '.join(wanted)} (data.where); the "
-            "others are left out"
-        )
-        kept = kept[good]
-    return kept, notes
+class _Chosen(NamedTuple):
+    """The rows that are read, which column is what, and what was done to them in words."""
+
+    rows: pd.DataFrame
+    named: Named
+    notes: list[str]
+
+
+def _chosen(table: pd.DataFrame, root: str, source: Source, place: str) -> _Chosen:
+    """The rows of `data.where` with the columns of `data.merge`; rows that are not read need no partner there."""
+    faults: list[str] = []
+    own = {column: value for column, value in source.where.items() if column in table or not source.merge}
+    kept, notes = kept_rows.where(table, own, place, faults)
+    merged = merging.merged(kept, source.merge, source.columns, root, place)
+    raise_faults([*faults, *merged.faults] if merged.faults else [])
+    named = columns.name_roles(merged.rows, source.columns, place)
+    later = {column: value for column, value in source.where.items() if column not in own}
+    chosen, said = kept_rows.where(merged.rows, later, place, faults)
+    raise_faults([*named.faults, *faults])
+    return _Chosen(chosen, named, [*notes, *merged.notes, *named.notes, *said])
+
+
+def _of_images(table: _Chosen, source: Source, place: str) -> tuple[pd.DataFrame, list[str]]:
+    """One row an image with the manifest's columns, the labels of `data.leave_out` left out."""
+    rows, left = kept_rows.left_out(_renamed(table.rows, table.named, source), source, place)
+    rows, joined = kept_rows.one_each(rows, source, place)
+    return rows, [*left, *joined]
 
 
 def _renamed(table: pd.DataFrame, named: Named, source: Source) -> pd.DataFrame:
@@ -126,49 +136,6 @@ def _files(table: pd.DataFrame, named: Named, source: Source) -> pd.Series[str]:
         index=table.index,
         dtype=object,
     )
-
-
-def _left_out(rows: pd.DataFrame, source: Source, place: str) -> tuple[pd.DataFrame, list[str]]:
-    """The rows without the labels of `data.leave_out`, and how many of each were left out.
-
-    Raises
-    ------
-    RequestError
-        No row is left.
-    """
-    labels = [text(value) for value in source.leave_out]
-    gone = rows["label"].isin(labels)
-    if gone.all():
-        raise RequestError(
-            f"{place}: every one of the {len(rows)} rows has a label of data.leave_out {labels}, so "
-            "none is left; take a label out of it"
-        )
-    counted = {label: int((rows["label"] == label).sum()) for label in labels}
-    notes = [
-        f"{place}: {number:,} rows {f'with the label {label!r}' if label else 'without a label'} are left out "
-        f"(data.leave_out){'' if number else nearest(label, set(rows['label']))}"
-        for label, number in counted.items()
-    ]
-    return rows[~gone], notes
-
-
-def _one_each(rows: pd.DataFrame, source: Source, place: str) -> tuple[pd.DataFrame, list[str]]:
-    """One row an image, the different values of its rows joined by `|`, where `data.repeated` asks for it."""
-    if source.repeated != "join" or not rows["path"].duplicated().any():
-        return rows, []
-    again = rows["path"].duplicated(keep=False)
-    groups = rows[again].groupby("path", sort=False)
-    several = groups.agg(_together).reset_index()
-    several.index = rows.index[again & ~rows["path"].duplicated()]
-    joined = pd.concat([rows[~again], several])[list(rows)].sort_index()
-    return joined, [
-        f"{place}: {int(again.sum()):,} rows of {len(several):,} images are joined into one an image (data.repeated)"
-    ]
-
-
-def _together(cells: pd.Series[str]) -> str:
-    """The different values of some cells, in their order, joined by `|`."""
-    return "|".join(dict.fromkeys(cells))
 
 
 def _row_faults(rows: pd.DataFrame, place: str, outside: bool) -> list[str]:

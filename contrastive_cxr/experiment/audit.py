@@ -16,8 +16,9 @@ from contrastive_cxr.audit.candidates import Ints
 from contrastive_cxr.audit.links import Links
 from contrastive_cxr.audit.verdict import verdict
 from contrastive_cxr.data import cache, manifest, sources, survey
-from contrastive_cxr.data.dataset import Dataset, Squares
+from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluate import baselines
 from contrastive_cxr.experiment import look

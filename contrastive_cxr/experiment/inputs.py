@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from contrastive_cxr import models
+from contrastive_cxr.data import source_tables
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.files import digest
@@ -76,10 +77,10 @@ def check(run: Path) -> None:
 
 
 def tables(data: Data) -> list[Path]:
-    """The tables of rows that the sources name."""
+    """The tables and lists that the sources name."""
     sources: tuple[Source, ...] = data.join or (data,)
-    named = [(source.root, source.csv) for source in sources if source.source == "csv"]
-    found = [Path(root) / table for root, table in named if root is not None and table is not None]
+    named = [(source.root, table) for source in sources for table in source_tables.named(source)]
+    found = [Path(root) / table for root, table in named if root is not None]
     return [table for table in found if table.is_file()]  # one in an archive or behind a URL is none of this disk
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from contrastive_cxr import report
 from contrastive_cxr.augment import TTA_SETS
-from contrastive_cxr.data.dataset import Dataset, Squares
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.evaluate import baselines, decisions, neighbours
 from contrastive_cxr.evaluate.fitting import Validation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def look(
         "copies": survey.copies(table),
         "unreadable": survey.unreadable(table),
         "faults": faults,
-        "notes": list(manifest.notes),
+        "notes": [*manifest.notes, *tables_beside(data)],
     }
     facts = dict(folders.plain(facts))
     shown = survey.labels_of(table)[:SHEETS]
@@ -172,10 +172,32 @@ def recognise(place: Path | str, overrides: Sequence[str] = ()) -> dict[str, str
     return {"source": "folders", "root": str(place)}
 
 
+def tables_beside(data: schema.Data) -> list[str]:
+    """A sentence for each table in a root of class folders that names files and is not read, as one of findings."""
+    found = []
+    for source in data.join or (data,):
+        root = source.root
+        if source.source != "folders" or source.merge or not isinstance(root, Path) or not root.is_dir():
+            continue
+        tables = sorted(path for path in root.iterdir() if path.name.lower().endswith(TABLES))
+        found += [
+            f"{path.name} names files and has no column that is known as the label, so the folders are read and not "
+            f"it; to read the table, look at {path}"
+            for path in tables
+            if _has(path, columns.names_files)
+        ]
+    return found
+
+
 def _is_table(path: Path) -> bool:
     """Whether a table has a column of files and one of labels, by their usual names."""
+    return _has(path, columns.is_of_images)
+
+
+def _has(path: Path, what: Callable[[pd.DataFrame], bool]) -> bool:
+    """Whether `what` is true of the table in a file; False where it is none."""
     try:
-        return columns.is_of_images(table_files.open_table(path, TableForm()).rows)
+        return what(table_files.open_table(path, TableForm()).rows)
     except RequestError:
         return False
 

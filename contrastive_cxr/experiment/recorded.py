@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data import sources
@@ -16,7 +14,6 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import Manifest, read_table
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.experiment import inputs
-from contrastive_cxr.recipe import yaml_text
 from contrastive_cxr.recipe.schema import Data, Recipe, Split
 
 SHOWN = 3
@@ -33,25 +30,7 @@ def recipe_of(run: Path, overrides: Sequence[str] = ()) -> Recipe:
     path = run / "recipe.yaml"
     if not path.is_file():
         raise RequestError(f"{run} is no run folder: it has no recipe.yaml; give the folder that --out named")
-    return recipes.load(path, [*as_then(path), *overrides])
-
-
-def as_then(path: Path) -> list[str]:
-    """Overrides by which a recipe that was recorded before tables' columns were recognised reads them as it did."""
-    try:
-        tree: Any = yaml_text.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return []  # said by who loads it
-    data = tree.get("data") if isinstance(tree, dict) else None
-    if not isinstance(data, dict):
-        return []
-    joined = data.get("join") or []
-    places = {f"data.join.{number}": source for number, source in enumerate(joined)} or {"data": data}
-    return [
-        f"{place}.columns.recognise=false"
-        for place, source in places.items()
-        if isinstance(source, dict) and source.get("source") == "csv" and "columns" not in source
-    ]
+    return recipes.load(path, overrides)
 
 
 def rows_of(run: Path) -> pd.DataFrame:

@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr import engine, phases
-from contrastive_cxr.data.dataset import Dataset, Squares
+from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine.fabric import peak_memory_mib
 from contrastive_cxr.phases import PhaseName, Setting
 from contrastive_cxr.recipe.schema import Embed, Finetune, Pretrain, Recipe, Schedule

@@ -6,22 +6,19 @@ from collections.abc import Iterator
 
 import contrastive_cxr.recipe.augment_checks as augment_checks
 from contrastive_cxr.errors import nearest
-from contrastive_cxr.recipe import checks_tuning, intensity
+from contrastive_cxr.recipe import checks_data, checks_tuning
 from contrastive_cxr.recipe.schema import (
     Cascade,
-    Data,
     Embed,
     Evaluation,
     Model,
     Phase,
     Recipe,
-    Source,
     Split,
     Supervised,
 )
 from contrastive_cxr.tasks import Task
 
-OF_TABLES = ("columns", "where", "leave_out", "repeated", "table")
 # Their miners choose among the images of one batch; the embeddings of past batches never reach them.
 _MINING_WITHOUT_MEMORY = ("batch-hard", "distance-weighted")
 
@@ -31,7 +28,7 @@ def faults(recipe: Recipe) -> list[str]:
     return [
         *_phases(recipe),
         *_model(recipe.model),
-        *_data(recipe.data),
+        *checks_data.faults(recipe.data),
         *_split(recipe),
         *(_embed(recipe.embed, recipe.task) if recipe.embed else ()),
         *_classes(recipe),
@@ -88,55 +85,6 @@ def _model(model: Model) -> Iterator[str]:
         yield (
             f"`model.drop_rates`: {list(model.drop_rates)} stand in the place of model.dropout ({model.dropout:g}); "
             "set one of them, the other to null or 0"
-        )
-
-
-def _data(data: Data) -> Iterator[str]:
-    if data.join:
-        if data.root is not None or data.csv is not None:
-            yield "`data.root` and `data.csv` are not used where data.join is given; take them out"
-        used = _of_tables(data)
-        if used:
-            yield (
-                f"`data.{used[0]}` is of a table, and data.join has one a source; set data.join.0.{used[0]} and so on"
-            )
-        if data.outside:
-            yield "`data.outside` is not used where data.join is given; set data.join.0.outside and so on"
-        for number, source in enumerate(data.join):
-            yield from _source(source, f"data.join.{number}")
-    else:
-        yield from _source(data, "data")
-    yield from intensity.faults(data.intensity)
-
-
-def _source(source: Source, place: str) -> Iterator[str]:
-    if source.source != "phantom" and source.root is None:
-        yield f"`{place}.root` is not set; say where the images are with {place}.root=DIR"
-    if source.source == "csv" and source.csv is None:
-        yield f"`{place}.csv` is not set; name the table of rows with {place}.csv=FILE, relative to {place}.root"
-    if source.source != "csv" and source.csv is not None:
-        yield (f"`{place}.csv` is read only where {place}.source is csv, not {source.source}; set it or leave this out")
-
-    yield from _columns(source, place)
-
-
-def _of_tables(source: Source) -> list[str]:
-    """The settings of a table that are not left as they are."""
-    return [name for name in OF_TABLES if getattr(source, name) != getattr(Source(), name)]
-
-
-def _columns(source: Source, place: str) -> Iterator[str]:
-    """Settings of a table where there is none, and folders without the column that they are values of."""
-    given = _of_tables(source)
-    if source.source != "csv" and given:
-        yield (
-            f"`{place}.{given[0]}` is of a table, and {place}.source is {source.source}; set {place}.source=csv and "
-            f"{place}.csv=FILE, or leave it out"
-        )
-    if source.columns.folders and source.columns.folder is None:
-        yield (
-            f"`{place}.columns.folders` says what values of a column stand for, and {place}.columns.folder names no "
-            "column; set it too"
         )
 
 

@@ -32,7 +32,8 @@ Role = str | Part | None
 
 
 class Columns(Section):
-    """Which column is what: a column's name, a pattern over columns such as `{folder}/{filename}`, or a part of one."""
+    """Which column is what: a column's name, a part of one, or a pattern over columns such as `{folder}/{filename}`
+    or `{patient:.2}/{file}`, with the first two characters of the column patient."""
 
     file: Role = Field(None, description="the image's file, relative to root")
     label: Role = Field(None, description="the label")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-# Settings of `data` (and of each source in data.join) that came later, and what was done before there were any.
-LATER: dict[str, object] = {
+# Settings of a source (`data`, and each of data.join) that came later, and what was done before there were any.
+OF_SOURCES: dict[str, object] = {
     "find_by": "ending",
     "label_folders": None,
     "frames": None,
     "axis": "axial",
     "tags": [],
     "patient_ids": "hashed",
+    "columns": {"recognise": False},
 }
-# What every version wrote out, and nobody writes by hand in one section.
-_WRITTEN_OUT = {"source", "root", "csv", "outside", "images", "seed"}
+# The same of `data` alone.
+OF_DATA: dict[str, object] = {"decoding": 1}
+# What every version wrote out of a source, and of `data`: nobody writes all of it by hand in one section.
+_SOURCE = {"source", "root", "csv", "images", "seed"}
+_DATA = _SOURCE | {
+    "join", "split", "cache_size", "cache_dir", "resize", "intensity", "border_crop", "denoise", "equalise",
+    "on_bad_image", "workers",
+}  # fmt: skip
 
 
 def keep_meaning(tree: dict[str, object]) -> None:
@@ -22,5 +29,12 @@ def keep_meaning(tree: dict[str, object]) -> None:
         return
     joined = data.get("join")
     for section in (data, *(joined if isinstance(joined, list) else ())):
-        if isinstance(section, dict) and section.keys() >= _WRITTEN_OUT and "find_by" not in section:
-            section.update({key: value for key, value in LATER.items() if key not in section})
+        if isinstance(section, dict) and section.keys() >= _SOURCE:
+            of_table = section.get("source") == "csv"
+            _fill(section, {key: value for key, value in OF_SOURCES.items() if of_table or key != "columns"})
+    if data.keys() >= _DATA:
+        _fill(data, OF_DATA)
+
+
+def _fill(section: dict[str, object], then: dict[str, object]) -> None:
+    section.update({key: value for key, value in then.items() if key not in section})

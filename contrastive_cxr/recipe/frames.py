@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import contrastive_cxr.recipe.yaml_text as yaml_text
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.recipe.schema import FrameRange, FramesChoice
+from contrastive_cxr.recipe.source import FrameRange, FramesChoice
 
 
 def frames_of(text: str | None) -> str | int | FrameRange | None:

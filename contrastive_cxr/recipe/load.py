@@ -29,13 +29,6 @@ _AUGMENTS = {
 }
 
 
-# Every setting of `data` that runs recorded before there was `decoding`: no recipe written by hand states them all.
-_RECORDED_BEFORE = {
-    "source", "root", "csv", "images", "seed", "join", "split", "cache_size", "cache_dir", "resize", "intensity",
-    "border_crop", "denoise", "equalise", "on_bad_image", "workers",
-}  # fmt: skip
-
-
 def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read, override and check a recipe.
 
@@ -67,7 +60,7 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     _expand_tasks(tree)
     _expand_public_sets(tree)
     _name_sets(tree)
-    _settle_data(tree)
+    _name_kind(tree)
     try:
         # Strict JSON: a list is a tuple and text a path, but '3' is no number and true no 1.
         recipe = Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
@@ -138,15 +131,11 @@ def _name_sets(tree: dict[str, object]) -> None:
             section[field] = {"set": name} | choice
 
 
-def _settle_data(tree: dict[str, object]) -> None:
-    """Let `data.intensity: WORD` stand for its kind, and a recipe that a run of before recorded read as it did."""
+def _name_kind(tree: dict[str, object]) -> None:
+    """Let `data.intensity: WORD` stand for its kind."""
     data = tree.get("data")
-    if not isinstance(data, dict):
-        return
-    if isinstance(data.get("intensity"), str):
+    if isinstance(data, dict) and isinstance(data.get("intensity"), str):
         data["intensity"] = {"kind": data["intensity"]}
-    if data.keys() >= _RECORDED_BEFORE:
-        data.setdefault("decoding", 1)
 
 
 def _override(tree: dict[str, object], text: str) -> list[str]:

@@ -22,6 +22,7 @@ class PublicSet(Section):
     read: Literal["table", "description"] = Field(
         description="whether its real table was read when this page was written, or its published description alone"
     )
+    checked: str = Field(description="what this page was held against, and what was not at hand")
     where: str = Field(description="where it is had")
     terms: str = Field(description="its terms, in short; its own page counts")
     layout: str = Field(description="how it lies in data.root")

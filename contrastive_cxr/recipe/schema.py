@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Field
 
-from contrastive_cxr.recipe.augmentation import MAPPING, NUMBER, PATH, URL, WORD, AugmentChoice, AugmentName
+from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card import Card
-from contrastive_cxr.recipe.columns import Columns, TableForm
 from contrastive_cxr.recipe.intensity import Intensity as Intensity
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section
+from contrastive_cxr.recipe.source import AxisName as AxisName
+from contrastive_cxr.recipe.source import Cell as Cell
+from contrastive_cxr.recipe.source import FrameRange as FrameRange
+from contrastive_cxr.recipe.source import Source as Source
+from contrastive_cxr.recipe.source import UserPath as UserPath
 from contrastive_cxr.tasks import Task
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -23,18 +25,6 @@ Count = Annotated[int, Field(ge=1)]
 DropRate = Annotated[float, Field(ge=0.0, lt=1.0)]
 # A backbone has one name, so that a model and a recipe can be compared.
 BackboneName = Annotated[str, AfterValidator(lambda name: name.removeprefix("torchvision/"))]
-# A value of a column, as YAML reads it; it is compared as text.
-Cell = str | int | float | bool
-# A shell leaves the ~ of data.root=~/images alone.
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def _root_form(value: object) -> str:
-    return URL if isinstance(value, str) and _URL.match(value) else PATH
-
-
-Root = Annotated[Annotated[UserPath, Tag(PATH)] | Annotated[str, Tag(URL)], Discriminator(_root_form)]
 LossName = Literal["cross-entropy", "bce", "hinge", "squared-hinge"]
 TtaName = Literal["none", "mirror-turn", "equalise-shift", "crops", "wide"]
 AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
@@ -43,85 +33,16 @@ AUGMENT_SETS: tuple[str, ...] = get_args(AugmentName)
 class Split(Section):
     """Which images train, choose and are scored."""
 
-    kind: Literal["official", "within-train", "fractions", "folds"] = Field(
+    kind: Literal["official", "val-within-train", "within-train", "fractions", "folds"] = Field(
         "official",
-        description="the source's own split; val and test taken out of its train part (its other parts unused); "
-        "all rows divided by fractions; all rows in folds",
+        description="the source's own split; val taken out of its train part and its test part kept; val and test "
+        "taken out of its train part (its other parts unused); all rows divided by fractions; all rows in folds",
     )
-    val: Fraction = Field(0.1, description="share of images that choose checkpoints (within-train, fractions, folds)")
+    val: Fraction = Field(0.1, description="share of images that choose checkpoints (every kind but official)")
     test: Fraction = Field(0.15, description="share of images scored once (within-train, fractions)")
     folds: Annotated[int, Field(ge=2)] = Field(5, description="number of folds (folds)")
     fold: Annotated[int, Field(ge=0)] = Field(0, description="the fold that is scored, from 0 (folds)")
     seed: int = Field(0, description="seed of the division; the recipe's own seed does not move images")
-
-
-class FrameRange(Section):
-    """Some of the frames of a file, or of the slices of a volume."""
-
-    start: Annotated[float, Field(ge=0.0)] = Field(0.0, description="the first one, counted from 0")
-    stop: Annotated[float, Field(gt=0.0)] | None = Field(None, description="the one before which it ends; none: all")
-    step: Count = Field(1, description="every so many of them")
-    unit: Literal["frames", "percent"] = Field("frames", description="what start and stop are counted in")
-
-
-def _frames_form(value: object) -> str:
-    if isinstance(value, dict | FrameRange):
-        return MAPPING
-    return NUMBER if isinstance(value, int) and not isinstance(value, bool) else WORD
-
-
-FramesChoice = Annotated[
-    Annotated[Literal["all", "middle"], Tag(WORD)]
-    | Annotated[int, Field(ge=0), Tag(NUMBER)]
-    | Annotated[FrameRange, Tag(MAPPING)],
-    Discriminator(_frames_form),
-]
-AxisName = Literal["axial", "coronal", "sagittal"]
-TAGS = ("Modality", "ViewPosition", "Manufacturer", "BurnedInAnnotation")
-
-
-class Source(Section):
-    """Where rows come from."""
-
-    source: Literal["folders", "csv", "covid-ct", "phantom"] = Field("folders", description="layout of the data")
-    root: Root | None = Field(None, description="folder, archive (ZIP, tar) or fsspec URL that holds the images")
-    csv: UserPath | None = Field(
-        None, description="table of rows (csv), relative to root: file, label, patient?, split?"
-    )
-    columns: Columns = Field(default_factory=Columns, description="which column of the table is what (csv)")
-    where: dict[str, Cell | tuple[Cell, ...]] = Field(
-        {}, description="column of the table: the value, or the values, of the rows that are read (csv)"
-    )
-    leave_out: tuple[Cell, ...] = Field(
-        (), description="labels whose rows are left out, and counted; '' is a row without a label (csv)"
-    )
-    repeated: Literal["refuse", "join"] = Field(
-        "refuse", description="several rows of one image: refused, or one row, its different values joined by | (csv)"
-    )
-    table: TableForm = Field(default_factory=TableForm, description="how the table is written (csv)")
-    outside: bool = Field(
-        False, description="whether tables and links may name files outside root (absolute, ../, links that lead out)"
-    )
-    find_by: Literal["content", "ending"] = Field(
-        "content",
-        description="which files are images: those whose first bytes say so, DICOM headers read; or by ending alone",
-    )
-    label_folders: Count | None = Field(
-        None, description="folder names that make the label (folders), from the outermost; none: all of them"
-    )
-    frames: FramesChoice | None = Field(
-        None,
-        description="frames of a file with several, slices of a volume or DICOM series: all, middle, a number from 0, "
-        "a range; none: a file with several is refused",
-    )
-    axis: AxisName = Field("axial", description="direction of a volume's slices")
-    tags: tuple[str, ...] = Field(TAGS, description="DICOM attributes that become columns, by keyword")
-    patient_ids: Literal["hashed", "plain"] = Field(
-        "hashed",
-        description="PatientID and other names of people from DICOM: hashed with this computer's key, or plain",
-    )
-    images: Annotated[int, Field(ge=12)] = Field(600, description="number of painted images (phantom)")
-    seed: int = Field(0, description="seed of the painting (phantom)")
 
 
 class Data(Source):

@@ -44,7 +44,8 @@ _NO_ACCUMULATION = (
     "accumulating gradients would not enlarge the contrastive batch, whose pairs are those of one step; "
     "raise embed.images_per_class (with positives augmented: embed.batch_size), or set embed.memory"
 )
-UNIONS = ("str", "Part")  # the forms of a column's role, as pydantic names them
+# The forms of a column's role, and what a wrong key of a mapping is called, as pydantic names them.
+UNIONS = ("str", "Part", "[key]")
 # Settings that a user has reason to look for, and why they are not there.
 _ABSENT: dict[tuple[int | str, ...], str] = {
     ("embed", word): _NO_ACCUMULATION

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from contrastive_cxr.audit import blind
-from contrastive_cxr.data.dataset import Squares
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.evaluate import baselines
 from tests.audit.test_groups import table
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
 import os
+import re
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.data import manifest as manifests
-from contrastive_cxr.data import table_rows
+from contrastive_cxr.data import split_lists, table_rows
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.sources import read
 from contrastive_cxr.recipe import public_sets
@@ -45,6 +48,13 @@ class Real:
     task: str = ""
     classes: Callable[[Table], pd.Series[Any]] | None = None
     image: str = ""
+    lists: Callable[[Table], dict[str, list[str]]] = lambda table: {}
+
+
+def nih_lists(table: Table) -> dict[str, list[str]]:
+    """Lists as the official ones are: a patient's images in one of them, here by the last digit of the number."""
+    test = table["Patient ID"].str[-1].isin(["0", "7"])
+    return {"train": list(table["Image Index"][~test]), "test": list(table["Image Index"][test])}
 
 
 def by_image(column: str, positive: Callable[[pd.Series[Any]], pd.Series[Any]]) -> Callable[[Table], pd.Series[Any]]:
@@ -73,7 +83,7 @@ SETS = {
         "Data_Entry_2017_v2020.csv.gz", "Patient ID",
         lambda row: f"images_{1 + int(row['Patient ID']) % 12:03d}/images/{row['Image Index']}",
         lambda table: table["Patient ID"], "normal-against-any",
-        lambda table: (table["Finding Labels"] != "No Finding").astype(int),
+        lambda table: (table["Finding Labels"] != "No Finding").astype(int), lists=nih_lists,
     ),
     "chexpert": Real(
         "chexpert_train.csv.gz", "Path", lambda row: row["Path"],
@@ -99,31 +109,78 @@ SETS = {
         by_image(" EncodedPixels", lambda cells: cells.str.strip() != "-1"), "ImageId",
     ),
     "nlm": Real(
-        "nlmcxr_dicom_metadata.csv.gz", "Patient ID", lambda row: f"{row['imageid']}.png",
-        lambda table: table["Patient ID"],
+        "NLMCXR_reports.tgz", "report", lambda row: f"{row['image']}.png", lambda table: labelled(table)["report"],
+        "normal-against-any", lambda table: (labelled(table)["findings"] != "normal").astype(int),
     ),
 }  # fmt: skip
 
 
+def labelled(table: Table) -> Table:
+    return table[~table["findings"].isin(["", "No Indexing"])]
+
+
+def reports(rows: int | None) -> Table:
+    """The reports of Open-i by regular expressions, without an XML parser; headings as the page's task reads them."""
+    found = []
+    assert SHIPPED is not None
+    with tarfile.open(SHIPPED / "NLMCXR_reports.tgz") as archive:
+        for member in archive:
+            if not member.name.endswith(".xml") or (rows is not None and len(found) >= rows):
+                continue
+            file = archive.extractfile(member)
+            assert file is not None
+            text = file.read().decode()
+            heads = [each.split("/")[0].strip() for each in re.findall(r"<major>(.*?)</major>", text, re.DOTALL)]
+            report = re.findall(r'<uId id="(.*?)"', text)[0]
+            for image in re.findall(r'<parentImage id="(.*?)"', text):
+                found.append({"image": image, "report": report, "findings": "|".join(dict.fromkeys(heads))})
+    return pd.DataFrame(found)
+
+
 def real_table(real: Real, rows: int | None) -> Table:
     assert SHIPPED is not None
+    if real.file.endswith(".tgz"):
+        return reports(rows)
     return pd.read_csv(SHIPPED / real.file, dtype=str, nrows=rows)
 
 
 def compare(found: Manifest, table: Table, name: str) -> None:
     """Images, patients, and classes of the page's first task, against pandas."""
     real = SETS[name]
-    kept = table[table["Labels"].notna()] if name == "padchest" else table
+    kept = table[table["Labels"].notna()] if name == "padchest" else labelled(table) if name == "nlm" else table
     images = kept[real.image].nunique() if real.image else len(kept)
     assert len(found) == images
     patients = set(found.column("patient")) - {""}
     assert patients == (set() if real.patient is None else set(real.patient(table)))
-    assert set(found.column("split")) == ({"train"} if name == "chexpert" else {""})
+    lists = real.lists(table)
+    wanted = {part: len(names) for part, names in lists.items()}
+    one = "train" if name == "chexpert" else ""
+    assert Counter(found.column("split")) == (Counter(wanted) if lists else Counter({one: images}))
+    for part, names in lists.items():
+        rows = found.rows[found.rows["split"] == part]
+        assert set(rows["path"].str.split("/").str[-1]) == set(names)
     if real.classes is None:
         return
     task = Task.model_validate(public_sets.page(name).tasks[real.task])
     _, numbers = manifests.select(found, task)
     assert Counter(numbers.tolist()) == Counter(real.classes(table).tolist())
+
+
+def write(root: Path, csv: Path, table: Table, real: Real) -> None:
+    """The table, of reports an archive of XML files, and the lists of the split."""
+    if csv.suffix == ".tgz":
+        with tarfile.open(csv, "w:gz") as archive:
+            for report, rows in table.groupby("report"):
+                heads = [f"<major>{each}/of a place</major>" for each in rows["findings"].iloc[0].split("|") if each]
+                images = "".join(f'<parentImage id="{image}"/>' for image in rows["image"])
+                text = f'<eCitation><uId id="{report}"/><MeSH>{"".join(heads)}</MeSH>{images}</eCitation>'.encode()
+                member = tarfile.TarInfo(f"ecgen-radiology/{report}.xml")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text))
+    else:
+        table.to_csv(csv, index=False)
+    for part, names in real.lists(table).items():
+        (root / {"train": "train_val_list.txt", "test": "test_list.txt"}[part]).write_text("\n".join(names))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -135,7 +192,7 @@ def test_a_sample_is_read_as_pandas_counts_it(name: str, tmp_path: Path) -> None
     table = table[table[real.by].isin(chosen)].reset_index(drop=True)
     csv = tmp_path / page.data["csv"]
     csv.parent.mkdir(exist_ok=True)
-    table.to_csv(csv, index=False)
+    write(tmp_path, csv, table, real)
     picture = tmp_path / ".picture"
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
     for place in {tmp_path / real.place(row) for _, row in table.iterrows()}:
@@ -157,9 +214,15 @@ def test_the_whole_table_is_read_as_pandas_counts_it(
     csv.write_bytes((SHIPPED / real.file).read_bytes())  # packed, under the plain name: known by its content
     held = tree(real.place(row) for row in table.to_dict("records"))
     monkeypatch.setattr(table_rows, "listing", lambda root: lambda folder: held.get(folder, {}))
-    found = table_rows.read(tmp_path, Source.model_validate(page.data | {"root": tmp_path}))
+    source = Source.model_validate(page.data | {"root": tmp_path})
+    found = table_rows.read(str(tmp_path), source)
     assert not found.faults
     rows = found.rows.assign(root=str(tmp_path), source=name)
+    if real.lists(table):
+        for part, names in real.lists(table).items():
+            (tmp_path / source.split_lists[part]).write_text("\n".join(names))
+        rows, faults, _ = split_lists.divided(rows, source.split_lists, str(tmp_path))
+        assert not faults
     compare(Manifest(rows.assign(**{each: "" for each in ("patient", "split") if each not in rows})), table, name)
 
 

@@ -131,3 +131,17 @@ def test_small_classes_reach_every_part_or_are_refused() -> None:
 def test_impossible_rules_are_refused(split: Split, word: str) -> None:
     with pytest.raises(RequestError, match=word):
         divide(make([""] * 20), some_labels([10, 10]), split)
+
+
+def test_val_within_train_keeps_the_sources_test_part() -> None:
+    own = ["train"] * 100 + ["unused"] * 10 + ["test"] * 20
+    patients = [f"p{n // 2}" for n in range(100)] + [""] * 30
+    parts = divide(make(patients, own), some_labels([65, 65]), Split(kind="val-within-train", val=0.2, test=0.3))
+    assert pd.Series(parts[:100]).value_counts().to_dict() == {"train": 80, "val": 20}
+    assert pd.DataFrame({"p": patients[:100], "part": parts[:100]}).groupby("p")["part"].nunique().max() == 1
+    assert parts[100:].tolist() == ["unused"] * 10 + ["test"] * 20
+    with pytest.raises(RequestError, match=r"official, but .*test 20, train 100.*val-within-train to take one out"):
+        divide(make(patients, own), some_labels([65, 65]), Split())
+    for kind in ("val-within-train", "within-train"):
+        with pytest.raises(RequestError, match="divides the source's own train part, and the data has none"):
+            divide(make([""] * 4, ["test"] * 4), some_labels([2, 2]), Split.model_validate({"kind": kind}))

@@ -238,3 +238,13 @@ def test_columns_that_have_a_name_of_the_manifest_are_kept_beside_it(tmp_path: P
         ["x", "x", "y", "s", "r"]
     ]
     assert found["root"][0] == str(tmp_path)
+
+
+def test_a_pattern_takes_the_beginning_of_a_column(tmp_path: Path) -> None:
+    put(tmp_path, ["p10/p1000/s5/a.jpg"])
+    table(tmp_path, [{"id": "a", "who": "1000", "study": "5", "label": "x", "odd:.1": "z"}])
+    found, faults = rows(tmp_path, columns={"file": "p{who:.2}/p{who}/s{study}/{id}.jpg"})
+    assert faults == []
+    assert found.column("path").tolist() == ["p10/p1000/s5/a.jpg"]
+    (fault,) = refused(tmp_path, columns={"file": "p{whom:.2}/{odd:.1}"})
+    assert "has no column 'whom'" in fault, "a column that is called so is meant itself"

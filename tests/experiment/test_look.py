@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment.look import look, recognise, settings
+from contrastive_cxr.experiment.look import look, recognise, settings, tables_beside
 from tests.report.test_page import Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +102,18 @@ def test_layouts_are_recognised(tmp_path: Path) -> None:
     assert both["images"] == 4
     assert both["counts"]["labels"]["CT_COVID"]["by_source"] == {"ct": 1, "table": 0}
     assert both["patients"]["known"] == 2
+
+
+def test_a_table_of_findings_beside_folders_is_named_and_not_passed_over(tmp_path: Path) -> None:
+    for number in range(2):
+        paint(tmp_path / f"train/patient{number}/study1/view1.jpg")
+    rows = "".join(f"train/patient{number}/study1/view1.jpg,1.0\n" for number in range(2))
+    (tmp_path / "train.csv").write_text("Path,Pneumonia\n" + rows)
+    (tmp_path / "notes.csv").write_text("who,what\nme,this\n")
+    (said,) = tables_beside(settings([tmp_path], [], None))
+    assert said.startswith("train.csv names files and has no column that is known as the label")
+    assert said.endswith(f"look at {tmp_path / 'train.csv'}")
+    assert tables_beside(settings([tmp_path / "train.csv"], [], None)) == []
 
 
 def test_two_tables_need_a_word(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from contrastive_cxr import engine
 from contrastive_cxr.augment import Choice
-from contrastive_cxr.data.dataset import Dataset, Squares
+from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Batch, Fabric
 from contrastive_cxr.engine.fabric import share
 from contrastive_cxr.phases import Setting

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from contrastive_cxr import recipe
-from contrastive_cxr.recipe.earlier import LATER
+from contrastive_cxr.recipe.earlier import OF_DATA, OF_SOURCES
 
 
 def written(data: dict[str, object], folder: Path) -> recipe.Recipe:
@@ -25,16 +25,22 @@ def recorded() -> dict[str, object]:
 
 
 def test_settings_that_were_not_there_keep_the_meaning_of_then(tmp_path: Path) -> None:
-    before = {key: value for key, value in recorded().items() if key not in LATER}
-    assert written(before, tmp_path).data.find_by == "ending"
-    assert written(before, tmp_path).data.tags == ()
-    source = {key: before[key] for key in ("source", "root", "csv", "outside", "images", "seed")}
-    joined = before | {"join": [source, source], "root": None}
-    assert [each.find_by for each in written(joined, tmp_path).data.join] == ["ending", "ending"]
+    before = {key: value for key, value in recorded().items() if key not in OF_SOURCES.keys() | OF_DATA.keys()}
+    data = written(before, tmp_path).data
+    assert (data.find_by, data.tags, data.decoding, data.columns.recognise) == ("ending", (), 1, True)
+    table = written(before | {"source": "csv", "csv": "rows.csv"}, tmp_path).data
+    assert not table.columns.recognise, "columns were read by their plain names alone"
+    del before["outside"]
+    assert written(before, tmp_path).data.find_by == "ending", "the oldest had no such setting either"
+    source = {key: before[key] for key in ("source", "root", "csv", "images", "seed")}
+    joined = before | {"join": [source, source | {"source": "csv", "csv": "rows.csv"}], "root": None}
+    found = written(joined, tmp_path).data.join
+    assert [(each.find_by, each.columns.recognise) for each in found] == [("ending", True), ("ending", False)]
 
 
 def test_a_recipe_of_today_and_one_by_hand_have_the_new_meaning(tmp_path: Path) -> None:
-    assert written(recorded(), tmp_path).data.find_by == "content"
+    data = written(recorded(), tmp_path).data
+    assert (data.find_by, data.decoding) == ("content", 2)
     by_hand: dict[str, object] = {"source": "folders", "root": "images", "outside": False, "seed": 3}
     assert written(by_hand, tmp_path).data.find_by == "content"
 

@@ -12,8 +12,8 @@ from contrastive_cxr.recipe import public_sets
 
 NAMED = (
     "nih", "chexpert", "mimic-cxr-jpg", "padchest", "vinbigdata", "rsna", "siim", "nlm", "covid-chestxray", "covidx",
-    "covid-radiography", "bimcv", "kaggle-pneumonia", "coronahack", "covid-ct", "covid-ctset", "sars-cov-2-ct",
-    "iq-oth-nccd",
+    "covid-radiography", "covid-qu-ex", "bimcv", "kaggle-pneumonia", "coronahack", "covid-ct", "covid-ctset",
+    "sars-cov-2-ct", "iq-oth-nccd",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def test_a_page_and_its_tasks_load(name: str) -> None:
             assert loaded.task.names == tuple(page.tasks[task]["classes"])
         assert loaded.data.source == page.data["source"]
     assert page.traps
+    assert len(page.checked) > 40, "what the page was held against"
 
 
 def test_the_users_settings_are_over_those_of_the_page() -> None:

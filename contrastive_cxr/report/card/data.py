@@ -13,6 +13,7 @@ from contrastive_cxr.report.card.found import Content, Found, Table
 _PARTS = ("train", "val", "test", "unused")
 _SPLITS = {
     "official": "the split of the source itself",
+    "val-within-train": "the split of the source itself, its validation part taken at random out of its train part",
     "within-train": "validation and test part taken at random out of the source's train part, its other parts unused",
     "fractions": "all rows divided at random by fractions",
     "folds": "all rows in folds",
@@ -119,6 +120,8 @@ def assignment(found: Found) -> Content:
     words = _SPLITS.get(str(split.get("kind")), str(split.get("kind")))
     if split.get("kind") in ("within-train", "fractions"):
         words += f": {split.get('val')} to choose, {split.get('test')} to be scored, seed {split.get('seed')}"
+    if split.get("kind") == "val-within-train":
+        words += f": {split.get('val')} to choose, seed {split.get('seed')}"
     if found.manifests and len(found.manifests) > 1:
         words += f"; {len(found.manifests)} runs: {', '.join(found.manifests)}"
     return Content((f"{words[:1].upper()}{words[1:]}.",))
