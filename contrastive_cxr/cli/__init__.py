@@ -17,6 +17,7 @@ def main() -> None:
     from contrastive_cxr.cli.signals import raised
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it met in a damaged file is said in our own words
     logging.raiseExceptions = False  # W&B logs into files: on a full disk each line would print a traceback
     try:
         with raised():

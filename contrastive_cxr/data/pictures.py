@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from contrastive_cxr.data.intensity import Bytes, DecodeError, Stored
+from contrastive_cxr.data.kinds import BARE_DICOM
 
 __all__ = ["LARGEST", "read", "stored"]
 
@@ -31,7 +32,7 @@ NAMES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "PPM": "PNM"}  # Pillow's word
 # Files of these kinds are met among images, and are named rather than called no image: place, bytes, kind.
 OTHERS = (
     (4, b"ftypavi", "an AVIF"), (4, b"ftyphei", "a HEIC"), (0, b"%PDF", "a PDF"), (0, b"\x1f\x8b", "a gzip"),
-    (0, b"PK\3\4", "a zip"),
+    (0, b"PK\3\4", "a zip"), *((0, begin, "a DICOM (without preamble)") for begin in BARE_DICOM),
 )  # fmt: skip
 READ = "PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000, PNM and DICOM are read, by content, not by name"
 # What Pillow's readers are known to raise on damaged files.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,14 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_cxr import locks
-from contrastive_cxr.data import contents, layouts, phantom, reading, table_rows
+from contrastive_cxr.data import contents, inner_tables, layouts, phantom, table_rows
 from contrastive_cxr.data.archives import is_archive
-from contrastive_cxr.data.intensity import DecodeError
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most, check_files
-from contrastive_cxr.data.places import join, parted
+from contrastive_cxr.data.places import parted
 from contrastive_cxr.data.store import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
-from contrastive_cxr.files import sync_folder, sync_tree, write_bytes
+from contrastive_cxr.files import sync_folder, sync_tree
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.space import free, size_words
 
@@ -87,7 +84,7 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
 def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
     """As `rows`, the files not looked at."""
     root = str(_phantom_root(source, cache_dir)) if source.source == "phantom" else _root(source, base)
-    found, faults, notes = _reader(_with_table(source, root, cache_dir))(root)
+    found, faults, notes, unowned = _reader(inner_tables.on_disk(source, root, cache_dir))(root)
     for column in ("patient", "split"):
         if column not in found:
             found[column] = ""
@@ -95,6 +92,8 @@ def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> t
     if source.find_by == "content" and source.source != "phantom":
         described = contents.described(found, root, source, cache_folder(cache_dir))
         found, faults, notes = described.rows, [*faults, *described.faults], (*notes, *described.notes)
+    if (found["patient"] == "").any():
+        notes = (*notes, *unowned)
     name = parted(root.rstrip("/"))[1]
     found["root"] = root
     if "source" not in found:
@@ -157,24 +156,6 @@ def _without_lists(root: str, source: schema.Source) -> str:
             f"{source.source}; unpack it to a folder of this disk"
         )
     return root
-
-
-def _with_table(source: schema.Source, root: str, cache_dir: Path | None) -> schema.Source:
-    """The source with its table as a file of this disk: one in an archive or behind a URL is copied to the cache."""
-    if source.source != "csv" or source.csv is None or source.csv.is_absolute() or os.path.isdir(root):
-        return source
-    place = join(root, source.csv.as_posix())
-    try:
-        table = reading.content(place)
-    except DecodeError as error:
-        raise RequestError(
-            f"table {place} {error.reason}; set data.csv to a table in it, or to an absolute path"
-        ) from error
-    kept = cache_folder(cache_dir) / "tables" / hashlib.sha256(table).hexdigest()[:20] / source.csv.name
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(kept, table)
-    return source.model_copy(update={"csv": kept})
 
 
 def _duplicates(manifest: Manifest) -> list[str]:

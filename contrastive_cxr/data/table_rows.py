@@ -12,6 +12,7 @@ from contrastive_cxr.data import columns, named_files, table_files
 from contrastive_cxr.data.columns import SPLITS, Named
 from contrastive_cxr.data.layouts import Found, allowed
 from contrastive_cxr.data.listings import listing
+from contrastive_cxr.data.owners import known_owners, unowned_words
 from contrastive_cxr.data.tables import at_most
 from contrastive_cxr.data.tree import ALLOW, links_out
 from contrastive_cxr.errors import RequestError, nearest
@@ -42,6 +43,7 @@ def read(root: str, source: Source) -> Found:
     if named.faults:
         raise RequestError(*named.faults)
     rows, more = _left_out(_renamed(chosen, named, source), source, str(table))
+    rows, owners = known_owners(rows, str(table)) if source.columns.recognise else (rows, [])
     rows, joined = _one_each(rows, source, str(table))
     faults = _row_faults(rows, str(table), source.outside)
     rows = _paths(rows, source)
@@ -50,10 +52,11 @@ def read(root: str, source: Source) -> Found:
     faults += [f"{table}: {fault}" for fault in resolved.faults]
     faults += _advice(rows, resolved.missing, root, named, chosen)
     rows, folders = _from_folders(rows, source, str(table))
-    notes = [*opened.notes, *named.notes, *said, *more, *joined, *folders, *resolved.notes(str(table))]
-    notes += _study_alone(rows, named, str(table))
-    short = tuple(note.replace(str(table), table.name) for note in notes)  # they go into reports
-    return Found(rows, [*faults, *([] if source.outside else links_out(Path(root), rows["path"]))], short)
+    notes = [*opened.notes, *named.notes, *said, *more, *owners, *joined, *folders, *resolved.notes(str(table))]
+    short = [note.replace(str(table), table.name) for note in notes]  # they go into reports
+    unowned = () if "patient" in rows else unowned_words(chosen, named, table.name)
+    faults += [] if source.outside else links_out(Path(root), rows["path"])
+    return Found(rows, faults, tuple(short), unowned)
 
 
 def text(value: Cell) -> str:
@@ -234,14 +237,3 @@ def _from_folders(rows: pd.DataFrame, source: Source, place: str) -> tuple[pd.Da
             rows = rows.assign(**{role: found})
             notes.append(f"{place}: the {role} is read from the files' folders, such as '{found[0]}'")
     return rows, notes
-
-
-def _study_alone(rows: pd.DataFrame, named: Named, place: str) -> list[str]:
-    study = named.roles["study"]
-    if "patient" in rows or study is None:
-        return []
-    return [
-        f"{place} has no column that is known as the patient, so images of one patient may stand in train, val and "
-        f"test; data.columns.patient='{study if isinstance(study, str) else study.column}' keeps those of one study "
-        "together"
-    ]

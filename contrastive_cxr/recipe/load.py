@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ _AUGMENTS = {
 }
 
 
+# A pattern over columns, such as {folder}/{filename}: no YAML without quotes, which a shell takes away.
+_PATTERN = re.compile(r"(?:\{[^{}:,]+\}[^{}]*)+")
 # Every setting of `data` that runs recorded before there was `decoding`: no recipe written by hand states them all.
 _RECORDED_BEFORE = {
     "source", "root", "csv", "images", "seed", "join", "split", "cache_size", "cache_dir", "resize", "intensity",
@@ -158,7 +161,9 @@ def _override(tree: dict[str, object], text: str) -> list[str]:
     try:
         value = yaml_text.parse(raw)
     except yaml.YAMLError as error:
-        return [f"'{text}': the value is not YAML: {yaml_text.explain(error)}; put text with : # or [ in quotes"]
+        if _PATTERN.fullmatch(raw) is None:
+            return [f"'{text}': the value is not YAML: {yaml_text.explain(error)}; put text with : # [ or {{ in quotes"]
+        value = raw
     _expand_tasks(tree)  # so that task=ct and task.positive=noncovid can follow one another
     place: object = tree
     for depth, key in enumerate(keys):
