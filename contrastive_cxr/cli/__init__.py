@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 from contrastive_cxr.errors import CcxrError, RequestError, Signalled, visible
 
@@ -17,7 +18,9 @@ def main() -> None:
     from contrastive_cxr.cli.signals import raised
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it met in a damaged file is said in our own words
+    # what pydicom meets in a damaged file is said in our own words
+    logging.getLogger("pydicom").propagate = False
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     logging.raiseExceptions = False  # W&B logs into files: on a full disk each line would print a traceback
     try:
         with raised():

@@ -86,11 +86,13 @@ class Ready:
 def chosen(images: Sequence[Path], frames: Frames, axis: AxisName) -> list[Path]:
     """The pictures that `frames` chooses of each file, in their order; every fault at once."""
     found: list[Path] = []
-    raise_faults(
-        fault
-        for image in images
-        for fault in faults_of(lambda image=image: found.extend(images_of(image, frames, axis)))
-    )
+    faults: list[str] = []
+    for image in images:
+        try:
+            found += images_of(image, frames, axis)
+        except RequestError as error:
+            faults += error.faults
+    raise_faults(faults)
     return found
 
 

@@ -65,7 +65,7 @@ def square(item: Item, settings: schema.Data, squeezed: dict[str, int] | None = 
     if isinstance(item, str | os.PathLike):
         grey, facts = decode(Path(item), settings)
         if facts.squeezed and squeezed is not None:
-            squeezed[of_path(item)] = facts.squeezed
+            squeezed[of_path(Path(item))] = facts.squeezed
     elif isinstance(item, Image.Image):
         grey = grey_of(item, settings)
     else:
