@@ -19,7 +19,8 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     # what pydicom meets in a damaged file is said in our own words
-    logging.getLogger("pydicom").propagate = False
+    logging.getLogger("pydicom").propagate = False  # its level is set anew when pydicom is imported
+    logging.getLogger("pydicom.pixels").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     logging.raiseExceptions = False  # W&B logs into files: on a full disk each line would print a traceback
     try:
