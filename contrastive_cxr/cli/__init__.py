@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 from contrastive_cxr.errors import CcxrError, RequestError, Signalled, visible
 
@@ -17,6 +18,10 @@ def main() -> None:
     from contrastive_cxr.cli.signals import raised
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # what pydicom meets in a damaged file is said in our own words
+    logging.getLogger("pydicom").propagate = False  # its level is set anew when pydicom is imported
+    logging.getLogger("pydicom.pixels").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
     logging.raiseExceptions = False  # W&B logs into files: on a full disk each line would print a traceback
     try:
         with raised():

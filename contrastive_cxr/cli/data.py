@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table
 
 WRITTEN = {"table": "the set's real table", "description": "its published description"}
+SHOWN = 10  # files that cannot be read
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at images before anything is trained.")
 
 
@@ -90,9 +91,19 @@ def print_look(facts: dict[str, object]) -> None:
     for note in notes[:20]:
         say(note)
     assert isinstance(faults, list), "facts are those of experiment.look"
+    print_unreadable(facts["unreadable"])
     grey = facts["grey"]
     assert isinstance(grey, dict), "facts are those of experiment.look"
     for line in [*grey["words"], *([f"warning: {grey['warning']}"] if grey["warning"] else [])]:
         say(line)
     for fault in faults[:20]:
         say(f"a training would refuse: {fault}")
+
+
+def print_unreadable(found: Any) -> None:
+    """The first files that cannot be read, each with its reason; what is missing is a fault of the rows."""
+    listed = [each for each in found["listed"] if each["error"] != "does not exist"]
+    for each in listed[:SHOWN]:
+        say(f"cannot be read: {each['path']} {each['error']}")
+    if len(listed) > SHOWN:
+        say(f"cannot be read: {found['count'] - SHOWN:,} more files; the page lists them with their reasons")

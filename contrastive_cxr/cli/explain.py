@@ -9,9 +9,11 @@ import typer
 
 from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say
-from contrastive_cxr.cli.use import Device, Run
+from contrastive_cxr.cli.use import Axis, Device, Frames, Run, pictures
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Image files; one picture of a file: scan.dcm#frame=3.")
+]
 
 
 def explain(
@@ -26,6 +28,8 @@ def explain(
     steps: Annotated[int, typer.Option(min=0, help="Steps of activation maximisation; 0: none.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of activation maximisation.")] = 0,
     device: Device = "cpu",
+    frames: Frames = None,
+    axis: Axis = "axial",
     out: Annotated[Path | None, typer.Option(help="New folder; default RUN/explain.")] = None,
 ) -> None:
     """Show what a run looks at: Grad-CAM, attention, similarity maps, and what each class would like best."""
@@ -33,6 +37,15 @@ def explain(
 
     ascent = Ascent(steps=steps, seed=seed)
     page = experiment.call("explain")(
-        run, images, target=target, phase=phase, near=near, beside=beside, ascent=ascent, device=device, out=out
+        run,
+        images,
+        target=target,
+        phase=phase,
+        near=near,
+        beside=beside,
+        ascent=ascent,
+        device=device,
+        out=out,
+        **pictures(frames, axis),
     )
     say(f"Page: {page.resolve()}")

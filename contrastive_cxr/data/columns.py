@@ -27,6 +27,7 @@ USUAL = {
     "file": (
         *PLAIN["file"], "filepath", "imagepath", "imagefile", "imagename", "imageindex", "imageid", "img", "imgpath",
         "imgname", "fname", "relativepath", "dicompath", "imagefilename", "files", "images", "paths",
+        "dateiname", "imagen", "archivo", "fichier",
     ),
     "label": (
         "label", "labels", "finding", "findings", "findinglabels", "class", "classname", "diagnosis", "category",
@@ -36,6 +37,8 @@ USUAL = {
         "patient", "patientid", "patientidentifier", "patientno", "patientnumber", "patientkey", "patientuid",
         "patientname", "patients", "subject", "subjectid", "subjectno", "subjectnumber", "subjects", "participant",
         "participantid", "personid", "pid", "mrn", "anonpatientid", "patid",
+        "patientnr", "patientcode", "idpatient", "patienten", "patientenid", "patientennr", "patientennummer",
+        "paciente", "idpaciente", "pacienteid",
     ),
     "study": (
         "study", "studyid", "studyuid", "studyinstanceuid", "studyinstance", "accession", "accessionnumber",

@@ -138,10 +138,14 @@ def _unnamed(headers: Sequence[Header | None], root: str) -> list[str]:
     without = [header for header in headers if header is not None and not header.patient]
     known = sum(bool(header.study or header.series) for header in without)
     counts = {
-        "have no PatientID; their study, else their series, stands for the patient": known,
-        "have no PatientID, study or series, so nothing is known of their patients": len(without) - known,
+        "no PatientID; the study, else the series, stands for the patient": known,
+        "no PatientID, study or series, so nothing is known of the patient": len(without) - known,
     }
-    return [f"{count:,} DICOM files of {root} {words}" for words, count in counts.items() if count]
+    return [
+        f"{count:,} DICOM file{'s' * (count != 1)} of {root} {'have' if count != 1 else 'has'} {words}"
+        for words, count in counts.items()
+        if count
+    ]
 
 
 def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, source: schema.Source) -> Described:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.intensity import ENOUGH
+from contrastive_cxr.data.places import parted
 
 LISTED = 20  # ranges or files that are named; the rest is counted
 SHORT = 3
@@ -69,6 +70,26 @@ def warning(found: Mapping[str, Any], kind: str) -> str:
         f"{squeezed['images']} of {squeezed['of']} images keep fewer than {ENOUGH} grey levels after "
         f"data.intensity.kind={kind}, and tell more apart in their files: {named}; set "
         f"data.intensity.kind={' or '.join(others)}, or a window that fits (kind=window low=... high=...)"
+    )
+
+
+def as_read(squeezed: Mapping[str, int], images: int) -> str:
+    """What a model's way of reading leaves of somebody's files, in a sentence; '' where it leaves enough.
+
+    Parameters
+    ----------
+    squeezed : {address: grey levels}
+    images : int
+        How many were read.
+    """
+    if not squeezed:
+        return ""
+    few = sorted(squeezed.items(), key=lambda each: (each[1], each[0]))
+    named = ", ".join(f"{parted(path)[1]} ({levels})" for path, levels in few[:SHORT]) + " ..." * (len(few) > SHORT)
+    return (
+        f"{len(few)} of {images} images keep fewer than {ENOUGH} grey levels in the range that the model reads, and "
+        f"tell more apart in their files: {named}; the model hardly sees what they show, so its answers on them mean "
+        "little. Give files of the kind that it was trained on (units, bits, window)"
     )
 
 

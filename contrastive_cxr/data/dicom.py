@@ -22,7 +22,15 @@ DAMAGED = (
     ZeroDivisionError, struct.error, zlib.error,
 )  # fmt: skip
 DEFLATED = b"1.2.840.10008.1.2.1.99"
-NEEDED = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored")
+NEEDED = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+)
 LUMA = np.array([0.299, 0.587, 0.114])
 BYTES_A_PIXEL = 16  # four colours of 32 bits: what an inflated file may have at most
 
@@ -74,6 +82,7 @@ def read(content: bytes, setting: schema.Intensity, largest: int, decoding: int 
         data = pydicom.dcmread(io.BytesIO(content))
         _check(data, largest)
         compressed = dicom_codecs.kind(data)
+        data = dicom_codecs.prepared(data, content)
         photometric = str(data.PhotometricInterpretation)
         if not photometric.startswith("MONOCHROME"):
             return _colour(data), photometric
@@ -101,7 +110,7 @@ def _check(data: Any, largest: int) -> None:
             f"is a DICOM file of {data.NumberOfFrames} frames; name one, such as #frame=0 behind the file, or say "
             "which are read (data.frames in a recipe, --frames elsewhere)"
         )
-    photometric = str(data.PhotometricInterpretation)
+    photometric = data.PhotometricInterpretation = tags.word(data, "PhotometricInterpretation")
     if int(data.SamplesPerPixel) != (1 if photometric.startswith(("MONOCHROME", "PALETTE")) else 3):
         raise DecodeError(f"is a DICOM file in {photometric} of {data.SamplesPerPixel} channels; not read")
     if data.Rows * data.Columns > largest:

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from contrastive_cxr.data import dicom_apart
 from contrastive_cxr.data.intensity import DecodeError
 
 EXTENDED = "1.2.840.10008.1.2.4.51"
@@ -23,6 +24,10 @@ PACKAGES = {
     "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
     EXTENDED: "pylibjpeg-libjpeg",
 }
+# Decoders in the order of trust. GDCM ends its process on damaged files of all kinds (docs/inputs.md), so it is asked
+# where nothing else decodes a syntax, and in a process of its own.
+TRUSTED = ("pydicom", "pyjpegls", "pillow", "pylibjpeg")
+JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")  # of which Pillow reads fewer kinds than OpenJPEG
 FREE_OF_SIZE = (*range(0xD0, 0xD9), 0x01)  # JPEG markers without a length behind them
 NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among C0 to CF, which begin a picture
 
@@ -44,6 +49,43 @@ def check(data: Any) -> None:
     if fault:
         raise DecodeError(fault)
     _check_inner(data)
+
+
+def prepared(data: Any, content: bytes) -> Any:
+    """The data set, its compressed pixels unpacked or the decoder chosen that `pixel_array` uses.
+
+    Parameters
+    ----------
+    data : pydicom.Dataset
+        Of `content`, after `check`.
+
+    Raises
+    ------
+    DecodeError
+        The pixels are damaged, as a decoder of another process finds.
+    """
+    syntax = data.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed or syntax.is_deflated:
+        return data
+    plugin = _plugin(syntax)
+    if plugin in TRUSTED:
+        data.pixel_array_options(decoding_plugin=plugin)
+        return data
+    from pydicom import dcmread
+
+    unpacked = dicom_apart.decompressed(content, plugin)
+    if unpacked is None:
+        raise DecodeError(f"is a DICOM file{kind(data)}, that is damaged; get it again from where it came")
+    return dcmread(io.BytesIO(unpacked))
+
+
+def _plugin(syntax: Any) -> str:
+    """The decoder of a syntax that is trusted most among those that are installed."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    there = get_decoder(syntax).available_plugins
+    order = ("pylibjpeg", *TRUSTED) if syntax in JPEG_2000 else TRUSTED
+    return next((name for name in order if name in there), there[0])
 
 
 def kind(data: Any) -> str:

@@ -15,6 +15,7 @@ from contrastive_cxr.recipe import schema
 Values = npt.NDArray[Any]
 Ends = tuple[float, float]
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1")  # CT, enhanced CT
 # Lossy compression moves values a little beyond the bits that are stored; what stands there is no foreign bit.
 LOSSY = ("1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203")
 
@@ -107,8 +108,14 @@ def _rescaled(data: Any, raw: Values, ends: Ends, kind: str, frame: int) -> Resc
         return Rescaled(raw, ends, False)
     slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
     first, last = sorted(end * slope + intercept for end in ends)
-    hounsfield = tags.word(data, "Modality") == "CT" and tags.word(place, "RescaleType") in ("", "HU")
+    hounsfield = _is_ct(data) and tags.word(place, "RescaleType") in ("", "HU")
     return Rescaled(raw * slope + intercept, (first, last), hounsfield)
+
+
+def _is_ct(data: Any) -> bool:
+    """Whether the modality is CT; where the file leaves it empty, by the kind of object that it is."""
+    modality = tags.word(data, "Modality")
+    return modality == "CT" or (not modality and str(data.get("SOPClassUID") or "") in CT_CLASSES)
 
 
 def _windowed(data: Any, found: Stored, scaled: Rescaled, setting: schema.Intensity, frame: int) -> Stored:

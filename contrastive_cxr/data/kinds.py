@@ -11,6 +11,9 @@ PICTURES = frozenset(("PNG", "JPEG", "TIFF", "BMP", "DICOM", "WebP", "GIF", "JPE
 VOLUMES = frozenset(("NIfTI", "NRRD"))
 ARCHIVES = frozenset(("zip", "tar", "tar.gz"))
 
+# DICOM as it goes over a network or from an old archive: without the 128 bytes and the mark at its beginning.
+BARE_DICOM = (b"DICM\2\0", b"\2\0\0\0UL\4\0", b"\2\0\1\0OB", b"\x08\0\0\0UL\4\0", b"\x08\0\5\0CS", b"\x08\0\x08\0CS")
+
 _MARKS = (
     (0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (128, b"DICM", "DICOM"), (8, b"WEBP", "WebP"),
     (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF"), (0, b"II+\0", "TIFF"), (0, b"MM\0+", "TIFF"), (0, b"GIF8", "GIF"),
@@ -18,6 +21,7 @@ _MARKS = (
     (4, b"n+2\0", "NIfTI"), (0, b"NRRD00", "NRRD"), (0, b"%PDF", "PDF"), (0, b"PK\3\4", "zip"), (0, b"PK\5\6", "zip"),
     (257, b"ustar", "tar"), (4, b"ftypavi", "AVIF"), (4, b"ftyphei", "HEIC"), (4, b"ftypmif1", "HEIC"),
     (0, b"BZh", "bzip2"), (0, b"\xfd7zXZ", "xz"), (0, b"7z\xbc\xaf", "7-Zip"), (0, b"Rar!", "RAR"),
+    *((0, begin, "DICOM (without preamble)") for begin in BARE_DICOM),
 )  # fmt: skip
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _PNM = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s")

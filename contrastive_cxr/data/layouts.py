@@ -18,11 +18,15 @@ from contrastive_cxr.recipe import schema
 
 
 class Found(NamedTuple):
-    """Rows (path, label, patient?, split?, further columns), faults, and what was recognised, repaired or left out."""
+    """Rows (path, label, patient?, split?, further columns), faults, and what was recognised, repaired or left out.
+
+    `unowned` is said where the files' headers name no patient for some rows either.
+    """
 
     rows: pd.DataFrame
     faults: list[str]
     notes: tuple[str, ...] = ()
+    unowned: tuple[str, ...] = ()
 
 
 def folders(root: str, source: schema.Source) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from contrastive_cxr.data import reading, table_files
-from contrastive_cxr.data.intensity import DecodeError
-from contrastive_cxr.data.places import join
-from contrastive_cxr.data.store import cache_folder
+from contrastive_cxr.data import inner_tables, table_files
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.files import write_bytes
 from contrastive_cxr.recipe.source import Source
 
 SPLIT = "split"
+LABELS = Path("labels.csv")  # the table where none is named
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,22 +53,18 @@ def local(source: Source, root: str, cache_dir: Path | None) -> Source:
     """
     if os.path.isdir(root):
         return source
+    if source.source == "csv" and source.csv is None:
+        source = source.model_copy(update={"csv": LABELS})
     faults: list[str] = []
 
     def fetched(path: Path, setting: str) -> Path:
         if path.is_absolute():
             return path
-        place = join(root, path.as_posix())
         try:
-            content = reading.content(place)
-        except DecodeError as error:
-            faults.append(f"table {place} {error.reason}; set {setting} to a table in it, or to an absolute path")
+            return inner_tables.kept(root, path.as_posix(), cache_dir, setting)
+        except RequestError as error:
+            faults.extend(error.faults)
             return path
-        kept = cache_folder(cache_dir) / "tables" / hashlib.sha256(content).hexdigest()[:20] / path.name
-        if not kept.is_file():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(kept, content)
-        return kept
 
     found = _moved(source, fetched)
     raise_faults(faults)
@@ -114,7 +106,7 @@ def opened(root: str, source: Source) -> Tables:
     RequestError
         Each table that is missing or cannot be read; tables of parts with different columns.
     """
-    given = source.csv or Path("labels.csv")
+    given = source.csv or LABELS
     paths = {part: Path(root) / path for part, path in (given if isinstance(given, dict) else {"": given}).items()}
     faults: list[str] = []
     found: dict[str, table_files.Opened] = {}

@@ -82,7 +82,7 @@ def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> t
     """As `rows`, the files not looked at."""
     root = str(painted_phantoms.root_of(source, cache_dir)) if source.source == "phantom" else _root(source, base)
     local = source_tables.local(source, root, cache_dir)
-    found, faults, notes = _reader(local)(root)
+    found, faults, notes, unowned = _reader(local)(root)
     if source.split_lists:
         found, of_lists, said = split_lists.divided(found, local.split_lists, root)
         faults, notes = [*faults, *of_lists], (*notes, *said)
@@ -93,6 +93,8 @@ def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> t
     if source.find_by == "content" and source.source != "phantom":
         described = contents.described(found, root, source, cache_folder(cache_dir))
         found, faults, notes = described.rows, [*faults, *described.faults], (*notes, *described.notes)
+    if (found["patient"] == "").any():
+        notes = (*notes, *unowned)
     name = parted(root.rstrip("/"))[1]
     found["root"] = root
     if "source" not in found:

@@ -13,6 +13,7 @@ from contrastive_cxr.data import columns, kept_rows, merging, named_files, sourc
 from contrastive_cxr.data.columns import SPLITS, Named
 from contrastive_cxr.data.layouts import Found, allowed
 from contrastive_cxr.data.listings import listing
+from contrastive_cxr.data.owners import known_owners, unowned_words
 from contrastive_cxr.data.places import parted
 from contrastive_cxr.data.tables import at_most
 from contrastive_cxr.data.tree import ALLOW, links_out
@@ -45,9 +46,9 @@ def read(root: str, source: Source) -> Found:
     faults += _advice(rows, resolved.missing, root, table.named, table.rows)
     rows, folders = _from_folders(rows, source, place)
     notes = [*opened.notes, *table.notes, *notes, *folders, *resolved.notes(place)]
-    notes += _study_alone(rows, table.named, place)
+    unowned = () if "patient" in rows else unowned_words(table.rows, table.named, opened.short(place))
     faults += [] if source.outside else links_out(Path(root), rows["path"])
-    return Found(rows, faults, tuple(opened.short(note) for note in notes))
+    return Found(rows, faults, tuple(opened.short(note) for note in notes), unowned)
 
 
 def of_folders(found: Found, root: str, source: Source) -> Found:
@@ -65,8 +66,8 @@ def of_folders(found: Found, root: str, source: Source) -> Found:
     table = _chosen(files if files["split"].any() else files.drop(columns="split"), root, source, place)
     rows, notes = _of_images(table, source, place)
     faults = _row_faults(rows, place, source.outside)
-    notes = [*found.notes, *table.notes, *notes, *_study_alone(rows, table.named, place)]
-    return Found(_paths(rows, source), faults, tuple(notes))
+    unowned = () if "patient" in rows else unowned_words(table.rows, table.named, place)
+    return Found(_paths(rows, source), faults, (*found.notes, *table.notes, *notes), unowned)
 
 
 class _Chosen(NamedTuple):
@@ -94,8 +95,9 @@ def _chosen(table: pd.DataFrame, root: str, source: Source, place: str) -> _Chos
 def _of_images(table: _Chosen, source: Source, place: str) -> tuple[pd.DataFrame, list[str]]:
     """One row an image with the manifest's columns, the labels of `data.leave_out` left out."""
     rows, left = kept_rows.left_out(_renamed(table.rows, table.named, source), source, place)
+    rows, owners = known_owners(rows, place) if source.columns.recognise else (rows, [])
     rows, joined = kept_rows.one_each(rows, source, place)
-    return rows, [*left, *joined]
+    return rows, [*left, *owners, *joined]
 
 
 def _renamed(table: pd.DataFrame, named: Named, source: Source) -> pd.DataFrame:
@@ -201,14 +203,3 @@ def _from_folders(rows: pd.DataFrame, source: Source, place: str) -> tuple[pd.Da
             rows = rows.assign(**{role: found})
             notes.append(f"{place}: the {role} is read from the files' folders, such as '{found[0]}'")
     return rows, notes
-
-
-def _study_alone(rows: pd.DataFrame, named: Named, place: str) -> list[str]:
-    study = named.roles["study"]
-    if "patient" in rows or study is None:
-        return []
-    return [
-        f"{place} has no column that is known as the patient, so images of one patient may stand in train, val and "
-        f"test; data.columns.patient='{study if isinstance(study, str) else study.column}' keeps those of one study "
-        "together"
-    ]

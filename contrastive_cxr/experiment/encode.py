@@ -14,8 +14,8 @@ from contrastive_cxr.engine.fabric import losses_told
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import parts
 from contrastive_cxr.experiment.door import faults_of
-from contrastive_cxr.experiment.given import Frames
-from contrastive_cxr.experiment.pictures import Pictures, pictures_of
+from contrastive_cxr.experiment.given import Frames, warn_of_squeezed
+from contrastive_cxr.experiment.pictures import Pictures, pictures_of, squeezed_of
 from contrastive_cxr.experiment.predict import check_device, refuse_existing
 from contrastive_cxr.files import Together
 from contrastive_cxr.recipe import schema
@@ -82,6 +82,7 @@ def encode(
 
     if array:
         write_array(out, pictures, vectors, model.size, part_images)
+        warn_of_squeezed(squeezed_of(pictures), len(pictures))
         return out
     record = parts.planned(pictures, model.digest, model.size, part_images)
     with losses_told(fabric, "The parts that are written stay; the same command goes on"):
@@ -92,6 +93,7 @@ def encode(
         fabric.barrier()
     if fabric.is_global_zero:
         parts.finish(out, record)
+        warn_of_squeezed(squeezed_of(pictures), len(pictures))
     return out
 
 

@@ -15,7 +15,7 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import probe
 from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.gallery import ENCODER, check_new, rows_of
-from contrastive_cxr.experiment.given import Frames
+from contrastive_cxr.experiment.given import Frames, warn_of_squeezed
 from contrastive_cxr.experiment.predict import check_device
 from contrastive_cxr.files import tidy
 from contrastive_cxr.models import backbones, kin, matching, places, unwrap, weights
@@ -85,6 +85,7 @@ def index_encoder(
         weights.save(network, place, card_of(network, word))
         model = EmbeddingModel.load(place, device)
         vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
+        warn_of_squeezed(model.squeezed, len(rows))
         gallery = Gallery.build(
             vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(place.resolve())
         )

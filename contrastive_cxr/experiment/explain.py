@@ -15,9 +15,11 @@ from torch import Tensor
 
 from contrastive_cxr import explain as maps
 from contrastive_cxr.evaluate import decisions
-from contrastive_cxr.experiment.explain_door import Floats, Near, Ready, check, read
+from contrastive_cxr.experiment.explain_door import Floats, Near, Ready, check, chosen, read
+from contrastive_cxr.experiment.given import Frames
 from contrastive_cxr.explain import Ascent
 from contrastive_cxr.files import write_bytes
+from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
 
@@ -35,6 +37,8 @@ def explain(
     ascent: Ascent | None = None,
     device: str = "cpu",
     out: Path | None = None,
+    frames: Frames = None,
+    axis: AxisName = "axial",
 ) -> Path:
     """Write maps of some images and a page that shows them side by side.
 
@@ -58,6 +62,8 @@ def explain(
         cpu or cuda.
     out : Path, optional
         New folder; none: `RUN/explain`.
+    frames, axis : as in `given.images_of`
+        With frames, `images` may be files of several pictures, folders and archives.
 
     Returns
     -------
@@ -71,7 +77,8 @@ def explain(
     """
     out = out or run / "explain"
     climb = ascent or Ascent()
-    ready = check(run, list(images), target, phase, beside, device, out)
+    images = list(images) if frames is None else chosen(images, frames, axis)
+    ready = check(run, images, target, phase, beside, device, out)
     model, files, notes = ready.model, Files(), []
     if ready.gallery is None and beside is None and near:
         notes.append(

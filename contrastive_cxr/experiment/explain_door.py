@@ -19,7 +19,9 @@ from contrastive_cxr.data.tables import read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.evaluate import neighbours
 from contrastive_cxr.experiment.door import faults_of
+from contrastive_cxr.experiment.given import Frames, images_of
 from contrastive_cxr.experiment.predict import check_device
+from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.retrieval.inputs import square
 from contrastive_cxr.run import folder as folders
@@ -79,6 +81,19 @@ class Ready:
     pictures: dict[Path, Tensor]
     target: int | None
     gallery: Gallery | None
+
+
+def chosen(images: Sequence[Path], frames: Frames, axis: AxisName) -> list[Path]:
+    """The pictures that `frames` chooses of each file, in their order; every fault at once."""
+    found: list[Path] = []
+    faults: list[str] = []
+    for image in images:
+        try:
+            found += images_of(image, frames, axis)
+        except RequestError as error:
+            faults += error.faults
+    raise_faults(faults)
+    return found
 
 
 def check(

@@ -18,7 +18,7 @@ from contrastive_cxr.data.places import absolute, is_url, of_path, parted, split
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.experiment import kept
 from contrastive_cxr.experiment.door import faults_of
-from contrastive_cxr.experiment.given import Frames, images_of
+from contrastive_cxr.experiment.given import Frames, images_of, warn_of_squeezed
 from contrastive_cxr.experiment.look import settings
 from contrastive_cxr.experiment.predict import check_device
 from contrastive_cxr.files import PARTIAL, complete, tidy
@@ -98,6 +98,7 @@ def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: s
     vectors = recorded_vectors(folder, model, rows) if source == "train" else None
     if vectors is None:
         vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
+        warn_of_squeezed(model.squeezed, len(rows))
     return Gallery.build(
         vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(folder.resolve())
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-from contrastive_cxr.data import contents, reading, tree
+from contrastive_cxr.data import contents, depth, reading, tree
 from contrastive_cxr.data.intensity import DecodeError
 from contrastive_cxr.data.places import is_url, join, of_path, parted, split
 from contrastive_cxr.data.sources import DICOMDIR
@@ -49,6 +50,13 @@ def images_of(source: Path, frames: Frames = None, axis: schema.AxisName = "axia
     if not names:
         raise RequestError(f"{place}: holds no image file; name an image, or a folder or archive of images")
     return [Path(join(root, name)) for name in names]
+
+
+def warn_of_squeezed(squeezed: Mapping[str, int], images: int) -> None:
+    """A warning of files of which the model's way of reading leaves too little; none where there are none."""
+    words = depth.as_read(squeezed, images)
+    if words and processes.is_first():
+        logger.warning("data: %s", words)
 
 
 def _files(place: str) -> tuple[str, list[str], list[tuple[str, str]]]:

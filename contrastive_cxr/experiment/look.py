@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,17 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.data import cache, columns, depth, sources, survey, table_files
-from contrastive_cxr.data.archives import is_archive
+from contrastive_cxr.data import cache, depth, sources, survey
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square
+from contrastive_cxr.data.manifest import COLUMNS, Manifest
 from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.experiment.recognise import recognise, tables_beside
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.recipe.columns import TableForm
 from contrastive_cxr.report import look_page
 from contrastive_cxr.report.compare_page import Table
 from contrastive_cxr.run import folder as folders
 
 VERSION = 1
-TABLES = tuple(ending for ending in table_files.ENDINGS if ".txt" not in ending)
 EACH = 10  # examples of a label
 SHEETS = 12  # labels with examples
 _ANY = "chest/label-free"  # a shipped recipe that takes any labels: the door to the data section's own checks
@@ -95,7 +94,7 @@ def look(
         "copies": survey.copies(table),
         "unreadable": survey.unreadable(table),
         "faults": faults,
-        "notes": [*manifest.notes, *tables_beside(data)],
+        "notes": [*manifest.notes, *tables_beside(data), *_without_labels(table, manifest)],
     }
     facts = dict(folders.plain(facts))
     shown = survey.labels_of(table)[:SHEETS]
@@ -108,6 +107,17 @@ def look(
     folders.write_json(out / "data-look.json", facts)
     folders.write_text(out / "data-look.html", page)
     return facts
+
+
+def _without_labels(table: pd.DataFrame, manifest: Manifest) -> list[str]:
+    """A note where no image has a label, so that every task but a label-free one would be refused."""
+    if (table["label"] != "").any():
+        return []
+    names = [column for column in manifest.rows if column not in COLUMNS]
+    return [
+        f"no image has a label: no column is known as one{f' among {names}' if names else ''}; name it with "
+        "data.columns.label=COLUMN, or make classes from findings with task.findings in the recipe"
+    ]
 
 
 def look_tables(facts: dict[str, Any]) -> list[Table]:
@@ -140,66 +150,6 @@ def settings(places: Sequence[Path | str], overrides: Sequence[str], recipe: str
     tree: dict[str, Any] = found[0] if len(found) == 1 else {"join": found}
     own = [f"data={json.dumps(tree)}", "data.split={}", *overrides]
     return recipes.load(_ANY, own).data
-
-
-def recognise(place: Path | str, overrides: Sequence[str] = ()) -> dict[str, str]:
-    """The layout of a folder, archive, URL or table, as `source`, `root` and `csv` of a data section.
-
-    The COVID-CT lists are looked for first, then a table with columns of files and labels; class folders are what is
-    left, and `layouts.folders` says where there are none. Where `overrides` say what a table's columns are, the
-    folder's only table is meant, whatever it is called.
-    """
-    if isinstance(place, str) or place.name == sources.DICOMDIR:
-        return {"source": "folders", "root": str(place)}
-    if is_archive(str(place)) and not place.name.lower().endswith(TABLES):  # an Excel file is a ZIP archive too
-        return {"source": "folders", "root": str(place)}
-    if place.is_file():
-        moved = any(word.startswith("data.root=") for word in overrides)
-        return {"source": "csv", "root": str(place.parent), "csv": str(place.resolve()) if moved else place.name}
-    if any(place.glob("Data-split/*/*CT_*COVID.txt")):
-        return {"source": "covid-ct", "root": str(place)}
-    files = sorted(path for path in place.iterdir() if path.name.lower().endswith(TABLES))
-    said = any(word.startswith("data.columns") for word in overrides)
-    tables = files if said and len(files) == 1 else [path for path in files if _is_table(path)]
-    named = [path for path in tables if path.name == "labels.csv"] or tables
-    if len(named) > 1:
-        raise RequestError(
-            f"{place} has {len(named)} tables of images ({', '.join(path.name for path in named)}); give the one that "
-            "is meant instead of the folder"
-        )
-    if named:
-        return {"source": "csv", "root": str(place), "csv": named[0].name}
-    return {"source": "folders", "root": str(place)}
-
-
-def tables_beside(data: schema.Data) -> list[str]:
-    """A sentence for each table in a root of class folders that names files and is not read, as one of findings."""
-    found = []
-    for source in data.join or (data,):
-        root = source.root
-        if source.source != "folders" or source.merge or not isinstance(root, Path) or not root.is_dir():
-            continue
-        tables = sorted(path for path in root.iterdir() if path.name.lower().endswith(TABLES))
-        found += [
-            f"{path.name} names files and has no column that is known as the label, so the folders are read and not "
-            f"it; to read the table, look at {path}"
-            for path in tables
-            if _has(path, columns.names_files)
-        ]
-    return found
-
-
-def _is_table(path: Path) -> bool:
-    """Whether a table has a column of files and one of labels, by their usual names."""
-    return _has(path, columns.is_of_images)
-
-
-def _has(path: Path, what: Callable[[pd.DataFrame], bool]) -> bool:
-    """Whether `what` is true of the table in a file; False where it is none."""
-    try:
-        return what(table_files.open_table(path, TableForm()).rows)
-    except RequestError:
-        return False
 
 
 def squares(table: pd.DataFrame, data: schema.Data) -> list[look_page.Squares]:

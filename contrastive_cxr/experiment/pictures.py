@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -44,13 +44,14 @@ class Files:
 
     files: list[str]
     settings: schema.Data
+    squeezed: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def pixels(self, first: int, end: int) -> Tensor:
         """As in `Pictures`; unreadable files are named in one `RequestError`."""
-        return squares(self.files[first:end], self.settings, first)
+        return squares(self.files[first:end], self.settings, first, self.squeezed)
 
     def rows(self, first: int, end: int) -> pd.DataFrame:
         """`file` alone."""
@@ -111,6 +112,11 @@ def pictures_of(
     if not len(chosen):
         raise RequestError(f"{home}: no image is in its part '{source}'; name another part, or a folder of images")
     return Recorded(data, chosen)
+
+
+def squeezed_of(pictures: Pictures) -> dict[str, int]:
+    """Files that this process read and that keep too few grey levels; of a run's own images its report tells."""
+    return pictures.squeezed if isinstance(pictures, Files) else {}
 
 
 def shown(name: str) -> str:

@@ -15,7 +15,7 @@ from contrastive_cxr.data.tables import for_spreadsheets
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluate import calibration, decisions
 from contrastive_cxr.experiment import pooled
-from contrastive_cxr.experiment.given import Frames, images_of
+from contrastive_cxr.experiment.given import Frames, images_of, warn_of_squeezed
 from contrastive_cxr.files import tidy
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.schema import VERSION
@@ -60,6 +60,7 @@ def predict(
     for phase in phases:  # one model at a time is held
         model = EmbeddingModel.load(phase, device=device)
         told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
+    warn_of_squeezed(model.squeezed, len(paths))
     probabilities = np.mean(np.stack(told), axis=0)
     table = pd.DataFrame({"file": [of_path(path) for path in paths]})
     for number, name in enumerate(model.classes):

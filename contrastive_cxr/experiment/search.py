@@ -19,7 +19,7 @@ from contrastive_cxr.experiment.door import faults_of
 from contrastive_cxr.experiment.explain import plane
 from contrastive_cxr.experiment.explain_door import read
 from contrastive_cxr.experiment.gallery import ENCODER
-from contrastive_cxr.experiment.given import Frames, images_of
+from contrastive_cxr.experiment.given import Frames, images_of, warn_of_squeezed
 from contrastive_cxr.experiment.predict import check_device, refuse_existing
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report import search_page
@@ -107,6 +107,7 @@ def search(
     held = loaded[0]
     model = model_of(held, gallery, run, device)
     asked = Asked(held, model, files, model.embed(files), unfamiliar)
+    warn_of_squeezed(model.squeezed, len(files))
     facts = facts_of(asked, k, where or {}) | {"gallery": str(gallery)}
     if html is not None:
         pictures, notes = drawn(asked, facts["queries"])

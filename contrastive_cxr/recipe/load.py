@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,10 @@ _AUGMENTS = {
     for field in ("augment", "positive_augment")
     if field in model.model_fields
 }
+
+
+# A pattern over columns, such as {folder}/{filename}: no YAML without quotes, which a shell takes away.
+_PATTERN = re.compile(r"(?:\{[^{}:,]+\}[^{}]*)+")
 
 
 def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -147,7 +152,9 @@ def _override(tree: dict[str, object], text: str) -> list[str]:
     try:
         value = yaml_text.parse(raw)
     except yaml.YAMLError as error:
-        return [f"'{text}': the value is not YAML: {yaml_text.explain(error)}; put text with : # or [ in quotes"]
+        if _PATTERN.fullmatch(raw) is None:
+            return [f"'{text}': the value is not YAML: {yaml_text.explain(error)}; put text with : # [ or {{ in quotes"]
+        value = raw
     _expand_tasks(tree)  # so that task=ct and task.positive=noncovid can follow one another
     place: object = tree
     for depth, key in enumerate(keys):

@@ -139,6 +139,11 @@ class EmbeddingModel:
     device : str
         Torch's name of the device.
 
+    Attributes
+    ----------
+    squeezed : {address: grey levels}
+        Files read so far that keep fewer than 64 grey levels as this model reads them, and tell more apart.
+
     Examples
     --------
     >>> model = EmbeddingModel.load("runs/xray")  # doctest: +SKIP
@@ -151,6 +156,7 @@ class EmbeddingModel:
         self.card = card
         self.device = torch.device(device)
         self.settings = decode_settings(card)
+        self.squeezed: dict[str, int] = {}
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu") -> EmbeddingModel:
@@ -239,7 +245,7 @@ class EmbeddingModel:
         result = np.empty((len(found), width), np.float32)
 
         def read(first: int, end: int) -> Tensor:
-            return squares(found[first:end], self.settings, first)
+            return squares(found[first:end], self.settings, first, self.squeezed)
 
         for first, images in ahead(read, 0, len(found), batch_size, os.cpu_count() or 1):
             views = augment.views(images.to(self.device), self.network.spec.image_size, tta)

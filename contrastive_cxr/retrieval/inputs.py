@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from contrastive_cxr.data.decode import DecodeError, decode, fit_square, grey_of
+from contrastive_cxr.data.places import of_path
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
 
@@ -46,8 +47,10 @@ def items(inputs: Inputs) -> list[Item]:
     return found
 
 
-def square(item: Item, settings: schema.Data) -> npt.NDArray[np.uint8]:
+def square(item: Item, settings: schema.Data, squeezed: dict[str, int] | None = None) -> npt.NDArray[np.uint8]:
     """Decode one item and make it square, by the functions that fill the training cache.
+
+    A file that keeps too few grey levels (`Facts.squeezed`) is put into `squeezed`, with the levels that it keeps.
 
     Returns
     -------
@@ -60,7 +63,9 @@ def square(item: Item, settings: schema.Data) -> npt.NDArray[np.uint8]:
         Where it is no readable picture.
     """
     if isinstance(item, str | os.PathLike):
-        grey = decode(Path(item), settings).grey
+        grey, facts = decode(Path(item), settings)
+        if facts.squeezed and squeezed is not None:
+            squeezed[of_path(Path(item))] = facts.squeezed
     elif isinstance(item, Image.Image):
         grey = grey_of(item, settings)
     else:
@@ -71,8 +76,10 @@ def square(item: Item, settings: schema.Data) -> npt.NDArray[np.uint8]:
     return fit_square(grey, settings.cache_size, settings.resize)[0]
 
 
-def squares(found: Sequence[Item], settings: schema.Data, first: int = 0) -> torch.Tensor:
-    """Decode a batch; `first` is the place of its first item among all, for the errors.
+def squares(
+    found: Sequence[Item], settings: schema.Data, first: int = 0, squeezed: dict[str, int] | None = None
+) -> torch.Tensor:
+    """Decode a batch; `first` is the place of its first item among all, for the errors; `squeezed` as of `square`.
 
     Returns
     -------
@@ -88,7 +95,7 @@ def squares(found: Sequence[Item], settings: schema.Data, first: int = 0) -> tor
     faults = []
     for place, item in enumerate(found):
         try:
-            images[place, 0] = square(item, settings)
+            images[place, 0] = square(item, settings, squeezed)
         except DecodeError as error:
             named = isinstance(item, str | os.PathLike)
             faults.append(str(error) if named else f"picture {first + place} {error}")

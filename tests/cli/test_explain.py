@@ -51,3 +51,13 @@ def test_a_wrong_request_ends_with_2_and_sentences(ccxr: Call, run: Path, tmp_pa
     assert "two.png" in said
     assert all(line.startswith("error: ") for line in said.splitlines())
     assert not (run / "explain").exists()
+
+
+def test_frames_choose_pictures_of_a_file(ccxr: Call, run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pytorch_grad_cam")
+    pages = [Image.new("L", (40, 40), shade) for shade in (30, 90, 200)]
+    pages[0].save(tmp_path / "loop.tif", save_all=True, append_images=pages[1:])
+    code, _, told = ccxr("explain", run, tmp_path / "loop.tif", "--frames", "{start: 1}", "--steps", "0")
+    assert code == 0, told
+    facts = json.loads((run / "explain" / "explain.json").read_text())
+    assert [each["file"] for each in facts["images"]] == [f"{tmp_path}/loop.tif#frame={n}" for n in (1, 2)]

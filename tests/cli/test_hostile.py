@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.data.corpus.cases import NOISE
-from tests.data.corpus.writers import png
+from tests.data.corpus.writers import dicom, png
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -63,3 +64,20 @@ def test_a_table_that_climbs_out_lists_every_fault(ccxr: Call, tmp_path: Path) -
     assert code == 2
     assert len([line for line in said.splitlines() if "not inside the root" in line or "by a link" in line]) == 3
     assert not (tmp_path / "run").exists()
+
+
+def test_what_libraries_log_of_a_damaged_file_is_not_ours(
+    ccxr: Call, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """pydicom logs each decoder's exception with its traceback; the terminal gets one sentence a file."""
+    pytest.importorskip("pydicom")
+    pytest.importorskip("jpeg_ls", reason="pyjpegls is not installed; it is in the extra dicom")
+    (tmp_path / "in" / "ill").mkdir(parents=True)
+    pixels = np.zeros((4, 4), np.uint16)
+    (tmp_path / "in" / "ill" / "1.dcm").write_bytes(dicom(pixels, "1.2.840.10008.1.2.4.80", bytes(40)))
+    words = (f"data.cache_dir={tmp_path / 'cache'}", "--out", tmp_path / "out")
+    code, said, told = ccxr("data", "look", tmp_path / "in", *words)
+    assert code == 0
+    assert "cannot be read: ill/1.dcm is a DICOM file, compressed as JPEG-LS" in said
+    assert "Traceback" not in told
+    assert not [record.name for record in caplog.records if record.name.startswith("pydicom")]

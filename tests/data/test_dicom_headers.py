@@ -64,8 +64,8 @@ def test_a_study_stands_for_a_patient_without_a_name_and_it_is_said(tmp_path: Pa
     manifest = read(Source(root=tmp_path, patient_ids="plain"), cache_dir=tmp_path / "cache")
     assert list(manifest.rows["patient"]) == ["1.2", "1.2", "1.3", ""]
     assert manifest.notes == (
-        f"3 DICOM files of {tmp_path} have no PatientID; their study, else their series, stands for the patient",
-        f"1 DICOM files of {tmp_path} have no PatientID, study or series, so nothing is known of their patients",
+        f"3 DICOM files of {tmp_path} have no PatientID; the study, else the series, stands for the patient",
+        f"1 DICOM file of {tmp_path} has no PatientID, study or series, so nothing is known of the patient",
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from contrastive_cxr.data.decode import DecodeError, decode
 from contrastive_cxr.recipe.schema import Data, Intensity
+from tests.data import painted
 from tests.data.corpus.writers import by_pillow, dicom
 
 pydicom = pytest.importorskip("pydicom")
@@ -208,3 +209,31 @@ def test_colours_of_16_bits_and_a_palette() -> None:
         **{name: ("OW", value) for name, value in tables.items()},
     }
     assert row(content_with(content, **described)).tolist() == [29, 76, 76]
+
+
+def test_an_empty_modality_leaves_it_to_the_kind_of_object() -> None:
+    """HU from -1000 to 1000 through the lung window, -1350 to 150: (-1000 + 1350) / 1500 * 255 = 59.5 at the left."""
+    units = np.tile(np.linspace(-1000, 1000, 64), (64, 1)).astype(np.int16)
+    tags = {"Modality": "", "RescaleSlope": 1, "RescaleIntercept": 0}
+    slice_of_ct = painted.dicom(units, ImagePositionPatient=[0, 0, 0], **tags)  # its SOP class is CT's
+    row = decode(slice_of_ct, Data()).grey[0]
+    assert abs(int(row[0]) - 59.5) <= 1
+    assert row[-1] == 255
+    assert decode(painted.dicom(units, **tags), Data()).grey.min() > 100  # of another kind: the range of BitsStored
+
+
+def test_attributes_that_pixels_need_are_named_and_small_letters_are_read() -> None:
+    data = pydicom.dcmread(io.BytesIO(painted.dicom(np.zeros((4, 4), np.uint8))))
+    del data.PixelRepresentation
+    with pytest.raises(DecodeError, match="lacks Pixel Representation, so its pixels cannot be read"):
+        decode(saved(data), Data())
+    data.PixelRepresentation, data.PhotometricInterpretation = 0, "monochrome1 "
+    assert decode(saved(data), Data()).grey.min() == 255
+    with pytest.raises(DecodeError, match=r"is a DICOM \(without preamble\) file"):
+        decode(saved(data)[132:], Data())
+
+
+def saved(data: Any) -> bytes:
+    buffer = io.BytesIO()
+    data.save_as(buffer)
+    return buffer.getvalue()

@@ -134,23 +134,25 @@ def test_csv_that_is_missing_names_the_tables_there_are(tmp_path: Path) -> None:
 
 def covid_ct(root: Path) -> None:
     put(root, "CT_COVID/a%0.png", "CT_COVID/b.png", "CT_COVID/left-out.png", "CT_NonCOVID/c.jpg")
-    for part, text in (("train", "a%0.png \n\n"), ("test", "b.png\n")):
+    for part, text in (("train", "a%0.png \r\n \r\n"), ("test", "b.png\n")):
         path = root / "Data-split" / "COVID" / f"{part}CT_COVID.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_bytes(text.encode())
     (root / "Data-split" / "NonCOVID").mkdir(exist_ok=True)
-    (root / "Data-split" / "NonCOVID" / "testCT_NonCOVID.txt").write_text("c.jpg")
+    (root / "Data-split" / "NonCOVID" / "testCT_NonCOVID.txt").write_text("c.png")
 
 
 def test_covid_ct_reads_the_lists_there_are(tmp_path: Path) -> None:
     covid_ct(tmp_path)
     (tmp_path / "patients.csv").write_text("file,patient\nCT_COVID/b.png,Patient 7\n")
-    rows = read(Source(source="covid-ct", root=tmp_path)).rows
+    found = read(Source(source="covid-ct", root=tmp_path))
+    rows = found.rows
     assert rows[["path", "label", "split", "patient"]].values.tolist() == [
         ["CT_COVID/a%0.png", "CT_COVID", "train", ""],
         ["CT_COVID/b.png", "CT_COVID", "test", "Patient 7"],
         ["CT_NonCOVID/c.jpg", "CT_NonCOVID", "test", ""],
-    ], "spaces and blank lines mean nothing, images in no list are left out"
+    ], "spaces, CRLF and blank lines mean nothing, images in no list are left out"
+    assert any("found with another ending ('CT_NonCOVID/c.png' is 'CT_NonCOVID/c.jpg')" in note for note in found.notes)
 
 
 def test_covid_ct_faults(tmp_path: Path) -> None:

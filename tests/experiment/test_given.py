@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.cache import build
@@ -211,3 +212,23 @@ def test_volumes_go_through_a_ct_recipe_to_a_report_by_patient(
     # a second reading finds the same images, and decodes none again
     assert build(read_data(recipe.data), recipe.data).rows_decoded == 0
     assert not any(out.glob("**/*.key")), "the key of the patients stays outside of the run"
+
+
+def test_files_that_the_models_range_squeezes_are_warned_of(
+    finished: Path, tmp_path: Path, warned: pytest.LogCaptureFixture
+) -> None:
+    """0 to 4095 of 0 to 65535 are 0 to 16 of 0 to 255: 17 levels."""
+    ramp = np.tile(np.linspace(0, 4095, 64), (64, 1)).astype(np.uint16)
+    for name, values in (("deep.png", ramp), ("plain.png", (ramp >> 4).astype(np.uint8))):
+        Image.fromarray(values).save(put(tmp_path / "in" / name, b""))
+    said = (
+        "data: 1 of 2 images keep fewer than 64 grey levels in the range that the model reads, and tell more apart in "
+        "their files: deep.png (17); the model hardly sees what they show, so its answers on them mean little. Give "
+        "files of the kind that it was trained on (units, bits, window)"
+    )
+    predict(finished, tmp_path / "in", tmp_path / "p.csv")
+    assert warned.messages.count(said) == 1
+    encode(finished, tmp_path / "in", tmp_path / "out" / "v.npy")
+    assert warned.messages.count(said) == 2
+    index(finished, str(tmp_path / "in"), tmp_path / "gallery")
+    assert warned.messages.count(said) == 3

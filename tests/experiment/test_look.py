@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment.look import look, recognise, settings, tables_beside
+from contrastive_cxr.experiment.look import look, settings
+from contrastive_cxr.experiment.recognise import recognise, tables_beside
+from tests.data.painted import picture, put, zipped
 from tests.report.test_page import Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,3 +192,37 @@ def test_values_that_use_a_small_part_of_their_type_are_shown_and_warned_of(tmp_
     told = look([tmp_path / "deep"], tmp_path / "out", [*words(tmp_path), "data.intensity=dtype"])["grey"]
     assert told["warning"].startswith("6 of 6 images keep fewer than 64 grey levels")
     assert "6 of 6 images keep fewer than 64" in (tmp_path / "out" / "data-look.html").read_text()
+
+
+def test_a_table_in_an_archive_or_behind_a_url_is_recognised(tmp_path: Path) -> None:
+    """An archive often holds one folder, with the table in it."""
+    fsspec = pytest.importorskip("fsspec")
+    members = {"set/a.png": picture(1), "set/b.png": picture(2), "set/notes.csv": b"who,what\nme,this\n"}
+    members["set/list.csv"] = b"file,label,patient\na.png,ill,p1\nb.png,well,p2\n"
+    root = put(tmp_path / "set.zip", zipped(members))
+    assert recognise(root) == {"source": "csv", "root": str(root), "csv": "set/list.csv"}
+    facts = look([root], tmp_path / "out", words(tmp_path))
+    assert (facts["layout"], facts["patients"]["known"], facts["faults"]) == (["csv"], 2, [])
+    assert sorted(facts["counts"]["labels"]) == ["ill", "well"]
+    store = fsspec.filesystem("memory")
+    for name, content in members.items():
+        store.pipe(f"/looked/{name}", content)
+    assert recognise("memory://looked")["csv"] == "set/list.csv"
+    assert recognise("memory://looked/set/list.csv") == {
+        "source": "csv",
+        "root": "memory://looked/set",
+        "csv": "list.csv",
+    }
+    store.pipe("/looked/set/labels2.csv", members["set/list.csv"])
+    with pytest.raises(RequestError, match=r"has 2 tables of images \(set/labels2.csv, set/list.csv\)"):
+        recognise("memory://looked")
+
+
+def test_a_table_without_labels_is_said_to_be_one(tmp_path: Path) -> None:
+    paint(tmp_path / "in" / "1.png")
+    (tmp_path / "in" / "rows.csv").write_text("Path,Pneumonia,Edema\n1.png,1,0\n")
+    facts = look([tmp_path / "in" / "rows.csv"], tmp_path / "out", words(tmp_path))
+    assert facts["notes"][-1] == (
+        "no image has a label: no column is known as one among ['Pneumonia', 'Edema']; name it with "
+        "data.columns.label=COLUMN, or make classes from findings with task.findings in the recipe"
+    )

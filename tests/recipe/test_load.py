@@ -164,3 +164,11 @@ def test_a_missing_recipe_names_the_nearest_and_all_shipped(reference: str | Pat
     (found,) = faults(reference)
     assert "did you mean 'xray/three-class'?" in found
     assert all(name in found for name in recipe.shipped.names())
+
+
+def test_a_pattern_over_columns_needs_no_quotes_of_yaml(small: Path) -> None:
+    """A shell takes the quotes away with which our own advice writes it."""
+    for pattern in ("{folder}/{filename}", "{file}.png", "{a b}_{c}"):
+        words = [f"data.columns.file={pattern}", "data.source=csv", "data.csv=t.csv", "data.root=x"]
+        assert recipe.load(small, words).data.columns.file == pattern
+    assert "the value is not YAML" in faults(small, "data.where={a: 1")[0]
