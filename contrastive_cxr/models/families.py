@@ -163,3 +163,5 @@ KIN = (
 )
 # networks of a thousand million parameters, which are not looked through
 TOO_LARGE = r"_(giant|gigantic|giantopt|enormous|huge|xxlarge|7b|5b)"
+# tensors that a library fits to another input size: positions, and nothing that tells one network from another
+BY_SIZE = r"pos_embed|position|rel_pos|relative_"

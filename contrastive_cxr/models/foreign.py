@@ -11,17 +11,20 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.comparing as comparing
+import contrastive_cxr.models.hub as hub
 import contrastive_cxr.models.kin as kin
 import contrastive_cxr.models.matching as matching
 import contrastive_cxr.models.places as places
 import contrastive_cxr.models.published as published_files
+import contrastive_cxr.models.reach as reach
 import contrastive_cxr.models.started as started
 import contrastive_cxr.models.unwrap as unwrap
 import contrastive_cxr.models.weights_packages as weights_packages
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models.grey import fold_grey, stems
-from contrastive_cxr.models.network import Spec
 from contrastive_cxr.models.published import Origin
+from contrastive_cxr.models.spec import Spec
 from contrastive_cxr.models.started import Started
 
 
@@ -81,20 +84,32 @@ def published(spec: Spec, stem: backbones.Stem, task: str = "") -> tuple[dict[st
         path = weights_packages.installed(package)
         assert path is not None, "origin has just found it"
         return _of_package(path, spec, stem), found
+    silent = _silent(found.place) if found.kind == "network" else ""
+    if silent:
+        raise _not_had(spec, found, silent, task)
     try:
         with torch.random.fork_rng(devices=[]):
             body = backbones.colour(name, image_size=spec.image_size, pretrained=True)
     except (URLError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RequestError(
-            f"model.weights=imagenet: the weights of {name} could not be had from {found.place} ({reason}); "
-            "check the network, or give model.weights=PATH, or take the recipe's -scratch variant; "
-            f"{_without_network(name, task)}"
-        ) from error
+        raise _not_had(spec, found, reason, task) from error
     if found.kind == "network":
         arrived = _cached(name)
         found = Origin("network", found.place, "" if arrived is None else arrived.sha256)
     return _grey_state(body, stem), found
+
+
+def _silent(place: str) -> str:
+    """Why a download cannot begin; '' where its host answers. An address that is none is a repository of the hub."""
+    return reach.silent(place) if place.startswith(("http://", "https://")) else hub.silent()
+
+
+def _not_had(spec: Spec, found: Origin, reason: str, task: str) -> RequestError:
+    return RequestError(
+        f"model.weights=imagenet: the weights of {spec.backbone} could not be had from {found.place} ({reason}); "
+        "check the network, or give model.weights=PATH, or take the recipe's -scratch variant; "
+        f"{_without_network(spec.backbone, task)}"
+    )
 
 
 def _of_package(path: Path, spec: Spec, stem: backbones.Stem) -> dict[str, Tensor]:
@@ -140,7 +155,7 @@ def of_file(word: str, spec: Spec, grey: nn.Module, stem: backbones.Stem) -> tup
     if not found.fits:
         raise RequestError(_of_another(place, content, found, spec))
     state = matching.state_of(found, stem, spec.image_size)
-    unlike = matching.difference(grey.state_dict() | state, grey.state_dict())
+    unlike = comparing.difference(grey.state_dict() | state, grey.state_dict())
     assert not unlike, f"what was matched on the meta device fits: {unlike}"
     return state, Started(word, match=found, kept=started.range_of(content, found), stem=stem)
 

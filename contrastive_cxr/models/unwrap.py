@@ -5,7 +5,6 @@ A file is known by its content, not by its ending. Dictionaries in dictionaries 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +14,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from contrastive_cxr.errors import RequestError, visible
-from contrastive_cxr.files import is_plain_zip, is_zip
+import contrastive_cxr.models.shards as shards
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models.unpickle import Record, network, unpickled
 
-# Objects of these classes may stand in a checkpoint beside its tensors, or be the network that holds them. They are
-# read as `_Record`s: of the class only its name is used.
-_LET_IN = (
-    "argparse.Namespace", "collections.", "lightning.", "lightning_fabric.", "numpy.", "omegaconf.", "pathlib.",
-    "pytorch_lightning.", "timm.", "torch.nn.", "torch.optim.", "torchvision.", "torchxrayvision.", "typing.",
-)  # fmt: skip
 _DEEP = 8
-_UNSAFE = re.compile(r"(?:GLOBAL|module) ([\w.]+)")
+_LONG = 64  # a list of more is a log and no row of networks
 _KINDS = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"\x89HDF": "an HDF5 file (Keras, TensorFlow); give weights of PyTorch",
@@ -68,7 +62,7 @@ class Content:
 
 
 def read(path: Path, what: str = "model.weights") -> Content:
-    """Open a file of weights: safetensors, or what `torch.save` wrote, in its new or old format.
+    """Open a file of weights: safetensors, what `torch.save` wrote, in its new or old format, or an index of parts.
 
     Parameters
     ----------
@@ -82,6 +76,8 @@ def read(path: Path, what: str = "model.weights") -> Content:
     RequestError
         It is of another kind, cut short or damaged, holds code, or no named tensors.
     """
+    if shards.is_index(path):
+        return _joined(path, what)
     with path.open("rb") as file:
         begin = file.read(64)
     if not begin:
@@ -91,7 +87,7 @@ def read(path: Path, what: str = "model.weights") -> Content:
             raise RequestError(f"{what} {path} is {kind}")
     if path.suffix == ".safetensors" or begin[8:9] == b"{":
         return Content([Group("", unpacked(path.read_bytes(), path, f"{what} "))])
-    content, classes = _unpickled(path, what)
+    content, classes = unpickled(path, what)
     groups = list(_groups(content, ""))
     if not groups:
         raise RequestError(
@@ -118,57 +114,23 @@ def unpacked(data: bytes, path: Path, what: str = "") -> dict[str, Tensor]:
         ) from error
 
 
-class _Record:
-    """Stands for an object in a file whose class is not imported: what it held is kept, nothing of it is run."""
-
-    held: Any = None
-
-    def __new__(cls, *_: Any) -> _Record:
-        return object.__new__(cls)
-
-    def __init__(self, *_: Any) -> None:
-        return
-
-    def __setstate__(self, state: Any) -> None:
-        self.held = state
-
-
-def _unpickled(path: Path, what: str) -> tuple[Any, tuple[str, ...]]:
-    """What `torch.save` wrote, read as plain tensors and `_Record`s, and the names of the classes of these."""
-    if is_zip(path) and not is_plain_zip(path):
-        raise RequestError(f"{what} {path} is a compressed zip, or a damaged one; give the file as torch.save wrote it")
-    classes: list[str] = []
-    while True:
-        try:
-            if is_zip(path) and not classes:
-                classes = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-            if all(name.startswith(_LET_IN) for name in classes):
-                with torch.serialization.safe_globals([(_Record, name) for name in classes]):
-                    return torch.load(path, map_location="cpu", weights_only=True), tuple(classes)
-            foreign = [name for name in classes if not name.startswith(_LET_IN)]
-        except Exception as error:  # a made-up pickle makes the unpickler raise anything
-            foreign = _UNSAFE.findall(str(error))
-            if not foreign:
-                raise RequestError(
-                    f"{what} {path} holds no readable plain tensors: it was cut short or damaged "
-                    f"({path.stat().st_size} bytes), or torch.save did not write it; copy or download it again"
-                ) from error
-            if foreign[0].startswith(_LET_IN) and foreign[0] not in classes:  # the old format names one at a time
-                classes.append(foreign[0])
-                continue
-        break
-    named = ", ".join(visible(name) for name in foreign[:3])
-    raise RequestError(
-        f"{what} {path} holds no readable plain tensors: it holds objects of {named}, and code of a file is never run; "
-        "where you trust the file, open it with its own library and save the tensors alone: "
-        "torch.save(network.state_dict(), 'tensors.pth')"
-    )
+def _joined(index: Path, what: str) -> Content:
+    """The tensors of all parts that an index lists, as one dictionary; each part is a file of its own."""
+    read_parts = [read(part, what) for part in shards.parts(index, what)]
+    tensors: dict[str, Tensor] = {}
+    for part in read_parts:
+        for group in part.groups:
+            tensors |= group.tensors
+    shards.check_whole(index, set(tensors), what)
+    return Content([Group("", tensors)], tuple(dict.fromkeys(name for part in read_parts for name in part.classes)))
 
 
 def _groups(value: Any, place: str, depth: int = 0) -> Iterator[Group]:
     """The dictionaries of named tensors inside a value, the outer ones first."""
-    if isinstance(value, _Record):
-        value = _network(value)
+    if isinstance(value, Record):
+        value = network(value)
+    if isinstance(value, list | tuple) and len(value) <= _LONG:
+        value = {str(number): each for number, each in enumerate(value) if not isinstance(each, Tensor)}
     if not isinstance(value, Mapping) or depth > _DEEP:
         return
     own = {key: each for key, each in value.items() if isinstance(key, str) and _plain(each)}
@@ -177,20 +139,6 @@ def _groups(value: Any, place: str, depth: int = 0) -> Iterator[Group]:
     for key, each in value.items():
         if isinstance(key, str):
             yield from _groups(each, f"{place}.{key}" if place else key, depth + 1)
-
-
-def _network(record: _Record, prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """The state of a network that was saved whole, or what else an object held."""
-    held = record.held if isinstance(record.held, Mapping) else {}
-    if "_modules" not in held:
-        return dict(held)
-    found: dict[str, Any] = {}
-    for kind in ("_parameters", "_buffers"):
-        found |= {f"{prefix}{name}": value for name, value in (held.get(kind) or {}).items()}
-    for name, child in (held.get("_modules") or {}).items():
-        if isinstance(child, _Record) and depth < 32:
-            found |= _network(child, f"{prefix}{name}.", depth + 1)
-    return found
 
 
 def _plain(value: object) -> bool:

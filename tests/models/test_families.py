@@ -12,7 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from contrastive_cxr import models
-from contrastive_cxr.models import weights
+from contrastive_cxr.models import carry, weights
 from contrastive_cxr.models.started import Started
 from contrastive_cxr.recipe import schema
 
@@ -121,7 +121,7 @@ def test_the_range_goes_with_the_weights_through_later_phases_and_files(tmp_path
     weights.save(first, tmp_path / "pretrain", card)
     loaded, _ = weights.load(tmp_path / "pretrain")
     carried, again, of_file = (network("resnet18", mean=0.4, std=0.2) for _ in range(3))
-    weights.carry_over(carried, loaded.state_dict())
+    carry.carry_over(carried, loaded.state_dict())
     weights.start(again, str(tmp_path))
     weights.start(of_file, str(tmp_path / "pretrain" / "model.safetensors"))
     for net in (loaded, carried, again, of_file):
