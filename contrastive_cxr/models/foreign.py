@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from pickle import UnpicklingError  # nosec B403  # the error alone: nothing is unpickled
 from urllib.error import URLError
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
 import contrastive_cxr.models.comparing as comparing
+import contrastive_cxr.models.families as families
 import contrastive_cxr.models.hub as hub
 import contrastive_cxr.models.kin as kin
 import contrastive_cxr.models.matching as matching
@@ -154,6 +156,7 @@ def of_file(word: str, spec: Spec, grey: nn.Module, stem: backbones.Stem) -> tup
     found = matching.match(content, spec.backbone, spec.image_size)
     if not found.fits:
         raise RequestError(_of_another(place, content, found, spec))
+    _check_finite(place.file, found)
     state = matching.state_of(found, stem, spec.image_size)
     unlike = comparing.difference(grey.state_dict() | state, grey.state_dict())
     assert not unlike, f"what was matched on the meta device fits: {unlike}"
@@ -164,14 +167,38 @@ def _of_another(place: places.Place, content: unwrap.Content, found: matching.Ma
     """Why a file is not the backbone's, and which backbone it fits."""
     lacking = f"{len(found.missing)} tensors are missing ('{found.missing[0]}', ...)" if found.missing else ""
     within = "it has more layers than that" if not found.unlike and not lacking else ""
-    why = found.unlike or lacking or within
-    share = f"{100 * found.share:.0f} % of its weights agree"
+    needed = f"{100 * matching.ENOUGH:.0f} % are needed" if found.share < matching.ENOUGH else "others differ"
     fitting = place.backbone or getattr(kin.nearest(content, spec.backbone, spec.image_size), "backbone", "")
-    cure = f"set model.backbone={fitting}, which it fits" if fitting else "give weights of this backbone"
+    changed, way = ("", "") if fitting else _changed(content)
+    why = changed or found.unlike or lacking or within
+    cure = f"set model.backbone={fitting}, which it fits" if fitting else way or "give weights of this backbone"
     return (
-        f"model.weights {place.file} does not fit {spec.backbone} at {spec.image_size} pixels: {share}, and "
-        f"{100 * matching.ENOUGH:.0f} % are needed; {why}; {cure}"
+        f"model.weights {place.file} does not fit {spec.backbone} at {spec.image_size} pixels: "
+        f"{100 * found.share:.0f} % of its weights agree, and {needed}; {why}; {cure}"
     )
+
+
+def _changed(content: unwrap.Content) -> tuple[str, str]:
+    """What was made of a network so that its numbers are not its weights, and what to do; '' where nothing was."""
+    names = [name for group in content.groups for name in group.tensors]
+    for pattern, what, cure in families.UNLIKE:
+        if any(re.search(pattern, name) for name in names):
+            return what, cure
+    whole = (value for group in content.groups for value in group.tensors.values() if value.ndim > 1)
+    if content.quantised or any(value.dtype in (torch.int8, torch.uint8) for value in whole):
+        return "its weights are quantised", "give those from before the quantisation"
+    return "", ""
+
+
+def _check_finite(file: Path, found: matching.Match) -> None:
+    """Refuse weights that are no numbers: every feature would be none, and so would each loss."""
+    broken = [key for key, value in found.state.items() if not bool(torch.isfinite(value.float()).all())]
+    if broken:
+        raise RequestError(
+            f"model.weights {file}: {len(broken)} of its tensors hold values that are not finite (NaN or infinite; "
+            f"'{broken[0]}', ...); the training that wrote it had diverged, or its numbers were too large for float16: "
+            "give an earlier checkpoint"
+        )
 
 
 def _grey_state(body: nn.Module, stem: backbones.Stem) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 import contrastive_cxr.models.backbones as backbones
 import contrastive_cxr.models.hub as hub
 import contrastive_cxr.models.shards as shards
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import RequestError, visible
 from contrastive_cxr.files import read_json
 
 HUB = hub.HUB
@@ -22,6 +22,7 @@ FILES = (
     "model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors", "pytorch_model.bin",
     "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin", "model.bin",
 )  # fmt: skip
+_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors", ".tar")
 _TABLES = ("config.json", "preprocessor_config.json")
 
 
@@ -78,10 +79,7 @@ def _of_folder(path: Path, what: str) -> Place:
     folder = path if path.is_dir() else path.parent
     file = path if path.is_file() else next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None:
-        raise RequestError(
-            f"{what}: holds no finished model (model.json) and no weights of another library ({', '.join(FILES)}); "
-            "give a run folder, or name the file itself"
-        )
+        raise RequestError(f"{what}: {_without(folder)}")
     said: dict[str, Any] = {}
     for name in _TABLES:
         if (folder / name).is_file():
@@ -91,6 +89,23 @@ def _of_folder(path: Path, what: str) -> Place:
                 raise RequestError(f"{folder / name} is not JSON; copy it again") from error
             said |= read if isinstance(read, dict) else {}
     return Place(file, *_described(said))
+
+
+def _without(folder: Path) -> str:
+    """Why no weights are taken from a folder, and what to give instead."""
+    if (folder / "adapter_config.json").is_file():
+        return (
+            "holds an adapter (LoRA) and not the network that it belongs to; merge both first (merge_and_unload of "
+            "peft) and give the folder of what comes out"
+        )
+    others = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name.endswith(_ENDINGS))
+    named = ", ".join(visible(name) for name in others[:4]) + (", ..." if len(others) > 4 else "")
+    if others:
+        return f"holds no finished model (model.json); of its files of weights ({named}) name one: {folder / others[0]}"
+    return (
+        f"holds no finished model (model.json) and no weights of another library ({', '.join(FILES)}); "
+        "give a run folder, or name the file itself"
+    )
 
 
 def _described(said: Mapping[str, Any]) -> tuple[str, int | None, tuple[float, float] | None]:

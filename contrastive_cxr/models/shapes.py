@@ -16,24 +16,29 @@ from typing import Any
 FILE = Path(__file__).with_name("shapes.json")
 LEAST = 0.4
 """Share of a network's shapes that a file must have for it to be tried; below, no library's filter makes them fit."""
+_TOKENS = 8  # a row of more vectors is one of positions, not of tokens
 
 Counted = Counter[tuple[int, ...]]
 
 
 def counted(shapes: Iterable[Sequence[int]]) -> Counted:
-    """How often each shape occurs; a layer of queries, keys and values counts as three, scalars do not count.
+    """How often each shape occurs; scalars and what depends on the input size (rows of positions) do not count.
+
+    A layer of queries, keys and values counts as three, and so does its bias: some files have them apart.
 
     Examples
     --------
-    >>> dict(counted([(12, 4), (4, 4), (4,), ()]))
-    {(4, 4): 4, (4,): 1}
+    >>> dict(counted([(12, 4), (4, 4), (12,), (4,), (), (1, 197, 4)]))
+    {(4, 4): 4, (4,): 4}
     """
+    every = [tuple(shape) for shape in shapes]
+    joined = {shape[1] for shape in every if len(shape) == 2 and shape[0] == 3 * shape[1]}
     found: Counted = Counter()
-    for shape in shapes:
-        if len(shape) == 2 and shape[0] == 3 * shape[1]:
-            found[(shape[1], shape[1])] += 3
-        elif shape:
-            found[tuple(shape)] += 1
+    for shape in every:
+        if shape and shape[0] % 3 == 0 and shape[0] // 3 in joined and shape[1:] in ((), (shape[0] // 3,)):
+            found[(shape[0] // 3, *shape[1:])] += 3
+        elif shape and not (len(shape) == 3 and shape[0] == 1 and shape[1] > _TOKENS):
+            found[shape] += 1
     return found
 
 

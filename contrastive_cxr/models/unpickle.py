@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,18 @@ class Record:
         self.held = state
 
 
+class _Dictionary:
+    """Stands for a class of dictionaries: an ordered one is made in its place, which torch lets be filled."""
+
+    def __new__(cls, *_: Any) -> Any:
+        return OrderedDict()
+
+
+def _stand_in(name: str) -> tuple[Any, str]:
+    """What a name in a file stands for, as torch's unpickler takes it."""
+    return (_Dictionary if re.search(r"[Dd]ict$", name) and not name.startswith("torch.nn.") else Record), name
+
+
 def unpickled(path: Path, what: str) -> tuple[Any, tuple[str, ...]]:
     """What `torch.save` wrote, read as plain tensors and `Record`s, and the names of the classes of these.
 
@@ -72,7 +85,7 @@ def unpickled(path: Path, what: str) -> tuple[Any, tuple[str, ...]]:
             if code:
                 raise RequestError(_of_code(path, what, code))
             try:
-                with torch.serialization.safe_globals([(Record, name) for name in classes]):
+                with torch.serialization.safe_globals([_stand_in(name) for name in classes]):
                     return torch.load(path, map_location="cpu", weights_only=True), tuple(classes)
             except Exception as error:  # a made-up pickle makes the unpickler raise anything
                 more = [name for name in _UNSAFE.findall(str(error)) if name not in classes]

@@ -5,8 +5,9 @@ A file is known by its content, not by its ending. Dictionaries in dictionaries 
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ import torch
 from torch import Tensor
 
 import contrastive_cxr.models.shards as shards
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import RequestError, visible
+from contrastive_cxr.files import is_plain_zip
 from contrastive_cxr.models.unpickle import Record, network, unpickled
 
 _DEEP = 8
 _LONG = 64  # a list of more is a log and no row of networks
+_HEAD = 512
+# what torch.save writes in its old format begins with this number
+_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _KINDS = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"\x89HDF": "an HDF5 file (Keras, TensorFlow); give weights of PyTorch",
+    b"GGUF": "a GGUF file of quantised weights; give weights of PyTorch",
+    b"\x93NUMPY": "an array of NumPy and not named tensors; save the network's: torch.save(network.state_dict(), FILE)",
     b"version https://git-lfs": "a pointer of Git LFS and not the weights; run git lfs pull",
     b"<!DOCTYPE": "a web page and not the weights; download the file itself",
     b"<html": "a web page and not the weights; download the file itself",
@@ -55,10 +62,13 @@ class Content:
         In the order of the file; none is empty.
     classes : tuple of str
         Names of the classes whose objects stand in the file, where they are not torch's own.
+    quantised : bool
+        Whether tensors of torch's quantised types were left out.
     """
 
     groups: list[Group]
-    classes: tuple[str, ...] = field(default=())
+    classes: tuple[str, ...] = ()
+    quantised: bool = False
 
 
 def read(path: Path, what: str = "model.weights") -> Content:
@@ -79,22 +89,45 @@ def read(path: Path, what: str = "model.weights") -> Content:
     if shards.is_index(path):
         return _joined(path, what)
     with path.open("rb") as file:
-        begin = file.read(64)
+        begin = file.read(_HEAD)
     if not begin:
         raise RequestError(f"{what} {path} is empty (0 bytes), so it holds no readable plain tensors; copy it again")
-    for mark, kind in _KINDS.items():
-        if begin.lstrip().startswith(mark):
-            raise RequestError(f"{what} {path} is {kind}")
+    kind = _other_kind(path, begin)
+    if kind:
+        raise RequestError(f"{what} {path} is {kind}")
     if path.suffix == ".safetensors" or begin[8:9] == b"{":
         return Content([Group("", unpacked(path.read_bytes(), path, f"{what} "))])
     content, classes = unpickled(path, what)
     groups = list(_groups(content, ""))
     if not groups:
+        arrays = any(name.startswith("numpy.") for name in classes)
+        found = "its dictionaries hold arrays of NumPy" if arrays else "no dictionary in it holds named tensors"
         raise RequestError(
-            f"{what} {path} is not a state_dict: no dictionary in it holds named tensors; save the network's: "
-            "torch.save(network.state_dict(), FILE)"
+            f"{what} {path} is not a state_dict: {found}; save the network's: torch.save(network.state_dict(), FILE)"
         )
-    return Content(groups, classes)
+    return Content(groups, classes, _quantised(content))
+
+
+def _other_kind(path: Path, begin: bytes) -> str:
+    """What a file is that is of no kind with named tensors of PyTorch, by its first bytes; '' where it may be one."""
+    for mark, kind in _KINDS.items():
+        if begin.lstrip().startswith(mark):
+            return kind
+    if begin[257:262] == b"ustar":
+        return "a tar archive; unpack it, and give the file of weights in it"
+    if begin[:1] == b"\x80" and _MAGIC not in begin[:32]:
+        return (
+            "a pickle that torch.save did not write; save the network's tensors: torch.save(network.state_dict(), FILE)"
+        )
+    if begin[:4] == b"PK\x03\x04" and is_plain_zip(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        if "data.pkl" not in names:
+            inside = "arrays of NumPy" if any(name.endswith(".npy") for name in names) else ", ".join(names[:3])
+            return (
+                f"a zip archive of {visible(inside)}, which torch.save did not write; give a file of PyTorch's weights"
+            )
+    return ""
 
 
 def unpacked(data: bytes, path: Path, what: str = "") -> dict[str, Tensor]:
@@ -139,6 +172,13 @@ def _groups(value: Any, place: str, depth: int = 0) -> Iterator[Group]:
     for key, each in value.items():
         if isinstance(key, str):
             yield from _groups(each, f"{place}.{key}" if place else key, depth + 1)
+
+
+def _quantised(value: Any, depth: int = 0) -> bool:
+    """Whether quantised tensors are in the dictionaries of a value."""
+    if isinstance(value, Mapping) and depth <= _DEEP:
+        return any(_quantised(each, depth + 1) for each in value.values())
+    return isinstance(value, Tensor) and value.is_quantized
 
 
 def _plain(value: object) -> bool:

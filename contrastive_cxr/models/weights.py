@@ -126,7 +126,7 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str 
         state, origin = foreign.published(network.spec, stem, task)
         found = Started(word, origin)
     elif is_own(word):
-        state, found = _folder_backbone(network, Path(word)), Started(word)
+        state, found = _folder_backbone(network, Path(word).expanduser()), Started(word)
     else:
         state, found = foreign.of_file(word, network.spec, network.backbone, stem)
     network.backbone.load_state_dict(network.backbone.state_dict() | state)
@@ -137,14 +137,14 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str 
 
 def is_own(word: str) -> bool:
     """Whether `model.weights` names a folder with a model of this package."""
-    path = Path(word)
+    path = Path(word).expanduser()
     return path.is_dir() and any((folder / "model.json").is_file() for folder in _folders(path, _PHASES))
 
 
 def files_of(word: str) -> list[Path]:
     """The files of weights that a path or `hf-hub:...` names; `places.find` and `find` say what is refused."""
     if is_own(word):
-        return [find(word) / "model.safetensors"]
+        return [find(Path(word).expanduser()) / "model.safetensors"]
     file = places.find(word).file
     return shards.parts(file, "model.weights") if shards.is_index(file) else [file]
 
