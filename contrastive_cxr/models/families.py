@@ -136,12 +136,16 @@ LAST = (
     "optimizer_state_dict", "exp_avg", "exp_avg_sq", "momentum_buffer",
 )  # fmt: skip
 
+# Biases of queries, keys and values: for a DINOv3 without them timm's filter drops them, whatever they are. Those of
+# the keys, the middle third, are masked by their authors.
+BIASES = r"attn\.qkv\.bias$"
+
 # Names in a file whose numbers are not yet those of the network, or no longer: what they are, and what to do.
 UNLIKE = (
     (
         r"lora_(A|B|embedding)",
-        "it holds LoRA adapters beside their network",
-        "merge them first (merge_and_unload of peft)",
+        "it holds LoRA adapters",
+        "merge them with their network first (merge_and_unload of peft)",
     ),
     (
         r"parametrizations\.|\.weight_(g|v|orig)$",

@@ -157,6 +157,7 @@ def of_file(word: str, spec: Spec, grey: nn.Module, stem: backbones.Stem) -> tup
     if not found.fits:
         raise RequestError(_of_another(place, content, found, spec))
     _check_finite(place.file, found)
+    _check_biases(place.file, content, found)
     state = matching.state_of(found, stem, spec.image_size)
     unlike = comparing.difference(grey.state_dict() | state, grey.state_dict())
     assert not unlike, f"what was matched on the meta device fits: {unlike}"
@@ -188,6 +189,21 @@ def _changed(content: unwrap.Content) -> tuple[str, str]:
     if content.quantised or any(value.dtype in (torch.int8, torch.uint8) for value in whole):
         return "its weights are quantised", "give those from before the quantisation"
     return "", ""
+
+
+def _check_biases(file: Path, content: unwrap.Content, found: matching.Match) -> None:
+    """Refuse weights whose biases would be left aside although they are not 0: that would be another network."""
+    tensors = next(group.tensors for group in content.groups if group.place == found.place)
+    for name in found.rest:
+        if name.startswith(found.prefix) and re.search(families.BIASES, name) and name in tensors:
+            queries, _, values = tensors[name].float().chunk(3)
+            if bool(queries.any() or values.any()):
+                other = f"{found.backbone}_qkvb"
+                cure = f"set model.backbone={other}" if other in backbones.known() else "take a backbone that has them"
+                raise RequestError(
+                    f"model.weights {file} has biases of queries and values that are not 0 ('{name}', ...), and "
+                    f"{found.backbone} has none; {cure}"
+                )
 
 
 def _check_finite(file: Path, found: matching.Match) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 FILE = Path(__file__).with_name("shapes.json")
 LEAST = 0.4
 """Share of a network's shapes that a file must have for it to be tried; below, no library's filter makes them fit."""
+_HEADS = 64  # no transformer has more, and no layer of weights so few inputs
 _TOKENS = 8  # a row of more vectors is one of positions, not of tokens
 
 Counted = Counter[tuple[int, ...]]
@@ -44,10 +45,16 @@ def counted(shapes: Iterable[Sequence[int]]) -> Counted:
 
 def likeness(given: Counted, own: Counted) -> float:
     """Share of a network's tensors, or of the numbers in them if that is less, whose shapes a file has too, 0..1."""
+    own = Counter({shape: count for shape, count in own.items() if not _is_table(shape)})
     both = {shape: min(count, given[shape]) for shape, count in own.items()}
     numbers = sum(math.prod(shape) * count for shape, count in own.items())
     shared = sum(math.prod(shape) * count for shape, count in both.items())
     return min(sum(both.values()) / max(1, sum(own.values())), shared / max(1, numbers))
+
+
+def _is_table(shape: tuple[int, ...]) -> bool:
+    """Whether a shape is that of relative positions by heads, whose rows depend on the input size."""
+    return len(shape) == 2 and shape[1] <= _HEADS < shape[0]
 
 
 def ranked(given: Counted, names: Sequence[str]) -> list[str]:

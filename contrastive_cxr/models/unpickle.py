@@ -74,6 +74,11 @@ def unpickled(path: Path, what: str) -> tuple[Any, tuple[str, ...]]:
     RequestError
         It is damaged or of another kind, or names functions of Python's own library.
     """
+    if is_zip(path) and _is_script(path):
+        raise RequestError(
+            f"{what} {path} is a network that torch.jit.save wrote, which is code; where you trust the file, save its "
+            "tensors alone: torch.save(torch.jit.load(FILE).state_dict(), 'tensors.pth')"
+        )
     if is_zip(path) and not is_plain_zip(path):
         raise RequestError(f"{what} {path} is a compressed zip, or a damaged one; give the file as torch.save wrote it")
     classes: list[str] = []
@@ -118,18 +123,16 @@ def _of_code(path: Path, what: str, names: list[str]) -> str:
 
 def _is_script(path: Path) -> bool:
     """Whether an archive holds a compiled network (TorchScript)."""
-    with zipfile.ZipFile(path) as archive:
-        inside = [name.partition("/")[2] for name in archive.namelist()]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [name.partition("/")[2] for name in archive.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # damaged, as is said where it is read
+        return False
     return any(name.startswith("code/") or name == "constants.pkl" for name in inside)
 
 
 def _unreadable(path: Path, what: str, classes: list[str], error: str) -> str:
     """Why a file cannot be read; `error` is the unpickler's, of which only what it is about is used."""
-    if is_zip(path) and _is_script(path):
-        return (
-            f"{what} {path} is a network that torch.jit.save wrote, which is code; where you trust the file, save its "
-            "tensors alone: torch.save(torch.jit.load(FILE).state_dict(), 'tensors.pth')"
-        )
     if "persistent_load of storage" in error:
         return (
             f"{what} {path} holds no readable plain tensors: it is a whole network in torch's old format, with its "
