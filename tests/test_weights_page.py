@@ -11,6 +11,7 @@ import torchvision
 from typer.testing import CliRunner
 
 from contrastive_cxr.cli.app import app
+from contrastive_cxr.data import phantom
 from contrastive_cxr.models import backbones, places
 from tests.small import overrides
 
@@ -51,7 +52,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path, command: str, monkeypatch:
         done = CliRunner().invoke(app, ["run", "phantom", *small, *words[2:], "--dry-run"])
         assert "tensors of shufflenet_v2_x0_5 are loaded" in done.output
     else:
-        CliRunner().invoke(app, ["data", "phantom", "images", "--images", "8"])
+        phantom.paint(tmp_path / "images", 8, 0)
         done = CliRunner().invoke(app, [word.replace("IMAGES...", "images") for word in words] + ["--image-size", "64"])
         assert (tmp_path / "gallery" / "encoder" / "model.json").is_file()
     assert done.exit_code == 0, done.output

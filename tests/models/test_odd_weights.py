@@ -180,4 +180,4 @@ def test_compiled_and_old_whole_networks_are_named(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "script.pt")
     refused(tmp_path / "script.pt", "torch.jit.save wrote, which is code; .*torch.jit.load")
     torch.save(OWN, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    refused(tmp_path / "old.pt", "whole network in torch's old format .*code of a file is never run")
+    refused(tmp_path / "old.pt", "whole network in torch's old format.*code of a file is never run")
