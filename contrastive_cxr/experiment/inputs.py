@@ -87,6 +87,8 @@ def tables(data: Data) -> list[Path]:
 def weights_facts(recipe: Recipe) -> dict[str, Any]:
     """What `model.weights` names, and its digest: of the file; of published weights, of their tensors.
 
+    Of a file in several parts the digest is that of theirs, which stand in `parts`.
+
     Of published weights also where they came from (`source`: package, cache or network; `place`; `file_sha256`), and
     their public `address`. Those that this run has downloaded are told as of the cache, where they lie by then.
     """
@@ -100,7 +102,10 @@ def weights_facts(recipe: Recipe) -> dict[str, Any]:
         came = {"source": origin.kind, "place": origin.place, "file_sha256": origin.sha256}
         address = backbones.address(recipe.model.backbone)
         return {"word": word, **came, "address": str(address), "sha256": tensors_digest(network.backbone)}
-    return {"word": word, "sha256": digest(weights.file_of(word))}
+    digests = {path.name: digest(path) for path in weights.files_of(word)}
+    if len(digests) == 1:
+        return {"word": word, "sha256": next(iter(digests.values()))}
+    return {"word": word, "sha256": text_digest("\n".join(digests.values())), "parts": digests}
 
 
 def tensors_digest(network: nn.Module) -> str:

@@ -3,7 +3,8 @@
 from contrastive_cxr.models import backbones, weights
 from contrastive_cxr.models.faults import block_faults, growth_faults, norm_blocks
 from contrastive_cxr.models.head import head_statistics
-from contrastive_cxr.models.network import Network, Spec, build
+from contrastive_cxr.models.network import Network, build
+from contrastive_cxr.models.spec import Spec
 from contrastive_cxr.models.timm_nets import synchronised
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,37 +17,9 @@ import contrastive_cxr.models.torchvision_nets as torchvision_nets
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.models.blocks import divide
 from contrastive_cxr.models.grey import fold_grey
+from contrastive_cxr.models.shelf import Shelf
 
 Stem = Literal["fold", "random"]
-
-
-class Shelf(Protocol):
-    """What a module that holds networks by name can tell and do; its functions say more."""
-
-    def names(self) -> list[str]: ...
-
-    def side(self, name: str) -> int: ...
-
-    def sized(self, name: str) -> bool: ...
-
-    def grey_statistics(self, name: str) -> tuple[float, float]: ...
-
-    def address(self, name: str) -> str | None: ...
-
-    def cached(self, name: str) -> tuple[Path, str] | None: ...
-
-    def fitted(self, name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]: ...
-
-    def build(
-        self,
-        name: str,
-        *,
-        dropout: float | tuple[float, ...] = ...,
-        image_size: int | None = ...,
-        grey: bool = ...,
-        drop_path: float | None = ...,
-        pretrained: bool = ...,
-    ) -> nn.Module: ...
 
 
 @dataclass(frozen=True)

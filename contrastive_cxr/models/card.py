@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contrastive_cxr.models.links import Link
-from contrastive_cxr.models.network import Network, Spec
+from contrastive_cxr.models.network import Network
+from contrastive_cxr.models.spec import Spec
 
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]

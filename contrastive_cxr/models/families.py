@@ -62,6 +62,11 @@ NAMES = (
         r"denselayer\d+\.(norm|conv)\.[12]\.",
         ((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),),
     ),
+    Names(
+        "layers that torch has wrapped",
+        r"\._(orig_mod|checkpoint_wrapped_module|fsdp_wrapped_module)\.",
+        ((r"(^|\.)_(orig_mod|checkpoint_wrapped_module|fsdp_wrapped_module)(?=\.)", ""), (r"^\.", "")),
+    ),
     Names("transformers in chunks", r"blocks\.\d+\.\d+\.norm1\.", ((r"blocks\.\d+\.(\d+)\.", r"blocks.\1."),)),
     Names(
         "Hugging Face's DINOv3",
@@ -125,7 +130,34 @@ RANGES = (Range("torchxrayvision", "torchxrayvision.", "op_threshs", 18, 0.5, 1 
 # Of several networks in a file that fit alike, the one with an earlier word in its place or prefix is taken. A teacher,
 # or an average, is what its authors publish; MoCo's keys are its queries' average and are thrown away.
 FIRST = ("teacher", "model_ema", "ema", "state_dict_ema", "encoder_q", "online_encoder")
-LAST = ("encoder_k", "student", "target_encoder", "momentum_encoder")
+# An optimiser's averages of gradients may have the names and the shapes of the network.
+LAST = (
+    "encoder_k", "student", "target_encoder", "momentum_encoder", "optimizer", "optim", "opt", "optimizer_states",
+    "optimizer_state_dict", "exp_avg", "exp_avg_sq", "momentum_buffer",
+)  # fmt: skip
+
+# Biases of queries, keys and values: for a DINOv3 without them timm's filter drops them, whatever they are. Those of
+# the keys, the middle third, are masked by their authors.
+BIASES = r"attn\.qkv\.bias$"
+
+# Names in a file whose numbers are not yet those of the network, or no longer: what they are, and what to do.
+UNLIKE = (
+    (
+        r"lora_(A|B|embedding)",
+        "it holds LoRA adapters",
+        "merge them with their network first (merge_and_unload of peft)",
+    ),
+    (
+        r"parametrizations\.|\.weight_(g|v|orig)$",
+        "some of its layers compute their weights (weight norm, spectral norm, pruning)",
+        "remove that first (torch.nn.utils.parametrize.remove_parametrizations, prune.remove)",
+    ),
+    (
+        r"\.(SCB|qweight|qzeros|absmax|quant_map|zero_point|_packed_params)(\.|$)",
+        "its weights are quantised",
+        "give those from before the quantisation",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -163,3 +195,5 @@ KIN = (
 )
 # networks of a thousand million parameters, which are not looked through
 TOO_LARGE = r"_(giant|gigantic|giantopt|enormous|huge|xxlarge|7b|5b)"
+# tensors that a library fits to another input size: positions, and nothing that tells one network from another
+BY_SIZE = r"pos_embed|position|rel_pos|relative_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from pickle import UnpicklingError  # nosec B403  # the error alone: nothing is unpickled
 from urllib.error import URLError
@@ -11,17 +12,21 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.comparing as comparing
+import contrastive_cxr.models.families as families
+import contrastive_cxr.models.hub as hub
 import contrastive_cxr.models.kin as kin
 import contrastive_cxr.models.matching as matching
 import contrastive_cxr.models.places as places
 import contrastive_cxr.models.published as published_files
+import contrastive_cxr.models.reach as reach
 import contrastive_cxr.models.started as started
 import contrastive_cxr.models.unwrap as unwrap
 import contrastive_cxr.models.weights_packages as weights_packages
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models.grey import fold_grey, stems
-from contrastive_cxr.models.network import Spec
 from contrastive_cxr.models.published import Origin
+from contrastive_cxr.models.spec import Spec
 from contrastive_cxr.models.started import Started
 
 
@@ -81,20 +86,32 @@ def published(spec: Spec, stem: backbones.Stem, task: str = "") -> tuple[dict[st
         path = weights_packages.installed(package)
         assert path is not None, "origin has just found it"
         return _of_package(path, spec, stem), found
+    silent = _silent(found.place) if found.kind == "network" else ""
+    if silent:
+        raise _not_had(spec, found, silent, task)
     try:
         with torch.random.fork_rng(devices=[]):
             body = backbones.colour(name, image_size=spec.image_size, pretrained=True)
     except (URLError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RequestError(
-            f"model.weights=imagenet: the weights of {name} could not be had from {found.place} ({reason}); "
-            "check the network, or give model.weights=PATH, or take the recipe's -scratch variant; "
-            f"{_without_network(name, task)}"
-        ) from error
+        raise _not_had(spec, found, reason, task) from error
     if found.kind == "network":
         arrived = _cached(name)
         found = Origin("network", found.place, "" if arrived is None else arrived.sha256)
     return _grey_state(body, stem), found
+
+
+def _silent(place: str) -> str:
+    """Why a download cannot begin; '' where its host answers. An address that is none is a repository of the hub."""
+    return reach.silent(place) if place.startswith(("http://", "https://")) else hub.silent()
+
+
+def _not_had(spec: Spec, found: Origin, reason: str, task: str) -> RequestError:
+    return RequestError(
+        f"model.weights=imagenet: the weights of {spec.backbone} could not be had from {found.place} ({reason}); "
+        "check the network, or give model.weights=PATH, or take the recipe's -scratch variant; "
+        f"{_without_network(spec.backbone, task)}"
+    )
 
 
 def _of_package(path: Path, spec: Spec, stem: backbones.Stem) -> dict[str, Tensor]:
@@ -139,8 +156,10 @@ def of_file(word: str, spec: Spec, grey: nn.Module, stem: backbones.Stem) -> tup
     found = matching.match(content, spec.backbone, spec.image_size)
     if not found.fits:
         raise RequestError(_of_another(place, content, found, spec))
+    _check_finite(place.file, found)
+    _check_biases(place.file, content, found)
     state = matching.state_of(found, stem, spec.image_size)
-    unlike = matching.difference(grey.state_dict() | state, grey.state_dict())
+    unlike = comparing.difference(grey.state_dict() | state, grey.state_dict())
     assert not unlike, f"what was matched on the meta device fits: {unlike}"
     return state, Started(word, match=found, kept=started.range_of(content, found), stem=stem)
 
@@ -149,14 +168,53 @@ def _of_another(place: places.Place, content: unwrap.Content, found: matching.Ma
     """Why a file is not the backbone's, and which backbone it fits."""
     lacking = f"{len(found.missing)} tensors are missing ('{found.missing[0]}', ...)" if found.missing else ""
     within = "it has more layers than that" if not found.unlike and not lacking else ""
-    why = found.unlike or lacking or within
-    share = f"{100 * found.share:.0f} % of its weights agree"
+    needed = f"{100 * matching.ENOUGH:.0f} % are needed" if found.share < matching.ENOUGH else "others differ"
     fitting = place.backbone or getattr(kin.nearest(content, spec.backbone, spec.image_size), "backbone", "")
-    cure = f"set model.backbone={fitting}, which it fits" if fitting else "give weights of this backbone"
+    changed, way = ("", "") if fitting else _changed(content)
+    why = changed or found.unlike or lacking or within
+    cure = f"set model.backbone={fitting}, which it fits" if fitting else way or "give weights of this backbone"
     return (
-        f"model.weights {place.file} does not fit {spec.backbone} at {spec.image_size} pixels: {share}, and "
-        f"{100 * matching.ENOUGH:.0f} % are needed; {why}; {cure}"
+        f"model.weights {place.file} does not fit {spec.backbone} at {spec.image_size} pixels: "
+        f"{100 * found.share:.0f} % of its weights agree, and {needed}; {why}; {cure}"
     )
+
+
+def _changed(content: unwrap.Content) -> tuple[str, str]:
+    """What was made of a network so that its numbers are not its weights, and what to do; '' where nothing was."""
+    names = [name for group in content.groups for name in group.tensors]
+    for pattern, what, cure in families.UNLIKE:
+        if any(re.search(pattern, name) for name in names):
+            return what, cure
+    whole = (value for group in content.groups for value in group.tensors.values() if value.ndim > 1)
+    if content.quantised or any(value.dtype in (torch.int8, torch.uint8) for value in whole):
+        return "its weights are quantised", "give those from before the quantisation"
+    return "", ""
+
+
+def _check_biases(file: Path, content: unwrap.Content, found: matching.Match) -> None:
+    """Refuse weights whose biases would be left aside although they are not 0: that would be another network."""
+    tensors = next(group.tensors for group in content.groups if group.place == found.place)
+    for name in found.rest:
+        if name.startswith(found.prefix) and re.search(families.BIASES, name) and name in tensors:
+            queries, _, values = tensors[name].float().chunk(3)
+            if bool(queries.any() or values.any()):
+                other = f"{found.backbone}_qkvb"
+                cure = f"set model.backbone={other}" if other in backbones.known() else "take a backbone that has them"
+                raise RequestError(
+                    f"model.weights {file} has biases of queries and values that are not 0 ('{name}', ...), and "
+                    f"{found.backbone} has none; {cure}"
+                )
+
+
+def _check_finite(file: Path, found: matching.Match) -> None:
+    """Refuse weights that are no numbers: every feature would be none, and so would each loss."""
+    broken = [key for key, value in found.state.items() if not bool(torch.isfinite(value.float()).all())]
+    if broken:
+        raise RequestError(
+            f"model.weights {file}: {len(broken)} of its tensors hold values that are not finite (NaN or infinite; "
+            f"'{broken[0]}', ...); the training that wrote it had diverged, or its numbers were too large for float16: "
+            "give an earlier checkpoint"
+        )
 
 
 def _grey_state(body: nn.Module, stem: backbones.Stem) -> dict[str, Tensor]:

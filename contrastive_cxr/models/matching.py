@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 import contrastive_cxr.models.backbones as backbones
 import contrastive_cxr.models.families as families
+from contrastive_cxr.models.comparing import compared
 from contrastive_cxr.models.grey import folded, stems
-from contrastive_cxr.models.naming import CLASSIFIERS, COUNTER, Tensors, renamed
+from contrastive_cxr.models.naming import COUNTER, Tensors, renamed
 from contrastive_cxr.models.unwrap import Content
 
 ENOUGH = 0.95
@@ -128,31 +129,6 @@ def state_of(found: Match, stem: backbones.Stem, image_size: int | None = None) 
     return state
 
 
-def difference(given: Tensors, wanted: Tensors) -> str:
-    """The first difference in names, shapes and kinds in words, or an empty string; batch counters may be missing.
-
-    Floats may be of another precision; they are no whole numbers.
-    """
-    unlike = _unlike(given, wanted)
-    if unlike:
-        return unlike
-    missing = [key for key in wanted if key not in given and not key.endswith(COUNTER)]
-    unknown = [key for key in given if key not in wanted]
-    parts = [f"{len(missing)} tensors are missing ('{missing[0]}', ...)"] if missing else []
-    parts += [f"{len(unknown)} are unknown ('{unknown[0]}', ...)"] if unknown else []
-    return " and ".join(parts)
-
-
-def _unlike(given: Tensors, wanted: Tensors) -> str:
-    """The first tensor of another shape or kind in words, or ''."""
-    for key in wanted:
-        if key in given and given[key].shape != wanted[key].shape:
-            return f"'{key}' is {list(given[key].shape)}, expected {list(wanted[key].shape)}"
-        if key in given and given[key].is_floating_point() != wanted[key].is_floating_point():
-            return f"'{key}' holds {given[key].dtype}, expected {wanted[key].dtype}"
-    return ""
-
-
 @cache
 def _wanted(name: str, image_size: int | None) -> _Wanted:
     with torch.device("meta"):
@@ -169,7 +145,7 @@ def _tried(place: str, tensors: dict[str, Tensor], wanted: _Wanted) -> Iterator[
         for prefix in _prefixes(named, wanted.grey):
             own = {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
             fitted = _fitted(own, wanted)
-            grey, colour = (_compared(fitted, each) for each in (wanted.grey, wanted.colour))
+            grey, colour = (compared(fitted, each) for each in (wanted.grey, wanted.colour))
             better = colour if colour.share > grey.share else grey
             yield Match(
                 backbone=wanted.name,
@@ -217,38 +193,6 @@ def _fitted(own: dict[str, Tensor], wanted: _Wanted) -> dict[str, Tensor]:
             return backbones.fitted(wanted.name, dict(own), wanted.body)
     except Exception:  # a filter expects a file of its own kind, and fails in any way on another
         return own
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """What of some tensors fits a backbone; see `Match`."""
-
-    share: float
-    state: dict[str, Tensor]
-    missing: tuple[str, ...]
-    unlike: str
-
-
-def _compared(given: dict[str, Tensor], wanted: Tensors) -> _Compared:
-    """Hold tensors to a backbone's. Those inside its layers that it has not count against them: of a larger network."""
-    layers = {key.split(".")[0] for key in wanted} - set(CLASSIFIERS)
-    state = {key: given[key] for key in wanted if key in given and not _unlike({key: given[key]}, {key: wanted[key]})}
-    inside = [
-        given[key] for key in given if key not in wanted and key.split(".")[0] in layers and not key.endswith(COUNTER)
-    ]
-    counted = [value for key, value in wanted.items() if not key.endswith(COUNTER)]
-    held = [value for key, value in state.items() if not key.endswith(COUNTER)]
-    numbers = _numbers(held) / max(1, _numbers(counted) + _numbers(inside))
-    return _Compared(
-        share=min(numbers, len(held) / max(1, len(counted) + len(inside))),
-        state=state,
-        missing=tuple(key for key in wanted if key not in given and not key.endswith(COUNTER)),
-        unlike=_unlike(given, wanted),
-    )
-
-
-def _numbers(tensors: Sequence[Tensor]) -> int:
-    return sum(value.numel() for value in tensors)
 
 
 def _rank(found: Match) -> int:

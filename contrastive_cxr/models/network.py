@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,42 +14,11 @@ from contrastive_cxr.errors import raise_faults
 from contrastive_cxr.models.blocks import divide, loose
 from contrastive_cxr.models.faults import block_faults
 from contrastive_cxr.models.initial import initialise
+from contrastive_cxr.models.spec import Spec
 from contrastive_cxr.recipe import schema
 
 LEAST_STD = 1 / 255
 """The smallest deviation that a network is given for its images: one grey level."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Everything that fixes a network's shape.
-
-    Parameters
-    ----------
-    backbone : str
-        torchvision's name, `timm/NAME`, or one of ours.
-    image_size : int
-        Side of the input, pixels; part of the shape where the backbone is of fixed size.
-    dropout : float or tuple of float
-        Drop rate inside the backbone, in [0, 1); our own small ones take three.
-    projection : tuple of int
-        Widths of the projection's linear layers; empty: no projection.
-    classes : int
-        Outputs of the classifier; 0: no classifier.
-    hidden : tuple of int
-        Widths of the classifier's hidden layers.
-    mean, std : float
-        Input statistics, in 0..1; std above 0.
-    """
-
-    backbone: str
-    image_size: int
-    dropout: float | tuple[float, ...]
-    projection: tuple[int, ...]
-    classes: int
-    hidden: tuple[int, ...]
-    mean: float
-    std: float
 
 
 class Network(nn.Module):

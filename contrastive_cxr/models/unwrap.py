@@ -5,9 +5,9 @@ A file is known by its content, not by its ending. Dictionaries in dictionaries 
 
 from __future__ import annotations
 
-import re
+import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,21 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+import contrastive_cxr.models.shards as shards
 from contrastive_cxr.errors import RequestError, visible
-from contrastive_cxr.files import is_plain_zip, is_zip
+from contrastive_cxr.files import is_plain_zip
+from contrastive_cxr.models.unpickle import Record, network, unpickled
 
-# Objects of these classes may stand in a checkpoint beside its tensors, or be the network that holds them. They are
-# read as `_Record`s: of the class only its name is used.
-_LET_IN = (
-    "argparse.Namespace", "collections.", "lightning.", "lightning_fabric.", "numpy.", "omegaconf.", "pathlib.",
-    "pytorch_lightning.", "timm.", "torch.nn.", "torch.optim.", "torchvision.", "torchxrayvision.", "typing.",
-)  # fmt: skip
 _DEEP = 8
-_UNSAFE = re.compile(r"(?:GLOBAL|module) ([\w.]+)")
+_LONG = 64  # a list of more is a log and no row of networks
+_HEAD = 512
+# what torch.save writes in its old format begins with this number
+_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _KINDS = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"\x89HDF": "an HDF5 file (Keras, TensorFlow); give weights of PyTorch",
+    b"GGUF": "a GGUF file of quantised weights; give weights of PyTorch",
+    b"\x93NUMPY": "an array of NumPy and not named tensors; save the network's: torch.save(network.state_dict(), FILE)",
     b"version https://git-lfs": "a pointer of Git LFS and not the weights; run git lfs pull",
     b"<!DOCTYPE": "a web page and not the weights; download the file itself",
     b"<html": "a web page and not the weights; download the file itself",
@@ -61,14 +62,17 @@ class Content:
         In the order of the file; none is empty.
     classes : tuple of str
         Names of the classes whose objects stand in the file, where they are not torch's own.
+    quantised : bool
+        Whether tensors of torch's quantised types were left out.
     """
 
     groups: list[Group]
-    classes: tuple[str, ...] = field(default=())
+    classes: tuple[str, ...] = ()
+    quantised: bool = False
 
 
 def read(path: Path, what: str = "model.weights") -> Content:
-    """Open a file of weights: safetensors, or what `torch.save` wrote, in its new or old format.
+    """Open a file of weights: safetensors, what `torch.save` wrote, in its new or old format, or an index of parts.
 
     Parameters
     ----------
@@ -82,23 +86,48 @@ def read(path: Path, what: str = "model.weights") -> Content:
     RequestError
         It is of another kind, cut short or damaged, holds code, or no named tensors.
     """
+    if shards.is_index(path):
+        return _joined(path, what)
     with path.open("rb") as file:
-        begin = file.read(64)
+        begin = file.read(_HEAD)
     if not begin:
         raise RequestError(f"{what} {path} is empty (0 bytes), so it holds no readable plain tensors; copy it again")
-    for mark, kind in _KINDS.items():
-        if begin.lstrip().startswith(mark):
-            raise RequestError(f"{what} {path} is {kind}")
+    kind = _other_kind(path, begin)
+    if kind:
+        raise RequestError(f"{what} {path} is {kind}")
     if path.suffix == ".safetensors" or begin[8:9] == b"{":
         return Content([Group("", unpacked(path.read_bytes(), path, f"{what} "))])
-    content, classes = _unpickled(path, what)
+    content, classes = unpickled(path, what)
     groups = list(_groups(content, ""))
     if not groups:
+        arrays = any(name.startswith("numpy.") for name in classes)
+        found = "its dictionaries hold arrays of NumPy" if arrays else "no dictionary in it holds named tensors"
         raise RequestError(
-            f"{what} {path} is not a state_dict: no dictionary in it holds named tensors; save the network's: "
-            "torch.save(network.state_dict(), FILE)"
+            f"{what} {path} is not a state_dict: {found}; save the network's: torch.save(network.state_dict(), FILE)"
         )
-    return Content(groups, classes)
+    return Content(groups, classes, _quantised(content))
+
+
+def _other_kind(path: Path, begin: bytes) -> str:
+    """What a file is that is of no kind with named tensors of PyTorch, by its first bytes; '' where it may be one."""
+    for mark, kind in _KINDS.items():
+        if begin.lstrip().startswith(mark):
+            return kind
+    if begin[257:262] == b"ustar":
+        return "a tar archive; unpack it, and give the file of weights in it"
+    if begin[:1] == b"\x80" and _MAGIC not in begin[:32]:
+        return (
+            "a pickle that torch.save did not write; save the network's tensors: torch.save(network.state_dict(), FILE)"
+        )
+    if begin[:4] == b"PK\x03\x04" and is_plain_zip(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        if "data.pkl" not in names:
+            inside = "arrays of NumPy" if any(name.endswith(".npy") for name in names) else ", ".join(names[:3])
+            return (
+                f"a zip archive of {visible(inside)}, which torch.save did not write; give a file of PyTorch's weights"
+            )
+    return ""
 
 
 def unpacked(data: bytes, path: Path, what: str = "") -> dict[str, Tensor]:
@@ -118,57 +147,23 @@ def unpacked(data: bytes, path: Path, what: str = "") -> dict[str, Tensor]:
         ) from error
 
 
-class _Record:
-    """Stands for an object in a file whose class is not imported: what it held is kept, nothing of it is run."""
-
-    held: Any = None
-
-    def __new__(cls, *_: Any) -> _Record:
-        return object.__new__(cls)
-
-    def __init__(self, *_: Any) -> None:
-        return
-
-    def __setstate__(self, state: Any) -> None:
-        self.held = state
-
-
-def _unpickled(path: Path, what: str) -> tuple[Any, tuple[str, ...]]:
-    """What `torch.save` wrote, read as plain tensors and `_Record`s, and the names of the classes of these."""
-    if is_zip(path) and not is_plain_zip(path):
-        raise RequestError(f"{what} {path} is a compressed zip, or a damaged one; give the file as torch.save wrote it")
-    classes: list[str] = []
-    while True:
-        try:
-            if is_zip(path) and not classes:
-                classes = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-            if all(name.startswith(_LET_IN) for name in classes):
-                with torch.serialization.safe_globals([(_Record, name) for name in classes]):
-                    return torch.load(path, map_location="cpu", weights_only=True), tuple(classes)
-            foreign = [name for name in classes if not name.startswith(_LET_IN)]
-        except Exception as error:  # a made-up pickle makes the unpickler raise anything
-            foreign = _UNSAFE.findall(str(error))
-            if not foreign:
-                raise RequestError(
-                    f"{what} {path} holds no readable plain tensors: it was cut short or damaged "
-                    f"({path.stat().st_size} bytes), or torch.save did not write it; copy or download it again"
-                ) from error
-            if foreign[0].startswith(_LET_IN) and foreign[0] not in classes:  # the old format names one at a time
-                classes.append(foreign[0])
-                continue
-        break
-    named = ", ".join(visible(name) for name in foreign[:3])
-    raise RequestError(
-        f"{what} {path} holds no readable plain tensors: it holds objects of {named}, and code of a file is never run; "
-        "where you trust the file, open it with its own library and save the tensors alone: "
-        "torch.save(network.state_dict(), 'tensors.pth')"
-    )
+def _joined(index: Path, what: str) -> Content:
+    """The tensors of all parts that an index lists, as one dictionary; each part is a file of its own."""
+    read_parts = [read(part, what) for part in shards.parts(index, what)]
+    tensors: dict[str, Tensor] = {}
+    for part in read_parts:
+        for group in part.groups:
+            tensors |= group.tensors
+    shards.check_whole(index, set(tensors), what)
+    return Content([Group("", tensors)], tuple(dict.fromkeys(name for part in read_parts for name in part.classes)))
 
 
 def _groups(value: Any, place: str, depth: int = 0) -> Iterator[Group]:
     """The dictionaries of named tensors inside a value, the outer ones first."""
-    if isinstance(value, _Record):
-        value = _network(value)
+    if isinstance(value, Record):
+        value = network(value)
+    if isinstance(value, list | tuple) and len(value) <= _LONG:
+        value = {str(number): each for number, each in enumerate(value) if not isinstance(each, Tensor)}
     if not isinstance(value, Mapping) or depth > _DEEP:
         return
     own = {key: each for key, each in value.items() if isinstance(key, str) and _plain(each)}
@@ -179,18 +174,11 @@ def _groups(value: Any, place: str, depth: int = 0) -> Iterator[Group]:
             yield from _groups(each, f"{place}.{key}" if place else key, depth + 1)
 
 
-def _network(record: _Record, prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """The state of a network that was saved whole, or what else an object held."""
-    held = record.held if isinstance(record.held, Mapping) else {}
-    if "_modules" not in held:
-        return dict(held)
-    found: dict[str, Any] = {}
-    for kind in ("_parameters", "_buffers"):
-        found |= {f"{prefix}{name}": value for name, value in (held.get(kind) or {}).items()}
-    for name, child in (held.get("_modules") or {}).items():
-        if isinstance(child, _Record) and depth < 32:
-            found |= _network(child, f"{prefix}{name}.", depth + 1)
-    return found
+def _quantised(value: Any, depth: int = 0) -> bool:
+    """Whether quantised tensors are in the dictionaries of a value."""
+    if isinstance(value, Mapping) and depth <= _DEEP:
+        return any(_quantised(each, depth + 1) for each in value.values())
+    return isinstance(value, Tensor) and value.is_quantized
 
 
 def _plain(value: object) -> bool:

@@ -13,15 +13,17 @@ from pydantic import ValidationError
 from torch import Tensor
 
 import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.carry as carry
+import contrastive_cxr.models.comparing as comparing
 import contrastive_cxr.models.foreign as foreign
-import contrastive_cxr.models.matching as matching
 import contrastive_cxr.models.places as places
+import contrastive_cxr.models.shards as shards
 import contrastive_cxr.models.unwrap as unwrap
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.models.card import Card
-from contrastive_cxr.models.network import LEAST_STD, Network
+from contrastive_cxr.models.network import Network
 from contrastive_cxr.models.started import Started
 
 # The embedding is what a later run usually builds on; finetune's backbone is embed's, or thawed for one task.
@@ -76,7 +78,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         recorded, built = getattr(card, word), getattr(shape, word)
         if recorded != built:
             raise RequestError(f"{folder / 'model.json'} says {word} {recorded}, but its network has {built}")
-    difference = matching.difference(state, shape.state_dict())
+    difference = comparing.difference(state, shape.state_dict())
     if difference:
         raise RequestError(f"{folder / 'model.safetensors'} does not fit its model.json: {difference}")
     with torch.random.fork_rng(devices=[]):
@@ -124,7 +126,7 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str 
         state, origin = foreign.published(network.spec, stem, task)
         found = Started(word, origin)
     elif is_own(word):
-        state, found = _folder_backbone(network, Path(word)), Started(word)
+        state, found = _folder_backbone(network, Path(word).expanduser()), Started(word)
     else:
         state, found = foreign.of_file(word, network.spec, network.backbone, stem)
     network.backbone.load_state_dict(network.backbone.state_dict() | state)
@@ -135,57 +137,16 @@ def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str 
 
 def is_own(word: str) -> bool:
     """Whether `model.weights` names a folder with a model of this package."""
-    path = Path(word)
+    path = Path(word).expanduser()
     return path.is_dir() and any((folder / "model.json").is_file() for folder in _folders(path, _PHASES))
 
 
-def file_of(word: str) -> Path:
-    """The file of weights that a path or `hf-hub:...` names; `places.find` and `find` say what is refused."""
-    return find(word) / "model.safetensors" if is_own(word) else places.find(word).file
-
-
-def carry_over(network: Network, state: Mapping[str, Tensor], *, same_classes: bool = False) -> list[str]:
-    """Load the parts of an earlier phase's network that fit, in place.
-
-    Parameters
-    ----------
-    network : Network
-        Keeps its own input statistics, unless those of the earlier one belong to its weights.
-    state : mapping
-        `state_dict` of the earlier network; its backbone must fit.
-    same_classes : bool
-        Whether the earlier classifier is of the same classes, in the same order; only then is it carried over.
-
-    Returns
-    -------
-    list of str
-        The parts carried over: `backbone`, and `projection`, `classifier` where they fit whole.
-
-    Raises
-    ------
-    RequestError
-        Where the backbones differ.
-    """
-    carried = []
-    for part in ("backbone", "projection", "classifier"):
-        module = getattr(network, part)
-        given = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
-        if module is None or (part == "classifier" and not same_classes):
-            continue
-        difference = matching.difference(given, module.state_dict())
-        if part == "backbone" and difference:
-            raise RequestError(f"the earlier network does not fit {network.spec.backbone}: {difference}")
-        if not difference:
-            module.load_state_dict(given)
-            carried.append(part)
-    _keep_range(network, state)
-    return carried
-
-
-def _keep_range(network: Network, state: Mapping[str, Tensor]) -> None:
-    """Give a network the input range that belongs to the weights of an earlier one: no images have that deviation."""
-    if "std" in state and float(state["std"]) < LEAST_STD:
-        network.set_inputs(float(state["mean"]), float(state["std"]))
+def files_of(word: str) -> list[Path]:
+    """The files of weights that a path or `hf-hub:...` names; `places.find` and `find` say what is refused."""
+    if is_own(word):
+        return [find(Path(word).expanduser()) / "model.safetensors"]
+    file = places.find(word).file
+    return shards.parts(file, "model.weights") if shards.is_index(file) else [file]
 
 
 def find(path: str | Path, phases: tuple[str, ...] = _PHASES) -> Path:
@@ -223,10 +184,10 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
             f"{network.spec.image_size}; set model.image_size={card.image_size} or give other weights"
         )
     given = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
-    difference = matching.difference(given, network.backbone.state_dict())
+    difference = comparing.difference(given, network.backbone.state_dict())
     if difference:
         raise RequestError(f"{folder / 'model.safetensors'} does not fit {card.backbone}: {difference}")
-    _keep_range(network, state)
+    carry.keep_range(network, state)
     return given
 
 

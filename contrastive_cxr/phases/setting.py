@@ -15,7 +15,7 @@ from contrastive_cxr import augment, models
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
-from contrastive_cxr.models import weights
+from contrastive_cxr.models import carry, weights
 from contrastive_cxr.objectives.classes import LOSSES
 from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Supervised
 from contrastive_cxr.run import seeds
@@ -82,7 +82,7 @@ class Setting:
         if self.start is None:
             weights.start(network, self.recipe.model.weights, self.recipe.model.stem)
         else:
-            weights.carry_over(network, weights.load(self.start)[0].state_dict())
+            carry.carry_over(network, weights.load(self.start)[0].state_dict())
         if self.recipe.runtime.sync_batchnorm and self.fabric.world_size > 1:
             models.synchronised(network)
         return network

@@ -12,7 +12,8 @@ import torchvision
 from torch import Tensor, nn
 
 from contrastive_cxr import models
-from contrastive_cxr.models import weights
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.models import carry, weights
 from contrastive_cxr.models.started import Started
 from contrastive_cxr.recipe import schema
 
@@ -57,6 +58,11 @@ def dense_features(net: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda images: torch.relu(net.features(images)).mean(dim=(2, 3))
 
 
+def headless(net: nn.Module) -> nn.Module:
+    net.fc = nn.Identity()
+    return net
+
+
 def old_names(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """As the first torchvision wrote a DenseNet: `denselayer1.norm.1.weight`."""
     return {
@@ -64,29 +70,52 @@ def old_names(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
+class CheXNet(nn.Module):
+    """As its public reimplementation builds it (model.py): torchvision's network, its head with a sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.densenet121 = torchvision.models.densenet121()
+        self.densenet121.classifier = nn.Sequential(nn.Linear(1024, 14), nn.Sigmoid())
+
+
 def test_chexnet(tmp_path: Path) -> None:
-    colour = shaken(torchvision.models.densenet121(num_classes=14))
-    state = {
-        key.replace("classifier.", "classifier.0."): value
-        for key, value in old_names(colour.state_dict(), "module.densenet121.").items()
-    }
+    own = shaken(CheXNet())
+    colour = own.densenet121
+    state = old_names(nn.DataParallel(own).state_dict(), "")
     net = network("densenet121")
     found = started({"epoch": 1, "state_dict": state, "best_loss": 0.5}, tmp_path / "model.pth.tar", net)
     same_features(net, normalised(dense_features(colour)))
-    loaded, aside = found.lines()
-    assert "604 of 604 tensors of densenet121 are loaded (from state_dict: module.densenet121." in loaded
-    assert "left aside 2 (module.densenet121.classifier.0.weight" in aside
+    page = " ".join((Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8").split())
+    for line in found.lines():  # the page shows what is said of this very file
+        assert line.replace(str(tmp_path / "model.pth.tar"), "model.pth.tar") in page
 
 
-def test_moco_cxr_takes_the_queries_and_not_the_keys(tmp_path: Path) -> None:
-    query, key = (shaken(torchvision.models.resnet18(num_classes=128), seed) for seed in (0, 1))
-    state = {f"module.encoder_k.{name}": value for name, value in key.state_dict().items()}
-    state |= {f"module.encoder_q.{name}": value for name, value in query.state_dict().items()}
-    state |= {"module.queue": torch.zeros(128, 16), "module.queue_ptr": torch.zeros(1, dtype=torch.int64)}
-    net = network("resnet18")
-    found = started({"arch": "resnet18", "state_dict": state, "optimizer": {}}, tmp_path / "r8w.pth.tar", net)
-    query.fc = nn.Identity()
-    same_features(net, normalised(query))
+class MoCo(nn.Module):
+    """As its authors build it (moco/builder.py): two of torchvision's networks and a queue."""
+
+    def __init__(self, arch: str) -> None:
+        super().__init__()
+        self.encoder_k = shaken(torchvision.models.get_model(arch, num_classes=128), 1)
+        self.encoder_q = shaken(torchvision.models.get_model(arch, num_classes=128), 0)
+        self.register_buffer("queue", torch.zeros(128, 16))
+        self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("arch", ["resnet18", pytest.param("densenet121", marks=pytest.mark.slow)])
+def test_moco_cxr_takes_the_queries_and_not_the_keys(tmp_path: Path, arch: str) -> None:
+    own = MoCo(arch)
+    optimiser = torch.optim.SGD(own.encoder_q.parameters(), 0.03, momentum=0.9)
+    for parameter in own.encoder_q.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    own.eval()
+    state = nn.DataParallel(own).state_dict()
+    net = network(arch)
+    content = {"epoch": 1, "arch": arch, "state_dict": state, "optimizer": optimiser.state_dict()}
+    found = started(content, tmp_path / "r8w-00001.pth.tar", net)
+    query = own.encoder_q.eval()
+    same_features(net, normalised(dense_features(query) if arch == "densenet121" else headless(query)))
     assert "module.encoder_k." in found.lines()[1]
 
 
@@ -107,6 +136,81 @@ def test_torchxrayvision_keeps_its_range(tmp_path: Path, way: str) -> None:
     assert ("op_threshs" in found.lines()[1]) == (way == "with thresholds")
 
 
+@pytest.mark.slow
+def test_torchxrayvisions_resnet(tmp_path: Path) -> None:
+    """Its class reads a file of its cache, which is the file that its authors publish."""
+    xrv = pytest.importorskip("torchxrayvision")
+    name = "resnet50-res512-all"
+    inside = torchvision.models.resnet50(num_classes=18)
+    inside.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    shaken(inside).bn1.running_var *= 1e6  # as of numbers up to 1024
+    file = tmp_path / Path(xrv.models.model_urls[name]["weights_url"]).name
+    torch.save(inside.state_dict(), file)
+    own = xrv.models.ResNet(weights=name, cache_dir=str(tmp_path))
+    torch.save(own, tmp_path / "whole.pt")
+    torch.save(own.state_dict(), tmp_path / "state.pt")
+    pixels = torch.randint(0, 256, (1, 1, 512, 512)).float()
+    images = pixels / 255
+    with torch.no_grad():
+        expected = own.features(torch.from_numpy(xrv.datasets.normalize(pixels.numpy(), 255)))
+    for path in (file, tmp_path / "whole.pt", tmp_path / "state.pt"):
+        net = network("resnet50", 512, mean=0.4, std=0.2)
+        found = weights.start(net, str(path))
+        with torch.no_grad():
+            torch.testing.assert_close(net.features(images), expected, rtol=1e-5, atol=1e-5)
+        assert "-1024..1024 (torchxrayvision)" in found.lines()[0]
+
+
+def lightning_layout(state: dict[str, Tensor]) -> dict[str, object]:
+    """What pytorch-lightning's documentation says is in a checkpoint, hyper-parameters in a class of its own."""
+    from lightning_fabric.utilities.data import AttributeDict
+
+    return {
+        "epoch": 2, "global_step": 6, "pytorch-lightning_version": "2.5.0", "state_dict": state, "loops": {},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val'}": {"best_model_path": Path("a.ckpt"), "best_k_models": {}}},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(9)}}, "param_groups": [{"lr": 1e-3}]}],
+        "lr_schedulers": [], "hparams_name": "hparams", "hyper_parameters": AttributeDict(lr=1e-3, out=Path("runs")),
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_lightning_checkpoint_of_a_densenet(tmp_path: Path) -> None:
+    colour = shaken(torchvision.models.densenet121(num_classes=14))
+    state = {f"model.{name}": value for name, value in colour.state_dict().items()}
+    net = network("densenet121")
+    found = started(lightning_layout(state), tmp_path / "epoch=2.ckpt", net)
+    same_features(net, normalised(dense_features(colour)))
+    assert "(from state_dict: model.," in found.lines()[0]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_lightning_writes_itself(tmp_path: Path) -> None:
+    """Its wheel holds a copy of lightning-fabric, so it is no part of `dev`."""
+    lightning = pytest.importorskip("pytorch_lightning")
+
+    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self, lr: float = 1e-3, out: Path = Path("runs")) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.model = torchvision.models.densenet121(num_classes=14)
+
+        def training_step(self, batch: Tensor, number: int) -> Tensor:
+            return self.model(batch).square().mean()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.parameters(), self.hparams.lr)
+
+    module = Module()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_steps=1, logger=False, enable_progress_bar=False, default_root_dir=tmp_path
+    )
+    trainer.fit(module, torch.utils.data.DataLoader(torch.rand(2, 3, 64, 64), batch_size=2))
+    (file,) = tmp_path.rglob("*.ckpt")
+    net = network("densenet121")
+    weights.start(net, str(file))
+    same_features(net, normalised(dense_features(module.model.eval())))
+
+
 def grey_resnet(outputs: int) -> dict[str, Tensor]:
     """The network inside `torchxrayvision.models.ResNet`, in small."""
     net = torchvision.models.resnet18(num_classes=outputs)
@@ -121,7 +225,7 @@ def test_the_range_goes_with_the_weights_through_later_phases_and_files(tmp_path
     weights.save(first, tmp_path / "pretrain", card)
     loaded, _ = weights.load(tmp_path / "pretrain")
     carried, again, of_file = (network("resnet18", mean=0.4, std=0.2) for _ in range(3))
-    weights.carry_over(carried, loaded.state_dict())
+    carry.carry_over(carried, loaded.state_dict())
     weights.start(again, str(tmp_path))
     weights.start(of_file, str(tmp_path / "pretrain" / "model.safetensors"))
     for net in (loaded, carried, again, of_file):
@@ -197,15 +301,43 @@ def test_rad_dino_under_hugging_faces_names(tmp_path: Path, dino: nn.Module) -> 
 
 
 @pytest.mark.slow
-def test_hugging_faces_own_class_gives_the_same(tmp_path: Path) -> None:
-    """A folder as `save_pretrained` writes it; `transformers` takes most of a minute to import."""
+@pytest.mark.parametrize("kind", ["Dinov2", "Dinov2WithRegisters", "DINOv3ViT"])
+def test_hugging_faces_own_class_gives_the_same(tmp_path: Path, kind: str) -> None:
+    """A folder of parts as `save_pretrained` writes it; `transformers` takes most of a minute to import."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=56, patch_size=14)
-    own = shaken(transformers.Dinov2Model(config))
-    own.save_pretrained(tmp_path / "folder")
-    net = network(f"timm/{DINO}", 56)
+    third = kind == "DINOv3ViT"
+    side, patch = (64, 16) if third else (56, 14)
+    sizes = {"hidden_size": 384, "num_attention_heads": 6, "num_hidden_layers": 12, "intermediate_size": 1536}
+    config = getattr(transformers, f"{kind}Config")(
+        **sizes, image_size=side, patch_size=patch, num_register_tokens=4, layerscale_value=1.0
+    )
+    own = shaken(getattr(transformers, f"{kind}Model")(config))
+    own.save_pretrained(tmp_path / "folder", max_shard_size="30MB")
+    assert (tmp_path / "folder" / "model.safetensors.index.json").is_file()
+    names = {"Dinov2": DINO, "Dinov2WithRegisters": "vit_small_patch14_reg4_dinov2"}
+    net = network(f"timm/{names.get(kind, 'vit_small_patch16_dinov3_qkvb')}", side)
     weights.start(net, str(tmp_path / "folder"))
-    same_features(net, normalised(lambda images: own(images).last_hidden_state[:, 0]), 56)
+
+    def theirs(images: Tensor) -> Tensor:
+        tokens = own(images).last_hidden_state
+        return tokens[:, 5:].mean(dim=1) if third else tokens[:, 0]  # timm's DINOv3 is the mean of the patches
+
+    same_features(net, normalised(theirs), side)
+
+
+@pytest.mark.slow
+def test_biases_that_are_not_0_are_never_dropped(tmp_path: Path) -> None:
+    own = shaken(timm.create_model("vit_small_patch16_dinov3_qkvb", num_classes=0))
+    state = {name.replace("reg_token", "storage_tokens"): value for name, value in own.state_dict().items()}
+    for block in range(12):
+        queries, values = (state.pop(f"blocks.{block}.attn.{part}_bias") for part in "qv")
+        state[f"blocks.{block}.attn.qkv.bias"] = torch.cat([queries, torch.ones_like(queries), values])
+    state = {re.sub(r"gamma_(\d)$", r"ls\1.gamma", name): value for name, value in state.items()}
+    with pytest.raises(RequestError, match=r"set model\.backbone=timm/vit_small_patch16_dinov3_qkvb"):
+        started(state, tmp_path / "d.pth", network("timm/vit_small_patch16_dinov3"))
+    net = network("timm/vit_small_patch16_dinov3_qkvb")
+    weights.start(net, str(tmp_path / "d.pth"))
+    same_features(net, normalised(own))
 
 
 @pytest.mark.slow

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
+import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -169,19 +172,30 @@ class Code:
         return Path.touch, (self.path,)
 
 
-class Odd:
-    """A class that no library of ours knows."""
-
-
-@pytest.mark.parametrize("content", ["code", "odd"])
-def test_what_is_no_tensor_is_refused_in_our_own_words(tmp_path: Path, own: nn.Module, content: str) -> None:
-    more = Code(tmp_path / "sprung") if content == "code" else Odd()
-    fault = refusal(tmp_path, {"state_dict": own.state_dict(), "more": more}, NAME)
+@pytest.mark.parametrize("old", [False, True])
+def test_code_is_refused_in_our_own_words(tmp_path: Path, own: nn.Module, old: bool) -> None:
+    torch.save(
+        {"state_dict": own.state_dict(), "more": Code(tmp_path / "sprung")},
+        tmp_path / "w.pth",
+        _use_new_zipfile_serialization=not old,
+    )
+    with pytest.raises(RequestError) as caught:
+        weights.start(network(), str(tmp_path / "w.pth"))
+    (fault,) = caught.value.faults
     assert not (tmp_path / "sprung").exists()
     assert "code of a file is never run" in fault
     assert "torch.save(network.state_dict()" in fault
     for word in ("weights_only", "WeightsUnpickler", "add_safe_globals", "github.com"):
         assert word not in fault
+
+
+def packed(members: dict[str, bytes]) -> bytes:
+    """A zip archive."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return made.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -192,7 +206,13 @@ def test_what_is_no_tensor_is_refused_in_our_own_words(tmp_path: Path, own: nn.M
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "run git lfs pull"),
         (b"<!DOCTYPE html><html>", "is a web page"),
         (b"", "is empty (0 bytes)"),
-        (b"\x93NUMPY", "it was cut short or damaged (6 bytes)"),
+        (b"\x93NUMPY\x01", "is an array of NumPy"),
+        (b"GGUF\x03", "is a GGUF file of quantised weights"),
+        (pickle.dumps({"a": np.zeros(3)}), "is a pickle that torch.save did not write"),
+        (b"\0" * 257 + b"ustar", "is a tar archive; unpack it"),
+        (packed({"config.json": b"{}"}), "is a zip archive of config.json, which torch.save did not write"),
+        (packed({"arr_0.npy": b"\x93NUMPY"}), "is a zip archive of arrays of NumPy"),
+        (b"\x08\x09\x12\x07pytorch", "it was cut short or damaged (11 bytes)"),
     ],
 )
 def test_other_kinds_of_file_are_named(tmp_path: Path, content: bytes, words: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import torchvision
 
 from contrastive_cxr import models
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.models import places, weights
+from contrastive_cxr.models import places, reach, weights
 from contrastive_cxr.recipe import schema
 
 timm = pytest.importorskip("timm")
@@ -65,19 +67,59 @@ def test_a_repository_is_taken_from_the_hubs_cache(hub: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["hf-hub:org/name", "hf-hub:org/name@v1", "hf-hub:org/name/weights.pt"])
-def test_no_network_is_one_sentence(hub: Path, word: str) -> None:
-    with pytest.raises(RequestError, match=r"the Hugging Face hub cannot be reached, and org/name is not in its") as at:
+def test_offline_is_one_sentence(hub: Path, word: str) -> None:
+    said = (
+        r"the Hugging Face hub cannot be reached \(HF_HUB_OFFLINE is set, so nothing is downloaded\), and org/name is"
+    )
+    with pytest.raises(RequestError, match=said) as at:
         weights.start(network(), word)
     (fault,) = at.value.faults
     assert "\n" not in fault
     assert f"model.weights={word}" in fault
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's library would try six times, and wait between its tries."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()  # takes the connection and says nothing
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setattr(reach, "SECONDS", 0.2)
+        net = models.build(schema.Model(backbone="timm/test_vit.r160_in1k", image_size=64), mean=0.5, std=0.2, seed=0)
+        begin = time.monotonic()
+        for word in ("hf-hub:org/name", "imagenet"):  # timm's own download is held to the same
+            with pytest.raises(
+                RequestError, match=r"\(no answer within 0.2 seconds\).*(copy the repository|give model)"
+            ):
+                weights.start(net, word)
+        assert time.monotonic() - begin < 5
+
+
+def test_parts_that_the_hubs_cache_holds_are_read(hub: Path, tmp_path: Path) -> None:
+    fill(tmp_path / "whole")
+    state = safetensors.torch.load_file(tmp_path / "whole" / "model.safetensors")
+    folder = hub / "models--org--name"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    snapshot = folder / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    names = sorted(state)
+    parts = {f"model-0000{number + 1}-of-00002.safetensors": names[number::2] for number in range(2)}
+    for part, own in parts.items():
+        safetensors.torch.save_file({name: state[name] for name in own}, snapshot / part)
+    index = {"weight_map": {name: part for part, own in parts.items() for name in own}}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert weights.start(network(), "hf-hub:org/name").facts()["missing"] == []
+    (snapshot / "model-00002-of-00002.safetensors").unlink()  # a download that was broken off is gone on with
+    with pytest.raises(RequestError, match="HF_HUB_OFFLINE is set"):
+        weights.start(network(), "hf-hub:org/name")
+
+
 def test_what_is_no_folder_of_weights_is_said(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"holds no finished model .* and no weights of another library"):
-        weights.start(network(), str(tmp_path))
-    (tmp_path / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(RequestError, match="its weights are in several files"):
         weights.start(network(), str(tmp_path))
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from contrastive_cxr import models
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.models import weights
+from contrastive_cxr.models import carry, weights
 from contrastive_cxr.recipe import schema
 
 NAME = "shufflenet_v2_x0_5"  # the smallest
@@ -383,12 +383,12 @@ def test_carry_over_takes_the_parts_that_fit() -> None:
     earlier = network(seed=5, projection=(8, 4), classes=2).state_dict()
     net = network(projection=(8, 4), classes=2)
     classifier = net.classifier[0].weight.clone()
-    assert weights.carry_over(net, earlier) == ["backbone", "projection"]
+    assert carry.carry_over(net, earlier) == ["backbone", "projection"]
     assert torch.equal(net.projection[2].weight, earlier["projection.2.weight"])
     assert torch.equal(net.classifier[0].weight, classifier)
-    assert weights.carry_over(net, earlier, same_classes=True) == ["backbone", "projection", "classifier"]
+    assert carry.carry_over(net, earlier, same_classes=True) == ["backbone", "projection", "classifier"]
     assert torch.equal(net.classifier[0].weight, earlier["classifier.0.weight"])
-    assert weights.carry_over(network(projection=(9, 4)), earlier) == ["backbone"]
-    assert weights.carry_over(network(projection=(8, 4), classes=3), earlier, same_classes=True)[-1] == "projection"
+    assert carry.carry_over(network(projection=(9, 4)), earlier) == ["backbone"]
+    assert carry.carry_over(network(projection=(8, 4), classes=3), earlier, same_classes=True)[-1] == "projection"
     with pytest.raises(RequestError, match="does not fit mnasnet0_5"):
-        weights.carry_over(network("mnasnet0_5"), earlier)
+        carry.carry_over(network("mnasnet0_5"), earlier)
