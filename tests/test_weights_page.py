@@ -48,7 +48,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path, command: str, monkeypatch:
     words = [re.sub(r"^model.backbone=.*", f"model.backbone={NAME}", word) for word in words]
     words = [re.sub(r"^model.image_size=.*", "model.image_size=64", word) for word in words]
     if words[0] == "run":
-        small = [word for word in overrides(tmp_path / "cache", "data.images=24") if not word.startswith("model.")]
+        small = [word for word in overrides(tmp_path / "cache") if not word.startswith("model.")]
         done = CliRunner().invoke(app, ["run", "phantom", *small, *words[2:], "--dry-run"])
         assert "tensors of shufflenet_v2_x0_5 are loaded" in done.output
     else:

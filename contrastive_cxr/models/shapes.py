@@ -43,9 +43,12 @@ def counted(shapes: Iterable[Sequence[int]]) -> Counted:
     return found
 
 
-def likeness(given: Counted, own: Counted) -> float:
-    """Share of a network's tensors, or of the numbers in them if that is less, whose shapes a file has too, 0..1."""
-    own = Counter({shape: count for shape, count in own.items() if not _is_table(shape)})
+def likeness(given: Counted, own: Counted, tables: bool = False) -> float:
+    """Share of a network's tensors, or of the numbers in them if that is less, whose shapes a file has too, 0..1.
+
+    Tables of relative positions, which a library fits to another input size, count with `tables` alone.
+    """
+    own = Counter({shape: count for shape, count in own.items() if tables or not _is_table(shape)})
     both = {shape: min(count, given[shape]) for shape, count in own.items()}
     numbers = sum(math.prod(shape) * count for shape, count in own.items())
     shared = sum(math.prod(shape) * count for shape, count in both.items())
@@ -58,14 +61,17 @@ def _is_table(shape: tuple[int, ...]) -> bool:
 
 
 def ranked(given: Counted, names: Sequence[str]) -> list[str]:
-    """Those of some backbones that a file may be, the likeliest first; of equally likely ones the largest first.
+    """Those of some backbones that a file may be, the likeliest first.
 
+    Of equally likely ones those come first whose tables of positions the file has too (other windows are another
+    network), then the largest.
     A backbone that the table does not know, of another version of its library, comes last.
     """
     table = known()
     alike = {name: likeness(given, table[name]) for name in names if name in table}
     likely = [name for name, share in alike.items() if share >= LEAST]
-    likely.sort(key=lambda name: (-round(alike[name], 3), -sum(table[name].values())))
+    exact = {name: likeness(given, table[name], tables=True) for name in likely}
+    likely.sort(key=lambda name: (-round(alike[name], 3), -round(exact[name], 3), -sum(table[name].values())))
     return [*likely, *(name for name in names if name not in table)]
 
 

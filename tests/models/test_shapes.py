@@ -47,6 +47,7 @@ def test_the_table_is_written_as_it_is_read() -> None:
         pytest.param("timm/vit_small_patch16_dinov3_qkvb", None, marks=pytest.mark.slow),
         pytest.param("timm/eva_x_small_patch16", None, marks=pytest.mark.slow),
         pytest.param("timm/swin_tiny_patch4_window7_224", None, marks=pytest.mark.slow),
+        pytest.param("timm/swin_base_patch4_window7_224", 448, marks=pytest.mark.slow),
         pytest.param("timm/swin_large_patch4_window12_384", 768, marks=pytest.mark.slow),
         pytest.param("timm/beit_base_patch16_224", 384, marks=pytest.mark.slow),
         pytest.param("timm/convnext_small", None, marks=pytest.mark.slow),
@@ -66,7 +67,7 @@ def test_a_backbone_is_named_by_few_trials(name: str, image_size: int | None, mo
     found = kin.nearest(content(name, image_size))
     assert found is not None
     assert (found.backbone, found.share, found.missing) == (name, 1, ())
-    assert len(tried) <= 2  # each takes half a second or more
+    assert len(tried) <= 3  # each takes half a second or more
 
 
 @pytest.mark.slow
