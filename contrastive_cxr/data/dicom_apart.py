@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import select
-import subprocess
+import subprocess  # nosec B404  # for this very file alone
 import sys
 import threading
 import weakref
@@ -31,7 +31,7 @@ class Decoder:
 
     def __init__(self) -> None:
         paths = os.pathsep.join(place for place in sys.path if place)
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # nosec B603
             [sys.executable, "-P", str(Path(__file__).resolve())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
