@@ -19,12 +19,13 @@ REPORT = (
 )
 
 
-def archive(path: Path, members: dict[str, str]) -> Path:
+def archive(path: Path, members: dict[str, str | bytes]) -> Path:
     with tarfile.open(path, "w:gz") as file:
         for name, text in members.items():
+            content = text.encode() if isinstance(text, str) else text
             member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            file.addfile(member, io.BytesIO(text.encode()))
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
     return path
 
 
@@ -40,14 +41,14 @@ def test_an_image_has_its_reports_headings(tmp_path: Path) -> None:
 
 def test_what_is_no_report_is_named_all_at_once(tmp_path: Path) -> None:
     bomb = '<!DOCTYPE a [<!ENTITY b "cc">]><eCitation>&b;</eCitation>'
-    path = archive(
-        tmp_path / "r.tgz", {"1.xml": REPORT, "2.xml": REPORT[:-20], "3.xml": bomb, "4.xml": "x" * 2**20 + "xx"}
-    )
+    reports = {"1.xml": REPORT, "2.xml": REPORT[:-20], "3.xml": bomb, "4.xml": "x" * 2**20 + "xx"}
+    path = archive(tmp_path / "r.tgz", reports | {"5.xml": bomb.encode("utf-16")})
     with pytest.raises(RequestError) as caught:
         open_table(path, TableForm())
-    cut, entity, large = caught.value.faults
+    cut, entity, large, wide = caught.value.faults
     assert "r.tgz/2.xml is no XML, or cut short" in cut
     assert "3.xml is larger than 1048576 bytes or declares a document type" in entity
     assert "4.xml is larger" in large
+    assert "5.xml is larger than 1048576 bytes or declares a document type" in wide
     with pytest.raises(RequestError, match=r"is an archive without reports of images \(XML\); name a table"):
         open_table(archive(tmp_path / "s.tgz", {"a.csv": "file,label\n"}), TableForm())
