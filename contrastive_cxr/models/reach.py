@@ -37,7 +37,8 @@ def silent(address: str, seconds: float | None = None) -> str:
 def _asked(address: str, seconds: float) -> str:
     request = urllib.request.Request(address, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=seconds):  # nosec B310  # addresses of libraries, http alone
+        # An opener of its own: that of the library keeps the proxies of its first call.
+        with urllib.request.build_opener().open(request, timeout=seconds):
             return ""
     except urllib.error.HTTPError:
         return ""

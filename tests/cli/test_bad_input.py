@@ -169,7 +169,7 @@ def test_from_a_broken_model(refused: Callable[..., str], finished: Path, tmp_pa
 def test_from_another_task_and_backbone(refused: Callable[..., str], finished: Path) -> None:
     said = refused("--from", str(finished), "task=phantom/lesion", "model.backbone=resnet34", command="embed")
     assert "its task is phantom, the recipe's is phantom/lesion" in said
-    assert "its backbone is resnet18, the recipe's is resnet34" in said
+    assert "its backbone is timm/test_resnet, the recipe's is resnet34" in said
 
 
 def test_phases_of_a_cascade_alone(refused: Callable[..., str]) -> None:

@@ -18,6 +18,7 @@ from contrastive_cxr.recipe import schema
 from tests.engine.tiny import LABELS
 
 BLOCKS = ["stem", "layer1", "layer2", "layer3", "layer4", "classifier"]
+SMALL = "timm/test_resnet"  # the same blocks, with a thirtieth of the weights
 IMAGES = torch.rand(30, 1, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
@@ -148,7 +149,7 @@ def moved(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> se
 
 
 def test_the_head_learns_alone_and_then_everything(tmp_path: Path) -> None:
-    whole = network()
+    whole = network(SMALL)
     seen = Seen(whole)
     fabric = engine.launch(schema.Runtime(device="cpu"))
     engine.fit(fabric, spec(tmp_path, whole, 2, validate=seen))
@@ -192,10 +193,10 @@ class Stopped(Exception):
 @pytest.mark.parametrize("at", [3, *(pytest.param(at, marks=pytest.mark.slow) for at in (8, 11))])
 def test_a_training_stopped_in_or_after_the_heads_epochs_goes_on_bit_for_bit(tmp_path: Path, at: int) -> None:
     fabric = engine.launch(schema.Runtime(device="cpu"))
-    whole = network()
+    whole = network(SMALL)
     engine.fit(fabric, spec(tmp_path / "whole", whole, 2, checkpoint_minutes=1e-9))
 
-    broken = network()
+    broken = network(SMALL)
     made = spec(tmp_path / "parts", broken, 2, checkpoint_minutes=1e-9)
     step = made.step
 
@@ -206,7 +207,7 @@ def test_a_training_stopped_in_or_after_the_heads_epochs_goes_on_bit_for_bit(tmp
 
     with pytest.raises(Stopped):
         engine.fit(fabric, spec(tmp_path / "parts", broken, 2, checkpoint_minutes=1e-9, step=dies))
-    resumed = network()
+    resumed = network(SMALL)
     engine.fit(fabric, spec(tmp_path / "parts", resumed, 2, checkpoint_minutes=1e-9), resume=True)
     assert not moved(whole.state_dict(), resumed.state_dict())
     logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "parts")]
@@ -216,7 +217,7 @@ def test_a_training_stopped_in_or_after_the_heads_epochs_goes_on_bit_for_bit(tmp
 def test_gradients_that_are_dropped_are_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What several processes do (DDP wants all gradients) gives what one does, which computes none."""
     fabric = engine.launch(schema.Runtime(device="cpu"))
-    plain, dropped = network(), network()
+    plain, dropped = network(SMALL), network(SMALL)
     engine.fit(fabric, spec(tmp_path / "plain", plain, 2))
     monkeypatch.setattr(engine.fit.__globals__["Loop"], "_wait", lambda self, epoch: None)
     engine.fit(fabric, spec(tmp_path / "dropped", dropped, 2))

@@ -20,6 +20,11 @@ def part(recipe: Recipe) -> disk.Part:
     return recipe, open_dataset(recipe.data, recipe.task), PHASES
 
 
+def large_recipe(cache: Path, *more: str) -> Recipe:
+    """Weights of 45 MB, so that checkpoints are most of what a run takes."""
+    return small_recipe(cache, "model.backbone=resnet18", *more)
+
+
 def size(folder: Path, pattern: str) -> int:
     return sum(path.stat().st_size for path in folder.rglob(pattern) if path.is_file())
 
@@ -52,7 +57,7 @@ def test_the_optimiser_and_the_average_are_counted(cache: Path, name: str, copie
 
 def test_more_checkpoints_and_wandb_take_more(cache: Path) -> None:
     plain, more, limited, tracked = (
-        disk.needs(*part(small_recipe(cache, *words)))
+        disk.needs(*part(large_recipe(cache, *words)))
         for words in (
             (),
             ("runtime.keep_checkpoints=3",),
@@ -69,7 +74,7 @@ def test_more_checkpoints_and_wandb_take_more(cache: Path) -> None:
 def test_a_disk_without_room_refuses_before_anything_is_written(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = small_recipe(cache)
+    recipe = large_recipe(cache)
     parts = [part(recipe)]
     total = disk.total(parts).total()
     monkeypatch.setattr(disk, "free", lambda path: total)
@@ -88,7 +93,7 @@ def test_a_disk_without_room_refuses_before_anything_is_written(
 
 
 def test_a_limit_below_what_always_stays_is_refused(cache: Path, tmp_path: Path) -> None:
-    recipe = small_recipe(cache, "runtime.checkpoint_mib=100")
+    recipe = large_recipe(cache, "runtime.checkpoint_mib=100")
     with pytest.raises(RequestError) as caught:
         disk.require(tmp_path / "out", [part(recipe)])
     assert [fault.split(" and ")[1].split("'s")[0] for fault in caught.value.faults] == ["pretrain", "embed"]

@@ -164,7 +164,7 @@ def test_new_images_are_scored_by_each_seed_and_by_all_as_one(seeds: Path, stran
     assert any(note.startswith("An external test") for note in facts["notes"])
     assert facts["calibration"]["fitted_on"] == "validation"
     assert (out / "report.html").is_file()
-    assert "resnet18" in (out / "model-card.md").read_text()
+    assert r"test\_resnet" in (out / "model-card.md").read_text()
     read = scored.read(seeds, "external-test")
     order = np.argsort(np.array(parts[0][0]), kind="stable")
     np.testing.assert_allclose(read.probabilities, mean[order], atol=1e-7)

@@ -24,7 +24,9 @@ def test_one_image_and_batch_norm(cache: Path, data: Dataset) -> None:
         second_door(recipe, data, PHASES)
     (fault,) = caught.value.faults  # phase 3 trains the head alone: its batch norm is held
     assert fault.startswith("pretrain: a batch of 1 is one image at a time")
-    assert "resnet18 (stem, layer1, layer2, layer3, layer4) has no statistics; raise pretrain.batch_size" in fault
+    assert (
+        "timm/test_resnet (stem, layer1, layer2, layer3, layer4) has no statistics; raise pretrain.batch_size" in fault
+    )
     assert norm_faults(small_recipe(cache, "pretrain.batch_size=2"), data, PHASES) == []
 
 
@@ -48,8 +50,8 @@ def test_the_share_of_a_process_is_what_its_batch_norm_sees(cache: Path, data: D
     ("words", "said"),
     [
         (["model.backbone=cnn3", "model.weights=imagenet"], ["cnn3 has no published weights"]),
-        (["model.drop_rates=[0.25, 0.35, 0.4]"], ["are for cnn2, cnn3, cnn4; give 'resnet18' one rate"]),
-        (["model.dropout=0.3"], ["'resnet18' has no drop rate"]),
+        (["model.drop_rates=[0.25, 0.35, 0.4]"], ["are for cnn2, cnn3, cnn4; give 'timm/test_resnet' one rate"]),
+        (["model.backbone=resnet18", "model.dropout=0.3"], ["'resnet18' has no drop rate"]),
         (["model.backbone=cnn3", "pretrain.grow_from=32", "model.image_size=64"], ["pretrain.grow_from=32: 'cnn3' is"]),
         (["model.backbone=vit_b_16", "model.image_size=100"], ["does not go through 'vit_b_16'"]),
         (["model.backbone=cn3"], ["model.backbone: model.backbone 'cn3' is not known (did you mean 'cnn3'?)"]),

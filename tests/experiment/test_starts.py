@@ -77,7 +77,7 @@ def test_a_plan_says_what_would_be_taken(
     assert start == (
         f"those of ImageNet, from the installed package {weights_package.DISTRIBUTION} 0.1.0 (SHA-256 {package.sha256})"
     )
-    away = plan(small_recipe(cache, "model.weights=imagenet")).start
+    away = plan(small_recipe(cache, "model.backbone=resnet18", "model.weights=imagenet")).start
     assert "a download from https://" in away
     assert "they are not on this machine" in away
     assert not (tmp_path / "torch").exists(), "a plan downloads nothing"

@@ -88,6 +88,9 @@ def test_a_hub_that_does_not_answer_is_asked_once(hub: Path, monkeypatch: pytest
         deaf.listen()  # takes the connection and says nothing
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
         monkeypatch.setattr(reach, "SECONDS", 0.2)
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
         net = models.build(schema.Model(backbone="timm/test_vit.r160_in1k", image_size=64), mean=0.5, std=0.2, seed=0)
         begin = time.monotonic()
         for word in ("hf-hub:org/name", "imagenet"):  # timm's own download is held to the same

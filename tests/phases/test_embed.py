@@ -122,13 +122,13 @@ def test_a_discarded_projection_leaves_the_features(tmp_path: Path) -> None:
     recipe = small_recipe(tmp_path / "cache", *words)
     run(recipe, tmp_path / "run")
     kept, card = weights.load(tmp_path / "run" / "embed")
-    assert (kept.projection, card["projection"], card["embedding_size"]) == (None, [], 512)
+    assert (kept.projection, card["projection"], card["embedding_size"]) == (None, [], 96)
     images = torch.rand(3, 1, 32, 32)
     with torch.no_grad():
         features = kept.features(images)
         assert torch.allclose(kept.embed(images), features / features.norm(dim=1, keepdim=True), atol=1e-6)
     vectors = np.load(tmp_path / "run" / "embed" / "arrays" / "vectors.npy")
-    assert vectors.shape[1] == 512
+    assert vectors.shape[1] == 96
     head = weights.load(tmp_path / "run" / "finetune")[0]
     assert head.projection is None
     assert all(torch.equal(value, tensors(tmp_path / "run" / "finetune")[name]) for name, value in
