@@ -156,7 +156,7 @@ def test_the_head_learns_alone_and_then_everything(tmp_path: Path) -> None:
     start, first, second, third, _ = seen.states
     assert moved(start, first) == moved(first, second) == {"classifier.0.weight", "classifier.0.bias"}
     after = moved(second, third)
-    assert {"backbone.conv1.weight", "backbone.bn1.running_mean", "backbone.bn1.num_batches_tracked"} <= after
+    assert {"backbone.conv1.0.weight", "backbone.bn1.running_mean", "backbone.bn1.num_batches_tracked"} <= after
     assert int(third["backbone.bn1.num_batches_tracked"]) == 4, "one epoch of four steps"
     assert all(parameter.requires_grad for parameter in whole.parameters())
 
