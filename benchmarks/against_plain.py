@@ -23,7 +23,7 @@ import torch
 from benchmarks import record, timing
 from benchmarks.subject import Size, Subject, size, subject
 from contrastive_cxr import phases
-from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.run.log import MetricsLog
 
 LOSSES = {

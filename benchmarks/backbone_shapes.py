@@ -11,18 +11,22 @@ import fnmatch
 
 import torch
 
-from contrastive_cxr.models import backbones, families, kin, shapes
+from contrastive_cxr.models.backbones import catalogue
+from contrastive_cxr.models.checkpoints import families, nearest_backbone, shapes
 
 
 def main() -> None:
     names = [
-        name for kind in families.KIN for pattern in kind.backbones for name in fnmatch.filter(kin.known(), pattern)
+        name
+        for kind in families.KIN
+        for pattern in kind.backbones
+        for name in fnmatch.filter(nearest_backbone.known(), pattern)
     ]
     table: dict[str, shapes.Counted] = {}
     for name in dict.fromkeys(names):
         try:
             with torch.device("meta"):
-                body = backbones.colour(name)
+                body = catalogue.colour(name)
         except Exception as error:
             print(f"{name} is left out: {str(error).splitlines()[0]}")
             continue

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import record
-from contrastive_cxr.evaluate import neighbours, scores, weighted
+from contrastive_cxr.metrics import neighbours, scores
+from contrastive_cxr.metrics.statistics import weighted
 from contrastive_cxr.run import folder
 
 Floats = NDArray[np.float64]

@@ -27,14 +27,15 @@ from contrastive_cxr import augment, engine
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.evaluate import intervals, neighbours
-from contrastive_cxr.experiment.evaluate import Outputs, neighbour_scores
-from contrastive_cxr.experiment.single import run_single
+from contrastive_cxr.evaluation.evaluate import Outputs, neighbour_scores
+from contrastive_cxr.metrics import neighbours
+from contrastive_cxr.metrics.statistics import intervals
 from contrastive_cxr.models import weights
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder
 from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.training.train import run_single
 
 NAMES = ("knn_accuracy", "map_at_r")
 VECTORS = ("features", "embedding")

@@ -27,8 +27,9 @@ from contrastive_cxr import augment, engine, phases
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.evaluate import intervals, neighbours, weighted
-from contrastive_cxr.evaluate.neighbours import NeighbourScores
+from contrastive_cxr.metrics import neighbours
+from contrastive_cxr.metrics.neighbours import NeighbourScores
+from contrastive_cxr.metrics.statistics import intervals, weighted
 from contrastive_cxr.models import links, weights
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.recipe.schema import Recipe

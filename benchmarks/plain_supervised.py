@@ -30,7 +30,7 @@ from torchvision.transforms import v2
 from benchmarks import record
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.evaluate import scores
+from contrastive_cxr.metrics import scores
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import checkpoint
 

@@ -10,9 +10,9 @@ import yaml
 
 from benchmarks import record
 from benchmarks.systems_rows import Row, parts_of, place, stopped
-from contrastive_cxr.experiment import compare
 from contrastive_cxr.run import folder
 from contrastive_cxr.run.log import MetricsLog
+from contrastive_cxr.studies import compare
 
 NOT_COMPARABLE = "runs, not comparable"
 LAST = ("pixels", "image_passes", "minutes", "peak_memory_mib", "device", "verdict")

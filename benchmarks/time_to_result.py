@@ -23,7 +23,7 @@ from benchmarks import plain_supervised, record
 from contrastive_cxr import experiment
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
-from contrastive_cxr.evaluate import scores
+from contrastive_cxr.metrics import scores
 from contrastive_cxr.run.log import MetricsLog
 
 SHARES = (0.95, 1.0)

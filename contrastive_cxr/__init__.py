@@ -15,7 +15,7 @@ __all__ = ["EmbeddingModel", "Gallery", "__version__", "run_recipe"]
 _LAZY = {
     "EmbeddingModel": ("contrastive_cxr.retrieval", "EmbeddingModel"),
     "Gallery": ("contrastive_cxr.retrieval", "Gallery"),
-    "run_recipe": ("contrastive_cxr.experiment.run", "run"),
+    "run_recipe": ("contrastive_cxr.training.run", "run"),
 }
 
 

@@ -30,7 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """A finished run of the small phantom recipe; it is read only."""
-    from contrastive_cxr.experiment.run import run
+    from contrastive_cxr.training.run import run
     from tests.small import small_recipe
 
     return run(small_recipe(cache), tmp_path_factory.mktemp("runs") / "finished")

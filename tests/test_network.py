@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORK = {"socket", "urllib", "http", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "xmlrpc", "telnetlib"}
 # Module: what it takes of a network library, and why that opens no connection.
 ALLOWED = {
-    "models/foreign.py": "urllib.error",  # the error of a download that torchvision or timm makes
-    "models/reach.py": "urllib.request",  # whether the host of a download answers, before the library asks it
+    "models/pretrained/foreign.py": "urllib.error",  # the error of a download that torchvision or timm makes
+    "models/pretrained/reach.py": "urllib.request",  # whether the host answers, before the library asks it
     "files.py": "socket",  # the name of this machine
     "locks.py": "socket",  # the same
 }

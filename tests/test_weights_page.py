@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from contrastive_cxr.cli.app import app
 from contrastive_cxr.data import phantom
-from contrastive_cxr.models import backbones, places
+from contrastive_cxr.models.backbones import catalogue
+from contrastive_cxr.models.pretrained import locations
 from tests.small import overrides
 
 PAGE = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
@@ -25,10 +26,10 @@ def test_every_backbone_of_the_page_is_there() -> None:
     named = set(re.findall(r"`((?:timm/[a-z]\w+[a-z0-9])|densenet121|resnet18|resnet50)`", PAGE))
     assert len(named) >= 8
     for name in named:
-        backbones.check(name)
+        catalogue.check(name)
     for file in ("model.safetensors", "pytorch_model.bin"):
-        assert file in places.FILES
-        assert f"{file}.index.json" in places.FILES
+        assert file in locations.FILES
+        assert f"{file}.index.json" in locations.FILES
 
 
 @pytest.mark.slow

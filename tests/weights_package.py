@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from contrastive_cxr.models import weights_packages
+from contrastive_cxr.models.pretrained import packages
 
 BACKBONE = "timm/tf_efficientnet_lite0"
 DISTRIBUTION = "ccxr-test-weights"
@@ -53,7 +53,7 @@ def made_up(seed: int = 0) -> dict[str, Tensor]:
 
 def put(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, content: object = None, version: str = "0.1.0"
-) -> weights_packages.Package:
+) -> packages.Package:
     """Install a package of made-up weights in `folder`, and make it the known one of Lite0.
 
     `content` is stored in the place of the weights; `version` is the one installed, known is 0.1.0.
@@ -67,12 +67,12 @@ def put(
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version}\n")
     monkeypatch.syspath_prepend(folder)
     package = dataclasses.replace(
-        weights_packages.PACKAGES["tf_efficientnet_lite0"],
+        packages.PACKAGES["tf_efficientnet_lite0"],
         distribution=DISTRIBUTION,
         file="ccxr_test_weights/models/lite0.pth",
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
     )
-    monkeypatch.setitem(weights_packages.PACKAGES, "tf_efficientnet_lite0", package)
+    monkeypatch.setitem(packages.PACKAGES, "tf_efficientnet_lite0", package)
     return package
 
 

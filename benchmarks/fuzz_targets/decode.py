@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from contrastive_cxr.data.decode import LARGEST, decode
+from contrastive_cxr.data.decoding.decode import LARGEST, decode
 from contrastive_cxr.recipe.schema import Data, Intensity
 
 SETTINGS = (

@@ -11,7 +11,7 @@ from contrastive_cxr.audit import folds
 from contrastive_cxr.audit.associations import MOST, labelled
 from contrastive_cxr.audit.folds import Floats, Ints
 from contrastive_cxr.data.squares import Squares
-from contrastive_cxr.evaluate import baselines
+from contrastive_cxr.metrics import baselines
 
 NAMES = (baselines.METADATA, baselines.BORDER, baselines.THUMBNAIL)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contrastive_cxr.audit import candidates, likeness, pictures
+from contrastive_cxr.audit import candidates, likeness, thumbnails
 from contrastive_cxr.audit.candidates import Ints
 
 CROPPED = 0.02  # change of scale or shift, of a picture 2 wide, from which a copy is called cropped
@@ -53,7 +53,7 @@ def find(images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame, more: tupl
     -------
     Links. Memory: about 16 KiB an image.
     """
-    small = pictures.small(images, slots, facts)
+    small = thumbnails.small(images, slots, facts)
     origin = _origins(small, images, slots, facts)
     rows = np.flatnonzero(origin == np.arange(len(origin)))
     place = np.full(len(origin), -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The command `ccxr`: parses, calls `experiment`, prints."""
+"""The command `ccxr`: parses, calls the rooms below, prints."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table
 
 
@@ -34,14 +33,18 @@ def audit(
     settings = [word for word in words if word.startswith("data.") and "=" in word]
     places = [Path(word) for word in words if word not in settings]
     target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
-    facts = experiment.call("audit")(places, target, settings, recipe=recipe, run=run, fix=fix)
+    from contrastive_cxr.datasets.audit import audit as audit_images
+
+    facts = audit_images(places, target, settings, recipe=recipe, run=run, fix=fix)
     print_audit(facts)
     say(f"Page: {(target / 'audit.html').resolve()}")
 
 
 def print_audit(facts: dict[str, Any]) -> None:
     """Counts, the first groups, and the verdict."""
-    for each in experiment.call("audit_tables")(facts):
+    from contrastive_cxr.datasets.audit import audit_tables
+
+    for each in audit_tables(facts):
         table(each.title, list(each.columns), list(each.rows))
     say(f"Verdict: {facts['verdict']['word']}")
     for sentence in facts["verdict"]["sentences"]:

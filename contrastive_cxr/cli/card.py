@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say
 from contrastive_cxr.cli.use import Run
 
@@ -19,4 +18,6 @@ def card(
     ] = None,
 ) -> None:
     """Write a run's model card again, with texts that nobody can compute."""
-    say(f"Model card: {experiment.call('write_card')(run, words or []).resolve()}")
+    from contrastive_cxr.evaluation.model_card import write_card
+
+    say(f"Model card: {write_card(run, words or []).resolve()}")

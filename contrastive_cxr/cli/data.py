@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table
 
 WRITTEN = {"table": "the set's real table", "description": "its published description"}
@@ -41,7 +40,9 @@ def look(
     places = [word if "://" in word else Path(word) for word in words if word not in settings]
     stems = [Path(place).resolve().stem for place in places]
     target = out or Path("runs") / f"look-{'-'.join(stems)[:80] or 'data'}"
-    facts = experiment.call("look")(places, target, settings, recipe=recipe)
+    from contrastive_cxr.datasets.look import look as look_images
+
+    facts = look_images(places, target, settings, recipe=recipe)
     print_look(facts)
     say(f"Page: {(target / 'data-look.html').resolve()}")
 
@@ -66,7 +67,8 @@ def list_sets(context: typer.Context) -> None:
 @sets.command("show")
 def show_set(name: Annotated[str, typer.Argument(help="A set of ccxr data sets.")]) -> None:
     """Where a set is had, its terms, layout and traps, and the settings that read it."""
-    from contrastive_cxr.recipe import public_sets, yaml_text
+    from contrastive_cxr.recipe import public_sets
+    from contrastive_cxr.recipe.text import yaml_text
 
     page = public_sets.page(name)
     say(f"{page.title} ({page.kind}); this page was written from {WRITTEN[page.read]}.")
@@ -84,16 +86,18 @@ def show_set(name: Annotated[str, typer.Argument(help="A set of ccxr data sets."
 
 def print_look(facts: dict[str, object]) -> None:
     """The counts, and what a training would refuse."""
-    for each in experiment.call("look_tables")(facts)[:2]:
+    from contrastive_cxr.datasets.look import look_tables
+
+    for each in look_tables(facts)[:2]:
         table(each.title, list(each.columns), list(each.rows))
     notes, faults = facts["notes"], facts["faults"]
-    assert isinstance(notes, list), "facts are those of experiment.look"
+    assert isinstance(notes, list), "facts are those of datasets.look"
     for note in notes[:20]:
         say(note)
-    assert isinstance(faults, list), "facts are those of experiment.look"
+    assert isinstance(faults, list), "facts are those of datasets.look"
     print_unreadable(facts["unreadable"])
     grey = facts["grey"]
-    assert isinstance(grey, dict), "facts are those of experiment.look"
+    assert isinstance(grey, dict), "facts are those of datasets.look"
     for line in [*grey["words"], *([f"warning: {grey['warning']}"] if grey["warning"] else [])]:
         say(line)
     for fault in faults[:20]:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say
 from contrastive_cxr.cli.use import Axis, Device, Frames, Run, pictures
 
@@ -36,7 +35,9 @@ def explain(
     from contrastive_cxr.explain import Ascent
 
     ascent = Ascent(steps=steps, seed=seed)
-    page = experiment.call("explain")(
+    from contrastive_cxr.inference.explain import explain as run_explain
+
+    page = run_explain(
         run,
         images,
         target=target,

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
@@ -47,9 +46,13 @@ def index(
             )
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
-        made = experiment.call("index")(Path(places[0]), places[1], out, **chosen)
+        from contrastive_cxr.inference.gallery import index as run_index
+
+        made = run_index(Path(places[0]), places[1], out, **chosen)
     else:
-        found = experiment.call("index_encoder")(encoder, places, out, image_size=image_size, **chosen)
+        from contrastive_cxr.inference.published_encoder import index_encoder
+
+        found = index_encoder(encoder, places, out, image_size=image_size, **chosen)
         made = found.gallery
         for line in found.lines:
             say(line)
@@ -89,7 +92,9 @@ def search(
     axis: Axis = "axial",
 ) -> None:
     """Find the most similar cases of each image, and say how unusual the image is."""
-    facts = experiment.call("search")(
+    from contrastive_cxr.inference.search import search as run_search
+
+    facts = run_search(
         gallery, images, run=run, k=k, where=wanted(where or []), html=html, unfamiliar=unfamiliar, verify=verify,
         trust_index=trust_index, device=device, **pictures(frames, axis),
     )  # fmt: skip
@@ -109,7 +114,7 @@ def search(
 def words_of(query: dict[str, object], threshold: float) -> list[str]:
     """What the neighbours of one image say, in sentences."""
     said, words = query["agreement"], []
-    assert isinstance(said, dict), "facts are those of experiment.search"
+    assert isinstance(said, dict), "facts are those of inference.search"
     if said["label"]:
         words.append(f"{said['votes']} of {said['of']} neighbours are {said['label']}.")
     if query["percentile"] is not None:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import say, table
 from contrastive_cxr.cli.train import RecipeArgument, default_out
 
 if TYPE_CHECKING:
-    from contrastive_cxr.experiment.points import Point, Words
+    from contrastive_cxr.studies.sweep_points import Point, Words
 
 Factors = Annotated[
     list[str],
@@ -32,7 +31,9 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for compare.json, compare.md and compare.html.")] = None,
 ) -> None:
     """One table of several runs: scores, cost, settings that differ, paired differences on the same images."""
-    print_comparison(experiment.call("compare")(runs, against=against, split=split, out=out))
+    from contrastive_cxr.studies.compare import compare as run_compare
+
+    print_comparison(run_compare(runs, against=against, split=split, out=out))
     if out is not None:
         say(f"Table: {(out / 'compare.html').resolve()}")
 
@@ -51,19 +52,29 @@ def sweep(
     ] = None,
 ) -> None:
     """Run a recipe at several settings and compare them; the same command goes on where it was stopped."""
-    read = experiment.call("read_words")(words)
-    points = experiment.call("points_of")(reference, read, one_at_a_time=one_at_a_time)
+    from contrastive_cxr.studies.sweep_points import read_words
+
+    read = read_words(words)
+    from contrastive_cxr.studies.sweep_points import points_of
+
+    points = points_of(reference, read, one_at_a_time=one_at_a_time)
     target = out or default_out(f"{points[0].recipe.name.rpartition('/')[0]}-sweep")
     if wandb is not None:
         write_definition(wandb, reference, read, points, target, seeds, one_at_a_time)
         return
-    experiment.call("sweep_door")(points, target, seeds=seeds)
-    planned = experiment.call("plan_points")(points, target, seeds, download=not dry_run)
+    from contrastive_cxr.studies.sweep_folder import sweep_door
+
+    sweep_door(points, target, seeds=seeds)
+    from contrastive_cxr.studies.sweep import plan_points
+
+    planned = plan_points(points, target, seeds, download=not dry_run)
     print_points(planned)
     if dry_run:
         return
     flags: dict[str, Any] = {"one_at_a_time": one_at_a_time, "seeds": seeds, "say": say}
-    facts = experiment.call("run_points")(planned, target, reference, read, **flags)
+    from contrastive_cxr.studies.sweep import run_points
+
+    facts = run_points(planned, target, reference, read, **flags)
     print_comparison(facts)
     say(f"Table: {(target / 'compare.html').resolve()}")
     if facts["failed"]:
@@ -76,7 +87,9 @@ def write_definition(
     """Write the sweep for Weights & Biases, and say how it is started."""
     if one_at_a_time:
         raise typer.BadParameter("--wandb writes a grid; W&B knows no --one-at-a-time")
-    experiment.call("write_definition")(file, reference, words, points[0].recipe, out, seeds)
+    from contrastive_cxr.studies.sweep_wandb import write_definition as run_write_definition
+
+    run_write_definition(file, reference, words, points[0].recipe, out, seeds)
     say(f"{len(points) * (seeds or 1)} points: wandb sweep {file}, then the wandb agent command that it prints")
 
 
@@ -92,7 +105,9 @@ def print_points(planned: list[Any]) -> None:
 
 def print_comparison(facts: dict[str, Any]) -> None:
     """The tables of a comparison, and its notes."""
-    for each in experiment.call("tables")(facts):
+    from contrastive_cxr.studies.compare import tables
+
+    for each in tables(facts):
         table(each.title, list(each.columns), list(each.rows))
     for note in facts["notes"]:
         say(note)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.resume import Choice, Resume
 from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
+    from contrastive_cxr.phases.setting import PhaseName
     from contrastive_cxr.recipe.schema import Recipe
 
 RecipeArgument = Annotated[
@@ -33,7 +33,9 @@ def quickstart(
 ) -> None:
     """Painted phantoms, the three phases, a report to look at: a few minutes on two cores."""
     load("phantom", None, out, overwrite=overwrite)
-    page = experiment.call("quickstart")(out, overwrite=overwrite)
+    from contrastive_cxr.training.quickstart import quickstart as run_quickstart
+
+    page = run_quickstart(out, overwrite=overwrite)
     print_scores(out)
     say(f"Report: {page.resolve()}")
 
@@ -60,23 +62,36 @@ def run(
     writes = overfit is None and not dry_run and not find_batch
     recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
     if overfit is not None:
-        outcome = experiment.call("overfit")(recipe, overfit)
+        from contrastive_cxr.training.overfit import overfit as run_overfit
+
+        outcome = run_overfit(recipe, overfit)
         say(outcome.words(overfit))
         raise typer.Exit(0 if outcome.learned else 1)
     if find_batch:
-        return print_batches(experiment.call("find_batch")(recipe, say))
+        from contrastive_cxr.training.find_batch import find_batch as run_find_batch
+
+        return print_batches(run_find_batch(recipe, say))
     if dry_run:
-        return print_plan(experiment.call("plan")(recipe, out=target))
-    parts = {"folds": folds, "seeds": seeds}
-    if resume is Choice.auto and experiment.call("is_finished")(recipe, target, **parts):
+        from contrastive_cxr.training.dry_run import plan
+
+        return print_plan(plan(recipe, out=target))
+    from contrastive_cxr.training.finished import is_finished
+
+    if resume is Choice.auto and is_finished(recipe, target, folds=folds, seeds=seeds):
         return finished(target)
     flags: dict[str, Any] = {"resume": resume is not None, "overwrite": overwrite}
     if folds:
-        experiment.call("run_folds")(recipe, target, folds, **flags)
+        from contrastive_cxr.training.cross_validation import run_folds
+
+        run_folds(recipe, target, folds, **flags)
     elif seeds:
-        experiment.call("run_seeds")(recipe, target, seeds, **flags)
+        from contrastive_cxr.training.cross_validation import run_seeds
+
+        run_seeds(recipe, target, seeds, **flags)
     else:
-        experiment.call("run")(recipe, target, **flags)
+        from contrastive_cxr.training.run import run as run_recipe
+
+        run_recipe(recipe, target, **flags)
     finished(target)
     return None
 
@@ -121,7 +136,7 @@ def finetune(
 
 
 def one_phase(
-    name: str,
+    name: PhaseName,
     reference: str,
     overrides: list[str] | None,
     origin: Path | None,
@@ -136,10 +151,16 @@ def one_phase(
         reference, overrides, out, phase=name, writes=not dry_run, resume=goes_on, overwrite=overwrite
     )
     if dry_run:
-        print_plan(experiment.call("plan")(recipe, (name,), target, origin))
+        from contrastive_cxr.training.dry_run import plan
+
+        print_plan(plan(recipe, (name,), target, origin))
         return
-    if not (resume is Choice.auto and experiment.call("is_finished")(recipe, target, phase=name)):
-        experiment.call("run")(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)
+    from contrastive_cxr.training.finished import is_finished
+
+    if not (resume is Choice.auto and is_finished(recipe, target, phase=name)):
+        from contrastive_cxr.training.run import run as run_recipe
+
+        run_recipe(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)
     finished(target)
 
 
@@ -160,7 +181,9 @@ def load(
     if phase is not None and getattr(recipe, phase) is None:
         raise RequestError(f"{reference} has no {phase} phase; add a section '{phase}:', or choose another recipe")
     target = out or default_out(recipe.name if phase is None else f"{recipe.name}-{phase}")
-    experiment.call("first_door")(recipe, target if writes else None, resume=resume, overwrite=overwrite)
+    from contrastive_cxr.preflight.data_checks import first_door
+
+    first_door(recipe, target if writes else None, resume=resume, overwrite=overwrite)
     return recipe, target
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr import experiment
 from contrastive_cxr.cli.show import print_scores, say
 from contrastive_cxr.errors import RequestError, nearest
 
@@ -45,9 +44,9 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score a run on a recorded split, or on new images as an external test; its classifier, or a gallery's vote."""
-    folder = experiment.call("evaluate")(
-        run, overrides or [], split=split, out=out, gallery=gallery, robustness=robustness
-    )
+    from contrastive_cxr.evaluation.external import evaluate as run_evaluate
+
+    folder = run_evaluate(run, overrides or [], split=split, out=out, gallery=gallery, robustness=robustness)
     print_scores(folder)
     say(f"Report: {(folder / 'report.html').resolve()}")
     say(f"Model card: {(folder / 'model-card.md').resolve()}")
@@ -65,7 +64,9 @@ def predict(
 
     A run over seeds or folds is one predictor: the mean of its models' probabilities.
     """
-    table = experiment.call("predict")(run, source, out, device=device, **pictures(frames, axis))
+    from contrastive_cxr.inference.predict import predict as run_predict
+
+    table = run_predict(run, source, out, device=device, **pictures(frames, axis))
     if "predictor" in table.attrs:
         say(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
@@ -86,7 +87,9 @@ def encode(
     axis: Axis = "axial",
 ) -> None:
     """Vectors of images by a run's embedding: an array and a .csv, or Parquet parts that go on after a kill."""
-    say(f"Vectors: {experiment.call('encode')(run, source, out, device=device, **pictures(frames, axis))}")
+    from contrastive_cxr.inference.encode import encode as run_encode
+
+    say(f"Vectors: {run_encode(run, source, out, device=device, **pictures(frames, axis))}")
 
 
 def pictures(frames: str | None, axis: str) -> dict[str, Any]:

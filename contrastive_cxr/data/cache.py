@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_cxr.data import intensity, ranges, reading
-from contrastive_cxr.data.decode import DecodeError, decode, fit_square
+from contrastive_cxr.data.cache_files import COLUMNS, Place, Record, Stamp, Store, folder_of, opened
+from contrastive_cxr.data.decoding import intensity, ranges
+from contrastive_cxr.data.decoding.decode import DecodeError, decode, fit_square
+from contrastive_cxr.data.files import reading
+from contrastive_cxr.data.files.addresses import absolute, join, split
 from contrastive_cxr.data.manifest import Manifest
-from contrastive_cxr.data.places import absolute, join, split
-from contrastive_cxr.data.store import COLUMNS, Place, Record, Stamp, Store, folder_of, opened
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from contrastive_cxr.data import contents, named_files, tree
-from contrastive_cxr.data.columns import SPLITS
-from contrastive_cxr.data.listings import listing
-from contrastive_cxr.data.tables import at_most, read_table
+from contrastive_cxr.data.files import contents, named_files, tree
+from contrastive_cxr.data.files.listings import listing
+from contrastive_cxr.data.tables.columns import SPLITS
+from contrastive_cxr.data.tables.text_tables import at_most, read_table
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
 

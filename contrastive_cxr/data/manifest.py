@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contrastive_cxr.data.places import join
-from contrastive_cxr.data.tables import at_most as at_most
-from contrastive_cxr.data.tables import read_table as read_table
+from contrastive_cxr.data.files.addresses import join
+from contrastive_cxr.data.tables.text_tables import at_most as at_most
+from contrastive_cxr.data.tables.text_tables import read_table as read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.findings import classes_of, named

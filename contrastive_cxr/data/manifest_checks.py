@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from contrastive_cxr.data import reading
-from contrastive_cxr.data.intensity import DecodeError
+from contrastive_cxr.data.decoding.intensity import DecodeError
+from contrastive_cxr.data.files import reading
+from contrastive_cxr.data.files.addresses import is_url, join, split
 from contrastive_cxr.data.manifest import Manifest
-from contrastive_cxr.data.places import is_url, join, split
-from contrastive_cxr.data.tables import at_most
+from contrastive_cxr.data.tables.text_tables import at_most
 
 
 def check_files(manifest: Manifest) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contrastive_cxr import locks
 from contrastive_cxr.data import phantom
-from contrastive_cxr.data.store import cache_folder
+from contrastive_cxr.data.cache_files import cache_folder
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.files import sync_folder, sync_tree
 from contrastive_cxr.recipe import schema

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from contrastive_cxr.data import contents, layouts, painted_phantoms, source_tables, split_lists, table_rows
-from contrastive_cxr.data.archives import is_archive
+from contrastive_cxr.data import layouts, painted_phantoms
+from contrastive_cxr.data.cache_files import cache_folder
+from contrastive_cxr.data.files import contents
+from contrastive_cxr.data.files.addresses import parted
+from contrastive_cxr.data.files.archives import is_archive
 from contrastive_cxr.data.manifest import COLUMNS, Manifest, at_most
 from contrastive_cxr.data.manifest_checks import check_files
-from contrastive_cxr.data.places import parted
-from contrastive_cxr.data.store import cache_folder
+from contrastive_cxr.data.tables import source_tables, split_lists, table_rows
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 import contrastive_cxr.engine.optim as optim
 from contrastive_cxr.engine.fabric import gather, peak_memory_mib, share
-from contrastive_cxr.engine.memory import enough_memory
+from contrastive_cxr.engine.health.memory import enough_memory
+from contrastive_cxr.engine.health.watch import Watch
 from contrastive_cxr.engine.progress import Display
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
 from contrastive_cxr.engine.state import Parts, Tally
 from contrastive_cxr.engine.stop import Stop
 from contrastive_cxr.engine.store import Store
-from contrastive_cxr.engine.watch import Watch
 from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled
 from contrastive_cxr.run.seeds import globals_from
 

@@ -3,8 +3,8 @@
 from contrastive_cxr.explain.ascent import Ascent, Risen, maximise
 from contrastive_cxr.explain.attention import attention_map, rollout
 from contrastive_cxr.explain.gradcam import grad_cam, installed
+from contrastive_cxr.explain.overlays import grey, overlay
 from contrastive_cxr.explain.page import VERSION, render
-from contrastive_cxr.explain.pictures import grey, overlay
 from contrastive_cxr.explain.similarity import Similarity, similarity
 
 __all__ = [

@@ -18,7 +18,7 @@ def render(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
     Parameters
     ----------
     facts : mapping
-        As `experiment.explain` makes them; words in it are escaped.
+        As `inference.explain` makes them; words in it are escaped.
     files : mapping of str to bytes
         Name: content.
 

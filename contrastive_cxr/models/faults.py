@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.backbones.catalogue as catalogue
 from contrastive_cxr.errors import RequestError, nearest
-from contrastive_cxr.models.blocks import divide
+from contrastive_cxr.models.backbones.blocks import divide
 
 
 def block_faults(names: Sequence[str], backbone: str, projection: bool, classifier: bool) -> list[str]:
@@ -25,7 +25,7 @@ def block_faults(names: Sequence[str], backbone: str, projection: bool, classifi
         Whether the phase's network has these.
     """
     try:
-        known = backbones.block_names(backbone)
+        known = catalogue.block_names(backbone)
     except RequestError as error:
         return list(error.faults)
     known += ["projection"] * projection + ["classifier"] * classifier
@@ -41,10 +41,10 @@ def block_faults(names: Sequence[str], backbone: str, projection: bool, classifi
 
 def growth_faults(sides: Sequence[int], backbone: str) -> list[str]:
     """Tell what is wrong with an input that grows through `sides` pixels to the last; at most one sentence."""
-    if len(set(sides)) > 1 and backbones.fixed_size(backbone):
+    if len(set(sides)) > 1 and catalogue.fixed_size(backbone):
         return [f"grow_from={sides[0]}: '{backbone}' is built for one input size; set grow_from=null"]
     for side in sorted(set(sides))[:-1]:
-        if faults := backbones.size_faults(backbone, side):
+        if faults := catalogue.size_faults(backbone, side):
             return [f"grow_from={sides[0]}: {faults[0]}"]
     return []
 
@@ -61,7 +61,7 @@ def norm_blocks(backbone: str, trainable: Sequence[str] | None) -> list[str]:
     trainable : sequence of str or None
         Names of the blocks to train; None: all.
     """
-    body = backbones.on_meta(backbone)
+    body = catalogue.on_meta(backbone)
     return [
         name
         for name, paths in divide(body).items()

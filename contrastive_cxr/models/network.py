@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import contrastive_cxr.models.backbones as backbones
+import contrastive_cxr.models.backbones.catalogue as catalogue
 from contrastive_cxr.errors import raise_faults
-from contrastive_cxr.models.blocks import divide, loose
+from contrastive_cxr.models.backbones.blocks import divide, loose
+from contrastive_cxr.models.backbones.initial import initialise
 from contrastive_cxr.models.faults import block_faults
-from contrastive_cxr.models.initial import initialise
 from contrastive_cxr.models.spec import Spec
 from contrastive_cxr.recipe import schema
 
@@ -48,9 +48,9 @@ class Network(nn.Module):
         assert spec.classes != 1, "classes=1; a classifier needs at least two"
         self.spec = spec
         if backbone is None:
-            backbone = backbones.create(spec.backbone, spec.dropout, image_size=spec.image_size)
+            backbone = catalogue.create(spec.backbone, spec.dropout, image_size=spec.image_size)
         self.backbone = backbone
-        self.width = backbones.width(spec.backbone)
+        self.width = catalogue.width(spec.backbone)
         self.embedding_size = spec.projection[-1] if spec.projection else self.width
         self.projection = _perceptron(self.width, spec.projection) if spec.projection else None
         outputs = (*spec.hidden, spec.classes)
@@ -210,12 +210,12 @@ def build(
     RequestError
         Where the backbone is not known, has no drop rate and one is asked for, or does not take the image size.
     """
-    raise_faults(backbones.size_faults(model.backbone, model.image_size))
+    raise_faults(catalogue.size_faults(model.backbone, model.image_size))
     size, rate = model.image_size, model.drop_rates or model.dropout
     spec = Spec(model.backbone, size, rate, tuple(projection), classes, tuple(hidden), mean, std)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = backbones.create(model.backbone, rate, image_size=size, stem=model.stem, drop_path=model.drop_path)
+        body = catalogue.create(model.backbone, rate, image_size=size, stem=model.stem, drop_path=model.drop_path)
         network = Network(spec, body)
         initialise(network, model.init)
         return network

@@ -12,19 +12,19 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-import contrastive_cxr.models.backbones as backbones
-import contrastive_cxr.models.carry as carry
-import contrastive_cxr.models.comparing as comparing
-import contrastive_cxr.models.foreign as foreign
-import contrastive_cxr.models.places as places
-import contrastive_cxr.models.shards as shards
-import contrastive_cxr.models.unwrap as unwrap
+import contrastive_cxr.models.backbones.catalogue as catalogue
+import contrastive_cxr.models.checkpoints.comparing as comparing
+import contrastive_cxr.models.checkpoints.shards as shards
+import contrastive_cxr.models.checkpoints.unwrap as unwrap
+import contrastive_cxr.models.pretrained.foreign as foreign
+import contrastive_cxr.models.pretrained.locations as locations
+import contrastive_cxr.models.transfer as transfer
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import read_json, write_bytes
-from contrastive_cxr.models.card import Card
+from contrastive_cxr.models.model_json import Card
 from contrastive_cxr.models.network import Network
-from contrastive_cxr.models.started import Started
+from contrastive_cxr.models.pretrained.started import Started
 
 # The embedding is what a later run usually builds on; finetune's backbone is embed's, or thawed for one task.
 _PHASES = ("embed", "pretrain", "finetune")
@@ -69,11 +69,11 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     """
     folder = Path(folder)
     card, state = _read(folder)
-    if backbones.fixed_size(card.backbone):
-        faults = backbones.size_faults(card.backbone, card.image_size)
+    if catalogue.fixed_size(card.backbone):
+        faults = catalogue.size_faults(card.backbone, card.image_size)
         raise_faults(f"{folder / 'model.json'}: {fault}" for fault in faults)
     with torch.device("meta"):
-        shape = Network(card.spec(), backbones.on_meta(card.backbone, card.image_size))
+        shape = Network(card.spec(), catalogue.on_meta(card.backbone, card.image_size))
     for word in ("width", "embedding_size"):
         recorded, built = getattr(card, word), getattr(shape, word)
         if recorded != built:
@@ -92,7 +92,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     return network.eval(), card.model_dump(mode="json")
 
 
-def start(network: Network, word: str, stem: backbones.Stem = "fold", task: str = "") -> Started:
+def start(network: Network, word: str, stem: catalogue.Stem = "fold", task: str = "") -> Started:
     """Load the weights that a first phase starts from into the backbone, in place.
 
     Parameters
@@ -145,7 +145,7 @@ def files_of(word: str) -> list[Path]:
     """The files of weights that a path or `hf-hub:...` names; `places.find` and `find` say what is refused."""
     if is_own(word):
         return [find(Path(word).expanduser()) / "model.safetensors"]
-    file = places.find(word).file
+    file = locations.find(word).file
     return shards.parts(file, "model.weights") if shards.is_index(file) else [file]
 
 
@@ -178,7 +178,7 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
             f"model.weights {folder} is a {card.backbone}, model.backbone is {network.spec.backbone}; "
             f"set model.backbone={card.backbone} or give other weights"
         )
-    if card.image_size != network.spec.image_size and backbones.fixed_size(card.backbone):
+    if card.image_size != network.spec.image_size and catalogue.fixed_size(card.backbone):
         raise RequestError(
             f"model.weights {folder} is a {card.backbone} built for {card.image_size} pixels, model.image_size is "
             f"{network.spec.image_size}; set model.image_size={card.image_size} or give other weights"
@@ -187,7 +187,7 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
     difference = comparing.difference(given, network.backbone.state_dict())
     if difference:
         raise RequestError(f"{folder / 'model.safetensors'} does not fit {card.backbone}: {difference}")
-    carry.keep_range(network, state)
+    transfer.keep_range(network, state)
     return given
 
 

@@ -15,7 +15,7 @@ from contrastive_cxr import augment, objectives
 from contrastive_cxr.data.batches import balanced, shuffled
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, StepOutput, fit, gather, network_groups
-from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.models import Network
 from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.recipe.schema import Embed

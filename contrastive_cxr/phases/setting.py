@@ -15,7 +15,8 @@ from contrastive_cxr import augment, models
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
-from contrastive_cxr.models import carry, weights
+from contrastive_cxr.models import transfer, weights
+from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.objectives.classes import LOSSES
 from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Supervised
 from contrastive_cxr.run import seeds
@@ -55,7 +56,7 @@ class Setting:
     def statistics(self) -> tuple[float, float]:
         """Mean and deviation that the network normalises by: of the training part, ImageNet's, or a half."""
         if self.recipe.model.normalise == "imagenet":
-            return models.backbones.grey_statistics(self.recipe.model.backbone)
+            return catalogue.grey_statistics(self.recipe.model.backbone)
         if self.recipe.model.normalise == "half":
             return 0.5, 0.5
         return self.data.mean, max(self.data.std, 1 / 255)
@@ -82,7 +83,7 @@ class Setting:
         if self.start is None:
             weights.start(network, self.recipe.model.weights, self.recipe.model.stem)
         else:
-            carry.carry_over(network, weights.load(self.start)[0].state_dict())
+            transfer.carry_over(network, weights.load(self.start)[0].state_dict())
         if self.recipe.runtime.sync_batchnorm and self.fabric.world_size > 1:
             models.synchronised(network)
         return network

@@ -13,7 +13,7 @@ from contrastive_cxr.augment import MixDraw
 from contrastive_cxr.data.batches import shuffled
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, StepOutput
-from contrastive_cxr.evaluate import scores
+from contrastive_cxr.metrics import scores
 from contrastive_cxr.models import links
 from contrastive_cxr.objectives.classes import LOSSES
 from contrastive_cxr.recipe.schema import Supervised

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contrastive_cxr import shipped
-from contrastive_cxr.recipe import checks, schema
+from contrastive_cxr.recipe import schema
 from contrastive_cxr.recipe.augmentation import Augment
 from contrastive_cxr.recipe.dump import dump, record
 from contrastive_cxr.recipe.frames import frames_of
 from contrastive_cxr.recipe.load import load
 from contrastive_cxr.recipe.schema import Recipe
 
-__all__ = ["Augment", "Recipe", "checks", "dump", "frames_of", "load", "record", "schema", "shipped"]
+__all__ = ["Augment", "Recipe", "dump", "frames_of", "load", "record", "schema", "shipped"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import contrastive_cxr.recipe.yaml_text as yaml_text
+import contrastive_cxr.recipe.text.yaml_text as yaml_text
 from contrastive_cxr.recipe.schema import Recipe
 
 

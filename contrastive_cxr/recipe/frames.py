@@ -7,7 +7,7 @@ import json
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-import contrastive_cxr.recipe.yaml_text as yaml_text
+import contrastive_cxr.recipe.text.yaml_text as yaml_text
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe.source import FrameRange, FramesChoice
 

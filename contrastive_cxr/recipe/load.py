@@ -10,11 +10,11 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-import contrastive_cxr.recipe.checks as checks
-import contrastive_cxr.recipe.earlier as earlier
+import contrastive_cxr.recipe.checks.fields as fields
 import contrastive_cxr.recipe.public_sets as public_sets
-import contrastive_cxr.recipe.sentences as sentences
-import contrastive_cxr.recipe.yaml_text as yaml_text
+import contrastive_cxr.recipe.text.earlier as earlier
+import contrastive_cxr.recipe.text.fault_sentences as fault_sentences
+import contrastive_cxr.recipe.text.yaml_text as yaml_text
 import contrastive_cxr.shipped as shipped
 from contrastive_cxr import tasks
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
@@ -70,8 +70,8 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         # Strict JSON: a list is a tuple and text a path, but '3' is no number and true no 1.
         recipe = Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as error:
-        raise RequestError(*faults, *sentences.from_validation(error)) from None
-    raise_faults(faults + checks.faults(recipe))
+        raise RequestError(*faults, *fault_sentences.from_validation(error)) from None
+    raise_faults(faults + fields.faults(recipe))
     return recipe
 
 
@@ -98,7 +98,9 @@ def _read(path: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"recipe {path} cannot be read: {error}") from None
     if not isinstance(tree, dict):
-        raise RequestError(f"recipe {path} holds {sentences.show(tree)}, not sections; start with `task:` and `data:`")
+        raise RequestError(
+            f"recipe {path} holds {fault_sentences.show(tree)}, not sections; start with `task:` and `data:`"
+        )
     return tree
 
 
@@ -173,5 +175,5 @@ def _override(tree: dict[str, object], text: str) -> list[str]:
             place = place[key]
         else:
             given = ".".join(keys[:depth])
-            return [f"'{text}': {given} is {sentences.show(place)} and has no '{key}'; set {given} itself"]
+            return [f"'{text}': {given} is {fault_sentences.show(place)} and has no '{key}'; set {given} itself"]
     return []

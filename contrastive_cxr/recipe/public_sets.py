@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-import contrastive_cxr.recipe.yaml_text as yaml_text
+import contrastive_cxr.recipe.text.yaml_text as yaml_text
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.recipe.section import Section
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
-from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.card_words import Card
 from contrastive_cxr.recipe.intensity import Intensity as Intensity
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.section import Section

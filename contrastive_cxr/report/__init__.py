@@ -1,9 +1,9 @@
 """The report of a run: the facts (`build`, `build_cascade`: report.json) and the page made from them (`write`)."""
 
-from contrastive_cxr.report.inputs import Beside, Predictions, Stages, Subject, Tta
-from contrastive_cxr.report.page import write
-from contrastive_cxr.report.schema import VERSION, build, build_cascade
-from contrastive_cxr.report.sheet import THUMBNAIL, shown
+from contrastive_cxr.report.facts.inputs import Beside, Predictions, Stages, Subject, Tta
+from contrastive_cxr.report.facts.report_json import VERSION, build, build_cascade
+from contrastive_cxr.report.figures.sheet import THUMBNAIL, shown
+from contrastive_cxr.report.pages.page import write
 
 __all__ = [
     "THUMBNAIL",

@@ -18,7 +18,7 @@ from contrastive_cxr import augment
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import Network, links, weights
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.retrieval.inputs import Inputs, ahead, items, squares
+from contrastive_cxr.retrieval.image_inputs import Inputs, ahead, items, squares
 
 Vectors = npt.NDArray[np.float32]
 

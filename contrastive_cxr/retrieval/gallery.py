@@ -24,8 +24,8 @@ from contrastive_cxr.files import Together
 from contrastive_cxr.retrieval.embedding import EmbeddingModel
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.held import Held
+from contrastive_cxr.retrieval.image_inputs import Inputs
 from contrastive_cxr.retrieval.index import Index
-from contrastive_cxr.retrieval.inputs import Inputs
 from contrastive_cxr.retrieval.near import Own, nearest
 from contrastive_cxr.retrieval.result import SearchResult, masked
 from contrastive_cxr.retrieval.rows import Vectors, Where, matching, places, table, unit_vectors

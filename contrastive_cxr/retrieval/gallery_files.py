@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contrastive_cxr import __version__
-from contrastive_cxr.data.tables import read_table
+from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.files import Together, complete, digest, read_json
 from contrastive_cxr.retrieval.index import VERSION, Kind

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr.evaluate import ranking
+from contrastive_cxr.metrics import ranking
 from contrastive_cxr.retrieval.result import SearchResult
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from contrastive_cxr.audit import blind
 from contrastive_cxr.data.squares import Squares
-from contrastive_cxr.evaluate import baselines
+from contrastive_cxr.metrics import baselines
 from tests.audit.test_groups import table
 
 N = 48

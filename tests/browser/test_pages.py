@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from contrastive_cxr import recipe as recipes
-from contrastive_cxr.recipe.card import Card
+from contrastive_cxr.recipe.card_words import Card
 
 pytestmark = pytest.mark.slow
 RUN = "window.ran=1;alert(1)"
@@ -69,21 +69,27 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Where each page is."""
     from markdown_it import MarkdownIt
 
-    from contrastive_cxr import experiment
+    from contrastive_cxr.datasets.audit import audit
+    from contrastive_cxr.datasets.look import look
+    from contrastive_cxr.inference.explain import explain
+    from contrastive_cxr.inference.gallery import index
+    from contrastive_cxr.inference.search import search
+    from contrastive_cxr.studies.compare import compare
+    from contrastive_cxr.training.run import run as run_recipe
 
     folder = tmp_path_factory.mktemp("pages")
     root = folder / "images"
     _images(root)
-    run = experiment.call("run")(recipes.load(_recipe(folder, root)), folder / f"run {NAME}")
+    run = run_recipe(recipes.load(_recipe(folder, root)), folder / f"run {NAME}")
     second = folder / "second"
     shutil.copytree(run, second)
     image = next(path for path in sorted(root.rglob("*.png")) if "bad" not in path.name)
-    experiment.call("look")([root], folder / "look", [f"data.cache_dir={json.dumps(str(folder / 'cache'))}"])
-    experiment.call("audit")([root], folder / "audit", [f"data.cache_dir={json.dumps(str(folder / 'cache'))}"])
-    experiment.call("compare")([run, second], out=folder / "compare")
-    explained = experiment.call("explain")(run, [image], out=folder / "explain")
-    experiment.call("index")(run, "train", folder / "gallery")
-    experiment.call("search")(folder / "gallery", [image], run=run, html=folder / "search.html")
+    look([root], folder / "look", [f"data.cache_dir={json.dumps(str(folder / 'cache'))}"])
+    audit([root], folder / "audit", [f"data.cache_dir={json.dumps(str(folder / 'cache'))}"])
+    compare([run, second], out=folder / "compare")
+    explained = explain(run, [image], out=folder / "explain")
+    index(run, "train", folder / "gallery")
+    search(folder / "gallery", [image], run=run, html=folder / "search.html")
     card = MarkdownIt("commonmark", {"html": True}).enable("table")
     for name, file in (("card", run / "model-card.md"), ("table", folder / "compare" / "compare.md")):
         text = card.render(file.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from contrastive_cxr.report import search_page
+from contrastive_cxr.report.pages import search_page
 
 pytestmark = pytest.mark.slow
 EVIL = "<script>window.ran = true</script><img src=x onerror='window.ran = true'>"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiment.test_audit import paint
+from tests.datasets.test_audit import paint
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from contrastive_cxr.recipe import public_sets
-from contrastive_cxr.recipe.yaml_text import parse
+from contrastive_cxr.recipe.text.yaml_text import parse
 
 
 def test_every_set_is_listed(ccxr: Callable[..., tuple[int, str, str]]) -> None:

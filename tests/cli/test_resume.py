@@ -10,8 +10,8 @@ import pytest
 
 from contrastive_cxr import locks
 from contrastive_cxr.cli.resume import spelled_out
-from contrastive_cxr.experiment.finished import forget, is_finished, record
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.training.finished import forget, is_finished, record
 from tests.small import overrides, small_recipe
 
 Call = Callable[..., tuple[int, str, str]]
@@ -75,7 +75,7 @@ def test_auto_begins_where_there_is_nothing(
     ccxr: Call, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr("contrastive_cxr.experiment.run.run", lambda recipe, out, **flags: asked.append(flags))
+    monkeypatch.setattr("contrastive_cxr.training.run.run", lambda recipe, out, **flags: asked.append(flags))
     for word in ([], ["--resume"], ["--resume", "auto"]):
         code, _, told = ccxr("run", "phantom", *overrides(cache), "--out", tmp_path / "run", *word)
         assert code == 0, told

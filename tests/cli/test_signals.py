@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contrastive_cxr.data import cache as caches
-from contrastive_cxr.experiment import external
+from contrastive_cxr.evaluation import external
 from contrastive_cxr.files import PARTIAL
 from tests.small import overrides
 
@@ -77,6 +77,6 @@ def test_a_second_sigterm_changes_nothing_and_a_second_ctrl_c_leaves(
         return first
 
     for again, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        monkeypatch.setattr("contrastive_cxr.experiment.overfit.overfit", stop(again))
+        monkeypatch.setattr("contrastive_cxr.training.overfit.overfit", stop(again))
         assert ccxr(*painted(tmp_path, ccxr))[0] == code
     assert tidied == [signal.SIGTERM]

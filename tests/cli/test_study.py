@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.experiment.scored_runs import a_recipe, drawn, write_run
+from tests.run_folder.scored_runs import a_recipe, drawn, write_run
 from tests.small import overrides
 
 Call = Callable[..., tuple[int, str, str]]

@@ -19,21 +19,21 @@ from typing import Any
 STAGES = {
     "painting": ("contrastive_cxr.data.phantom:paint",),
     "decoding": ("contrastive_cxr.data.cache:decode",),
-    "cache writing": ("contrastive_cxr.data.store:Store.add", "contrastive_cxr.data.store:Store.commit"),
+    "cache writing": ("contrastive_cxr.data.cache_files:Store.add", "contrastive_cxr.data.cache_files:Store.commit"),
     "optimizer step": ("contrastive_cxr.engine.loop:Loop._update",),
     "validation": ("contrastive_cxr.engine.loop:Loop._validate",),
     "checkpoint writing": ("contrastive_cxr.run.checkpoint:save",),
     "model writing": ("contrastive_cxr.models.weights:save",),
     "evaluation": (
-        "contrastive_cxr.experiment.evaluate:score_split",
-        "contrastive_cxr.experiment.external:score_split",
+        "contrastive_cxr.evaluation.evaluate:score_split",
+        "contrastive_cxr.evaluation.external:score_split",
     ),
     "report writing": ("contrastive_cxr.report:write",),
     "index building": (
-        "contrastive_cxr.experiment.gallery:embedded",
+        "contrastive_cxr.inference.gallery:embedded",
         "contrastive_cxr.retrieval.gallery:Gallery.save",
     ),
-    "encode": ("contrastive_cxr.experiment.encode:write_array",),
+    "encode": ("contrastive_cxr.inference.encode:write_array",),
 }
 """A stage of a command: the functions that it consists of. The watcher kills at a random time inside one call."""
 

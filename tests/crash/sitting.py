@@ -41,7 +41,8 @@ class Ended:
 
 
 WANTED = (
-    *(f"contrastive_cxr.experiment.{name}" for name in ("run", "external", "gallery", "encode", "finished")),
+    "contrastive_cxr.training.run", "contrastive_cxr.training.finished", "contrastive_cxr.evaluation.external",
+    "contrastive_cxr.inference.gallery", "contrastive_cxr.inference.encode",
     "contrastive_cxr.cli.app", "kornia", "pytorch_metric_learning.losses", "matplotlib.backends.backend_svg",
     "sklearn.manifold",
 )  # fmt: skip

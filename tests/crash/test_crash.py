@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from contrastive_cxr.data.store import TABLES
+from contrastive_cxr.data.cache_files import TABLES
 from contrastive_cxr.run import checkpoint, folder
 from tests.crash.life import alone, commands, drawn, in_order, left_alone, lived
 from tests.crash.moments import ANY, MOMENTS, POINTS, STAGES, Plan

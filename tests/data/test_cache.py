@@ -18,7 +18,7 @@ from PIL import Image
 
 from contrastive_cxr import locks
 from contrastive_cxr.data.cache import LISTED, build
-from contrastive_cxr.data.decode import decode, fit_square
+from contrastive_cxr.data.decoding.decode import decode, fit_square
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.recipe.schema import Data, Intensity

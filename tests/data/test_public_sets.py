@@ -24,9 +24,9 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr.data import manifest as manifests
-from contrastive_cxr.data import split_lists, table_rows
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.sources import read
+from contrastive_cxr.data.tables import split_lists, table_rows
 from contrastive_cxr.recipe import public_sets
 from contrastive_cxr.recipe.schema import Source
 from contrastive_cxr.tasks import Task

@@ -14,7 +14,7 @@ from torchvision.models.vision_transformer import VisionTransformer as Torchvisi
 
 from contrastive_cxr.explain import attention_map, rollout
 from contrastive_cxr.explain.attention import record
-from contrastive_cxr.models import backbones
+from contrastive_cxr.models.backbones import catalogue
 from tests.explain.tiny import Tiny, drawn, image
 
 Floats = NDArray[np.floating]
@@ -167,7 +167,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_other_networks_have_no_rollout() -> None:
-    assert attention_map(Tiny(backbones.create("resnet18").eval()), image(32)) is None
+    assert attention_map(Tiny(catalogue.create("resnet18").eval()), image(32)) is None
     windows = timm.models.swin_transformer.SwinTransformer(
         img_size=32, patch_size=4, in_chans=1, num_classes=0, embed_dim=12, depths=(1, 1), num_heads=(2, 2),
         window_size=4,

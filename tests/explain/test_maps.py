@@ -10,7 +10,7 @@ from torchvision.models.vision_transformer import VisionTransformer as Torchvisi
 
 from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.explain.maps import look
-from contrastive_cxr.models import backbones
+from contrastive_cxr.models.backbones import catalogue
 from tests.explain.tiny import Pooled, Tiny, drawn, image
 
 
@@ -31,7 +31,7 @@ def transformer(**settings: object) -> nn.Module:
 )
 def test_the_map_of_a_pooled_network_has_the_features_as_its_mean(name: str, size: int, side: int) -> None:
     torch.manual_seed(0)
-    network = Tiny(backbones.create(name))
+    network = Tiny(catalogue.create(name))
     found = look(image(size), lambda x: network.features(x).square().sum())
     assert found.place.layout == "channels-first"
     assert found.place.side == side
@@ -46,7 +46,7 @@ def test_the_map_of_a_pooled_network_has_the_features_as_its_mean(name: str, siz
 
 
 def test_a_network_with_fully_connected_layers_has_the_map_before_them() -> None:
-    body = backbones.create("cnn3", image_size=32)
+    body = catalogue.create("cnn3", image_size=32)
     kept: list[Tensor] = []
     body.get_submodule("conv3").register_forward_hook(lambda module, inputs, output: kept.append(output[0]))
     network = Tiny(body)

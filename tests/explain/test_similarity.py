@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from contrastive_cxr.explain import similarity
 from contrastive_cxr.explain.similarity import linear
-from contrastive_cxr.models import backbones
+from contrastive_cxr.models.backbones import catalogue
 from tests.explain.tiny import Pooled, Tiny, drawn, image, seeded
 
 SIDE = 6
@@ -50,7 +50,7 @@ def test_a_linear_projection_by_hand() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "timm/test_efficientnet"])
 def test_real_networks_without_a_projection_are_exact(name: str) -> None:
     torch.manual_seed(0)
-    network = Tiny(backbones.create(name))
+    network = Tiny(catalogue.create(name))
     vector = network.embed(image(64, seed=5))[0].detach()
     found = similarity(network, image(64), vector)
     assert found.exact

@@ -24,13 +24,13 @@ from contrastive_cxr import engine
 from contrastive_cxr.data import cache as caches
 from contrastive_cxr.data.sources import read_data
 from contrastive_cxr.errors import CcxrError
-from contrastive_cxr.experiment import disk as needs
-from contrastive_cxr.experiment.run import run
 from contrastive_cxr.files import write_bytes
+from contrastive_cxr.preflight import disk as needs
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import Gallery
 from contrastive_cxr.run import checkpoint
 from contrastive_cxr.run.log import MetricsLog
+from contrastive_cxr.training.run import run
 from tests.engine.tiny import spec
 from tests.limits.small_disk import SmallDisk, mounted
 from tests.small import PHASES, overrides, same_weights, small_recipe

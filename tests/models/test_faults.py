@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from contrastive_cxr.models import backbones, block_faults, growth_faults, norm_blocks
+from contrastive_cxr.models import block_faults, growth_faults, norm_blocks
+from contrastive_cxr.models.backbones import catalogue
 
 VIT = ["stem", *(f"blocks.{number}" for number in range(12)), "norm"]
 
@@ -22,7 +23,7 @@ VIT = ["stem", *(f"blocks.{number}" for number in range(12)), "norm"]
     ],
 )
 def test_an_unknown_stage_is_told_with_the_stages_there_are(name: str, blocks: list[str]) -> None:
-    assert backbones.block_names(name) == blocks
+    assert catalogue.block_names(name) == blocks
     assert block_faults([*blocks, "classifier"], name, projection=False, classifier=True) == []
     (fault,) = block_faults(["stage9"], name, projection=False, classifier=True)
     assert fault.endswith(f"its blocks are {', '.join(blocks)}, classifier")

@@ -15,7 +15,7 @@ from torch import nn
 
 from contrastive_cxr import models
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.models import carry, weights
+from contrastive_cxr.models import transfer, weights
 from contrastive_cxr.recipe import schema
 
 NAME = "shufflenet_v2_x0_5"  # the smallest
@@ -354,7 +354,9 @@ def test_published_weights_are_taken_from_the_librarys_cache(tmp_path: Path, mon
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(RequestError, match="is not the published file"):
         weights.start(network(), "imagenet")
-    monkeypatch.setattr("contrastive_cxr.models.published.named", lambda file: "")  # these weights are our own
+    monkeypatch.setattr(
+        "contrastive_cxr.models.pretrained.published.named", lambda file: ""
+    )  # these weights are our own
     net = network()
     weights.start(net, "imagenet")
     torch.testing.assert_close(net.backbone.conv1[0].weight, colour.conv1[0].weight.sum(dim=1, keepdim=True))
@@ -371,7 +373,9 @@ def test_published_positions_of_torchvisions_transformer_are_fitted_to_the_size(
     colour = torchvision.models.vit_b_32()
     torch.save(colour.state_dict(), tmp_path / "hub" / "checkpoints" / url.rsplit("/", 1)[-1])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("contrastive_cxr.models.published.named", lambda file: "")  # these weights are our own
+    monkeypatch.setattr(
+        "contrastive_cxr.models.pretrained.published.named", lambda file: ""
+    )  # these weights are our own
     net = models.build(schema.Model(backbone="vit_b_32", image_size=64), mean=0.5, std=0.25, seed=0)
     weights.start(net, "imagenet")
     given, found = colour.encoder.pos_embedding.detach()[0], net.backbone.encoder.pos_embedding.detach()[0]
@@ -383,12 +387,12 @@ def test_carry_over_takes_the_parts_that_fit() -> None:
     earlier = network(seed=5, projection=(8, 4), classes=2).state_dict()
     net = network(projection=(8, 4), classes=2)
     classifier = net.classifier[0].weight.clone()
-    assert carry.carry_over(net, earlier) == ["backbone", "projection"]
+    assert transfer.carry_over(net, earlier) == ["backbone", "projection"]
     assert torch.equal(net.projection[2].weight, earlier["projection.2.weight"])
     assert torch.equal(net.classifier[0].weight, classifier)
-    assert carry.carry_over(net, earlier, same_classes=True) == ["backbone", "projection", "classifier"]
+    assert transfer.carry_over(net, earlier, same_classes=True) == ["backbone", "projection", "classifier"]
     assert torch.equal(net.classifier[0].weight, earlier["classifier.0.weight"])
-    assert carry.carry_over(network(projection=(9, 4)), earlier) == ["backbone"]
-    assert carry.carry_over(network(projection=(8, 4), classes=3), earlier, same_classes=True)[-1] == "projection"
+    assert transfer.carry_over(network(projection=(9, 4)), earlier) == ["backbone"]
+    assert transfer.carry_over(network(projection=(8, 4), classes=3), earlier, same_classes=True)[-1] == "projection"
     with pytest.raises(RequestError, match="does not fit mnasnet0_5"):
-        carry.carry_over(network("mnasnet0_5"), earlier)
+        transfer.carry_over(network("mnasnet0_5"), earlier)

@@ -15,11 +15,11 @@ from contrastive_cxr import augment
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluate import neighbours
-from contrastive_cxr.experiment.run import run
+from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.models import weights
 from contrastive_cxr.phases.embed import epoch_batches, say_health, steps_per_epoch
 from contrastive_cxr.recipe.schema import Embed
+from contrastive_cxr.training.run import run
 from tests.small import metrics, overrides, same_weights, small_recipe, tensors
 
 

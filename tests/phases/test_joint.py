@@ -14,7 +14,6 @@ from contrastive_cxr import engine
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.engine import Batch
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.experiment.run import run
 from contrastive_cxr.phases import Setting
 from contrastive_cxr.phases.joint import JointStep
 from contrastive_cxr.phases.mixing import Mixing
@@ -22,6 +21,7 @@ from contrastive_cxr.phases.setting import Views
 from contrastive_cxr.phases.supervised import ClassStep
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.training.run import run
 from tests.phases import two
 from tests.small import metrics, small_recipe, tensors
 

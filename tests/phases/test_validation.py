@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from contrastive_cxr import augment
 from contrastive_cxr.augment.corruptions import corrupt
 from contrastive_cxr.data.dataset import open_dataset
-from contrastive_cxr.experiment.run import run
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import Recipe
+from contrastive_cxr.training.run import run
 from tests.small import metrics, small_recipe
 
 CHANGES = ("crop", "crop_height", "zoom_out", "contrast_lower", "blur")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from contrastive_cxr.data import cache
-from contrastive_cxr.data.decode import decode, fit_square
+from contrastive_cxr.data.decoding.decode import decode, fit_square
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.recipe.schema import Data
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.retrieval import Gallery
 
 NEAR = 1e-5  # similarities that are one number up to rounding

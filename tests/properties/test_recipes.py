@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contrastive_cxr import recipe
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.recipe import yaml_text
+from contrastive_cxr.recipe.text import yaml_text
 
 SETTINGS = {
     "name": st.sampled_from(["off", "'1e-3'", "'0x10'", "'null'", "a b", "'12:30'", "é", "'~'", "'- x'", "yes"]),

@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from contrastive_cxr.evaluate import calibration, intervals, scores, selective, significance, weighted
+from contrastive_cxr.metrics import calibration, scores, selective
+from contrastive_cxr.metrics.statistics import intervals, significance, weighted
 
 
 class Said(NamedTuple):

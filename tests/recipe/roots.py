@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contrastive_cxr import shipped
-from contrastive_cxr.recipe import yaml_text
+from contrastive_cxr.recipe.text import yaml_text
 
 
 def roots(name: str) -> list[str]:

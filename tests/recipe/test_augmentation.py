@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from contrastive_cxr import recipe
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.recipe import augment_checks, yaml_text
-from contrastive_cxr.recipe.augment_checks import filled
 from contrastive_cxr.recipe.augment_sets import SETS, AugmentSet
 from contrastive_cxr.recipe.augmentation import Augment, in_words, resolved
+from contrastive_cxr.recipe.checks import augmentation
+from contrastive_cxr.recipe.checks.augmentation import filled
 from contrastive_cxr.recipe.schema import Embed, Pretrain
+from contrastive_cxr.recipe.text import yaml_text
 
 
 def choice(*words: str, phase: str = "pretrain", field: str = "augment") -> str | Augment:
@@ -163,7 +164,7 @@ def test_the_shipped_sets_keep_the_limits_of_ranges(name: str) -> None:
     ranges = {key: value for key, value in dataclasses.asdict(SETS[name]).items() if value is not None}
     spelt = Augment(set="none", **ranges)
     assert resolved(spelt) == SETS[name]
-    assert not list(augment_checks.faults("pretrain.augment", spelt, 64))
+    assert not list(augmentation.faults("pretrain.augment", spelt, 64))
 
 
 def test_what_fills_the_picture_is_what_a_million_windows_show() -> None:

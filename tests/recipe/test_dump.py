@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contrastive_cxr import recipe, shipped
-from contrastive_cxr.recipe import yaml_text
+from contrastive_cxr.recipe.text import yaml_text
 from tests.recipe.roots import roots
 
 

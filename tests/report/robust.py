@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from contrastive_cxr.evaluate import robustness
-from contrastive_cxr.evaluate.robustness import Case
-from contrastive_cxr.report import robust_words
+from contrastive_cxr.metrics import robustness
+from contrastive_cxr.metrics.robustness import Case
+from contrastive_cxr.report.facts import robust_words
 from contrastive_cxr.run.folder import plain
 
 CASES = (

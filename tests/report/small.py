@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import report
-from contrastive_cxr.evaluate import neighbours
+from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.tasks import Task
 
 CLASSES = ("normal", "covid", "other")

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from contrastive_cxr import report
-from contrastive_cxr.recipe.card import Card as Texts
+from contrastive_cxr.recipe.card_words import Card as Texts
 from contrastive_cxr.report import card
 from contrastive_cxr.report.card.data import digest
 from contrastive_cxr.report.card.layout import LAYOUT

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from contrastive_cxr import augment, models
-from contrastive_cxr.data.decode import decode, fit_square
+from contrastive_cxr.data.decoding.decode import decode, fit_square
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema

@@ -15,7 +15,7 @@ from PIL import Image
 
 from contrastive_cxr import models
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.evaluate import scores
+from contrastive_cxr.metrics import scores
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery, gallery_files

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from contrastive_cxr.evaluate.subgroups import is_measured
+from contrastive_cxr.metrics.subgroups import is_measured
 from contrastive_cxr.report.card.found import Content, Found, Table
 
 _PARTS = ("train", "val", "test", "unused")

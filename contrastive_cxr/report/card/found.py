@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from contrastive_cxr.data.tables import read_table
-from contrastive_cxr.recipe import yaml_text
+from contrastive_cxr.data.tables.text_tables import read_table
+from contrastive_cxr.recipe.text import yaml_text
 
 PHASES = ("pretrain", "embed", "finetune")
 STAGES = ("flat", "stage1", "stage2")

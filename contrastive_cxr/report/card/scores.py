@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import contrastive_cxr.report.robust_words as robust_words
-import contrastive_cxr.report.words as words
+import contrastive_cxr.report.facts.robust_words as robust_words
+import contrastive_cxr.report.facts.words as words
 from contrastive_cxr.report.card.found import Content, Found, Table
 
 _DASH = "\N{EN DASH}"

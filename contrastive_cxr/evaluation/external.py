@@ -1,0 +1,150 @@
+"""Score a run again: on a recorded split, or on images that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contrastive_cxr import engine
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.evaluation import knn_vote, pooled
+from contrastive_cxr.evaluation.evaluate import finished_phases, score_split
+from contrastive_cxr.evaluation.report_facts import Scene
+from contrastive_cxr.evaluation.test_set import PARTS, Wanted, new_images, recorded_split
+from contrastive_cxr.preflight.subgroup_columns import column_faults
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_folder import recorded
+
+
+def evaluate(
+    run: Path,
+    overrides: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    out: Path | None = None,
+    gallery: Path | None = None,
+    robustness: bool = False,
+) -> Path:
+    """Score the models of `run`; with `data.root=DIR` (or another source) on new images, as an external test.
+
+    Parameters
+    ----------
+    run : Path
+        A finished run; or one over seeds or folds: each part is scored, and their scores are pooled.
+    overrides : sequence of str
+        `data.key=value`: where the new images are; none: the run's own rows. `evaluation.key=value`: other scores, such
+        as `evaluation.subgroups=[sex]`; the run's recipe stays as it is.
+    split : str, optional
+        `test`, `val` or `train`; none: test where there is one, else val.
+    out : Path, optional
+        Where report and arrays go; none: `RUN`, or `RUN/external-<split>` for new images; `-gallery` is put behind,
+        where one votes (`RUN/test-gallery`). Of a pool the parts' own are below it, or where each part has them.
+    gallery : Path, optional
+        A gallery of one of the run's models: the vote of its nearest rows is scored in the place of the classifier.
+    robustness : bool
+        Score the images under benign changes too, as `evaluation.robustness=on` does (docs/robustness.md).
+
+    Returns
+    -------
+    Path
+        The folder with `report.json`, `report.html` and `model-card.md`.
+
+    Raises
+    ------
+    RequestError
+        No run, none of its phases finished, no such split, a recorded split whose rows have changed, new images that
+        are among the run's training images (by content or patient), or a setting that is of neither section; a gallery
+        of another model, without one of the classes, or with a scored image in it; another process writes there.
+    """
+    if split not in (None, *PARTS):
+        raise RequestError(f"--split {split}: is not one of train, val and test")
+    overrides = [*overrides, *(["evaluation.robustness=on"] if robustness else [])]
+    if pooled.is_pool(run):
+        return evaluate_pool(run, overrides, split=split, out=out, gallery=gallery)
+    places = [word for word in overrides if word.startswith("data.")]
+    recipe = checked_recipe(run, overrides)
+    finished_phases(run)
+    wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
+    chosen = None if gallery is None else knn_vote.voters(run, gallery, recipe.evaluation.vote)
+    if chosen is not None:
+        knn_vote.check(chosen, wanted.data, wanted.split, wanted.reference or wanted.data)
+    target = out or default_out(run, wanted, chosen)
+    fabric = engine.launch(recipe.runtime)
+    with folders.held(target, first=fabric.is_global_zero):
+        scene = Scene(recipe, wanted.data, wanted.reference or wanted.data, chosen)
+        notes = wanted.notes if chosen is None else (chosen.note(), *wanted.notes)
+        score_split(scene, fabric, run, target, wanted.split, notes=notes)
+        fabric.barrier()
+    return target
+
+
+def evaluate_pool(
+    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: Path | None
+) -> Path:
+    """Score each part of a pool as `evaluate` does, then pool what they said.
+
+    Raises
+    ------
+    RequestError
+        As from `evaluate`; a part without a finished phase; a gallery, which is of one run's model.
+    """
+    parts = pooled.parts_of(run)
+    if gallery is not None:
+        raise RequestError(
+            f"--gallery {gallery}: is of the model of one run, and {run} pools {len(parts)}; evaluate one of them, "
+            f"such as {run}/{parts[0]}"
+        )
+    recipe = changed_recipe(run, run / parts[0], overrides)
+    for name in parts:
+        finished_phases(run / name)
+    places = {
+        name: evaluate(run / name, overrides, split=split, out=None if out is None else out / name) for name in parts
+    }
+    first = places[parts[0]]
+    target = out or (run if first == run / parts[0] else run / first.name)
+    fabric = engine.launch(recipe.runtime)
+    with folders.held(target, first=fabric.is_global_zero):
+        if fabric.is_global_zero:
+            pooled.pool(recipe, target, places, None if target == run else run)
+        fabric.barrier()
+    return target
+
+
+def default_out(run: Path, wanted: Wanted, chosen: knn_vote.Voters | None) -> Path:
+    """The run itself for its own images and classifier, a folder in it for others."""
+    if chosen is None and wanted.reference is None:
+        return run
+    where = "" if wanted.reference is None else "external-"
+    return run / f"{where}{wanted.split}{'' if chosen is None else '-gallery'}"
+
+
+def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
+    """The run's recipe with other settings of evaluation; settings of data are checked and left out.
+
+    Raises
+    ------
+    RequestError
+        The run has no models of its own to score, or a setting is of another section or moves rows.
+    """
+    recipe = recorded.recipe_of(run)
+    if recipe.cascade is not None:
+        raise RequestError(f"{run} is a cascade; evaluate one of its runs: {run}/flat, {run}/stage1 or {run}/stage2")
+    return changed_recipe(run, run, overrides)
+
+
+def changed_recipe(run: Path, rows: Path, overrides: Sequence[str]) -> Recipe:
+    """As `checked_recipe`, the subgroups' columns checked against those of the run `rows`."""
+    raise_faults(
+        f"{word}: evaluate takes settings of data and of evaluation alone, such as data.root=DIR"
+        for word in overrides
+        if not word.startswith(("data.", "evaluation."))
+    )
+    raise_faults(
+        f"{word}: new images are scored whole, or in the parts that their own source gives them; leave data.split out"
+        for word in overrides
+        if word.startswith("data.split")
+    )
+    changed = recorded.recipe_of(run, [word for word in overrides if word.startswith("evaluation.")])
+    raise_faults(column_faults(changed.evaluation.subgroups, [str(name) for name in recorded.rows_of(rows)]))
+    return changed

@@ -1,0 +1,120 @@
+"""The vote of a gallery's nearest rows in the place of a run's classifier: the same report for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.evaluation.predictions import Outputs
+from contrastive_cxr.phases import PhaseName
+from contrastive_cxr.preflight.model_checks import PHASES
+from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.retrieval.rows import places
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_folder import recorded
+
+
+@dataclass(frozen=True, eq=False)
+class Voters:
+    """A gallery whose rows vote, and the phase of the run whose model made it.
+
+    Attributes
+    ----------
+    place : Path
+        Folder of the gallery.
+    k : int
+        Nearest rows that vote.
+    """
+
+    gallery: Gallery
+    place: Path
+    phase: PhaseName
+    k: int
+
+    def vote(self, data: Dataset, asked: Outputs, *, strangers: bool) -> Outputs:
+        """What the model said of some rows, the vote in the place of its classifier's probabilities.
+
+        Parameters
+        ----------
+        strangers : bool
+            The rows are of an external test: a patient of the same name is another one. Else a patient's own rows in
+            the gallery do not vote.
+        """
+        patients = None if strangers else list(data.manifest_table().iloc[asked.rows]["patient"])
+        shares = self.gallery.classify(asked.vectors, data.classes, self.k, exclude_patients=patients)
+        card = asked.card | {"link": "vote"}
+        return Outputs(asked.rows, asked.vectors, shares.astype("float32"), card=card)
+
+    def note(self) -> str:
+        """What the report's reader must know."""
+        return (
+            f"No classifier is scored here: the probabilities are the vote of the {min(self.k, len(self.gallery)):,} "
+            f"nearest of the {len(self.gallery):,} images in the gallery '{self.place.name}'."
+        )
+
+
+def voters(run: Path, place: Path, k: int) -> Voters:
+    """Load the gallery that votes.
+
+    Parameters
+    ----------
+    k : int
+        Nearest rows that vote (`evaluation.vote`).
+
+    Raises
+    ------
+    RequestError
+        No gallery, or of another model than those of the run.
+    """
+    gallery = Gallery.load(place)
+    cards = {name: run / name / "model.json" for name in PHASES}
+    made = {name: folders.read_json(card)["sha256"] for name, card in cards.items() if card.is_file()}
+    phase = next((name for name, digest in made.items() if digest == gallery.model_digest), None)
+    if phase is None:
+        raise RequestError(
+            f"--gallery {place}: is of model {gallery.model_digest[:12] or 'unknown'}, and {run} has "
+            f"{', '.join(f'{name} {digest[:12]}' for name, digest in made.items())}; make one with ccxr index {run} "
+            "train --out DIR"
+        )
+    return Voters(gallery, place, phase, k)
+
+
+def check(chosen: Voters, data: Dataset, split: str, reference: Dataset) -> None:
+    """Refuse a gallery that lacks a class, or holds an image that is scored or that temperatures are fitted on.
+
+    Parameters
+    ----------
+    data, split
+        The part that is scored.
+    reference : Dataset
+        The run's own images, whose validation part thresholds and temperature are fitted on.
+
+    Raises
+    ------
+    RequestError
+        With every fault.
+    """
+    labels = set(chosen.gallery.rows["label"])
+    absent = [name for name in data.classes if name not in labels]
+    faults = [f"--gallery {chosen.place}: no row has the label '{name}', a class of the run" for name in absent]
+    parts = {"scored": (data, split)} | ({} if split == "val" else {"validation": (reference, "val")})
+    for name, (images, part) in parts.items():
+        asked = images.manifest_table().iloc[images.rows(part)]
+        held = asked["path"][_known(asked, chosen.gallery.rows)]
+        if len(held):
+            faults.append(
+                f"--gallery {chosen.place}: holds {len(held)} of the {len(asked)} {name} images "
+                f"({recorded.listed(list(held))}), and each would find itself; make a gallery of the training part"
+            )
+    raise_faults(faults)
+
+
+def _known(asked: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+    """Which images are among the rows of a gallery: by content where it is recorded, else by root and path."""
+    if "digest" in rows:
+        return asked["digest"].isin(set(rows["digest"]) - {""})
+    return pd.Series(places(asked), asked.index).isin(set(places(rows)) - {""})

@@ -1,0 +1,197 @@
+"""What several runs of one recipe say together: as one predictor, and in the mean of their single scores."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contrastive_cxr import report
+from contrastive_cxr.evaluation import external_drop, robustness
+from contrastive_cxr.evaluation.report_facts import Blind
+from contrastive_cxr.metrics import decisions
+from contrastive_cxr.metrics.fitting import Validation
+from contrastive_cxr.metrics.scores import by_patient
+from contrastive_cxr.metrics.statistics.repeats import mean_scores
+from contrastive_cxr.preflight import subgroup_columns
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_folder.results import joined, patient_numbers, said, table
+
+TOLD = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
+
+
+def is_pool(run: Path) -> bool:
+    """Whether a folder is a run over seeds or folds."""
+    return (run / "parts.json").is_file()
+
+
+def parts_of(run: Path) -> list[str]:
+    """Names of the runs that a pool consists of, `seed<s>` or `fold<i>`."""
+    return [str(name) for name in folders.read_json(run / "parts.json")["parts"]]
+
+
+def kind_of(parts: Sequence[str]) -> str:
+    """`seeds`, `folds`, or `runs` where the names tell neither."""
+    for word in ("seed", "fold"):
+        if all(re.fullmatch(rf"{word}\d+", name) for name in parts):
+            return f"{word}s"
+    return "runs"
+
+
+def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None = None) -> dict[str, Any]:
+    """Join the parts' predictions by image (a mean where several parts scored it) and report on them.
+
+    Parameters
+    ----------
+    out : Path
+        Gets `report.json`, `report.html`, `pooled.json`; and `parts.json` where it is not there yet.
+    places : mapping
+        Name of each part: its folder, with `report.json` and `<phase>/arrays/`.
+    run : Path, optional
+        The pool whose models were scored, where `out` is another folder.
+    """
+    parts = list(places)
+    reports = {name: folders.read_json(place / "report.json") for name, place in places.items()}
+    arrays = [place / reports[parts[0]]["phase"] / "arrays" for place in places.values()]
+    alone = not same_images(arrays)  # folds on their own images: one part said each of them
+    scores = over_parts(reports)
+    add_intervals(scores, arrays, recipe.evaluation.resamples)
+    facts = facts_of(recipe, reports, arrays, words(kind_of(parts), scores, len(parts), alone, tested(reports)))
+    facts["external_drop"] = None if run is None else external_drop.drop(run, facts)
+    facts["pool"] = {"kind": kind_of(parts), "parts": parts, "one_predictor": not alone, "each": scores}
+    folders.write_json(out / "report.json", facts)
+    one = None if alone else {"image": facts["scores"], "patient": (facts["by_patient"] or {}).get("scores")}
+    folders.write_json(out / "pooled.json", {"parts": parts, "scores": scores, "one_predictor": one})
+    if not is_pool(out):
+        below = {name: os.path.relpath(place, out) for name, place in places.items()}
+        folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": parts, "folders": below})
+    report.write(out, run)
+    return facts
+
+
+def tested(reports: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the parts scored their test images."""
+    return all(each["split"] == "test" for each in reports.values())
+
+
+def facts_of(
+    recipe: Recipe, reports: Mapping[str, Mapping[str, Any]], arrays: list[Path], whose: str
+) -> dict[str, Any]:
+    """The report on the joined predictions; `whose` says in its notes which scores are of whom."""
+    each, options = [dict(one) for one in reports.values()], recipe.evaluation
+    rows, probabilities, labels = joined(arrays)
+    patients = patient_numbers(rows)
+    beside = report.Beside(
+        baselines=pooled_baselines(each, arrays),
+        validation=pooled_validation(arrays, rows),
+        targets=options.target.wanted(),
+        costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
+        notes=[
+            f"Pooled over {len(reports)} runs: {', '.join(reports)}.",
+            whose,
+            *shared_notes(each),
+            *([f"With test-time augmentation: {options.tta}."] if options.tta != "none" else []),
+        ],
+    )
+    facts = report.build(
+        report.Subject(recipe.name, recipe.task, each[0]["phase"], each[0]["split"]),
+        report.Predictions(probabilities, labels, patients),
+        beside,
+        resamples=options.resamples,
+    )
+    facts["subgroups"] = subgroup_columns.of_rows(recipe, rows, probabilities, labels, patients)
+    facts["robustness"] = robustness.pooled(each, arrays, probabilities, labels, patients, options.resamples)
+    if facts["robustness"] is None and any(one.get("robustness") for one in each):
+        facts["notes"].append(
+            "Robustness was measured for some of the runs alone, so there is none of all together; measure it with "
+            "ccxr evaluate RUN --robustness."
+        )
+    return facts
+
+
+def words(kind: str, scores: Mapping[str, Mapping[str, Any]], count: int, alone: bool, unseen: bool = True) -> str:
+    """Which scores are of the pool as one predictor, and which of its parts, in a sentence.
+
+    Examples
+    --------
+    >>> words("seeds", {"image": {"auc": {"mean": 0.9}}}, 3, False).partition("; ")[2]
+    'the single ones have a mean AUC of 0.900.'
+    """
+    means = scores.get("image", {})
+    each = ", ".join(f"{word} of {means[name]['mean']:.3f}" for name, word in TOLD.items() if name in means)
+    if alone and not unseen:
+        said = f"Each image was scored by those of the {count} {kind} that hold it in this part, and their mean taken"
+    elif alone:
+        said = f"Each image was scored by the one of the {count} {kind} that had not seen it"
+    else:
+        said = f"The scores are those of the {count} {kind} as one predictor, the mean of their probabilities"
+    return f"{said}; the single ones have a mean {each}." if each else f"{said}."
+
+
+def shared_notes(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sentences that the reports of all parts have."""
+    first, *others = (each["notes"] for each in reports)
+    return [note for note in first if all(note in other for other in others)]
+
+
+def same_images(arrays: Sequence[Path]) -> bool:
+    """Whether all parts scored the same images, in one order."""
+    tables = [table(each / "rows.csv")[["root", "path"]] for each in arrays]
+    return all(each.equals(tables[0]) for each in tables)
+
+
+def pooled_baselines(reports: list[dict[str, Any]], arrays: list[Path]) -> Blind:
+    """The parts' blind baselines, their probabilities a mean where several parts scored an image."""
+    names = [[each["name"] for each in facts["baselines"]] for facts in reports]
+    if not names[0] or any(other != names[0] for other in names):
+        return []
+    stacked = joined(arrays, array="baselines")[1]
+    return [(name, stacked[:, place]) for place, name in enumerate(names[0])]
+
+
+def pooled_validation(arrays: list[Path], rows: pd.DataFrame) -> Validation | None:
+    """The validation rows of runs on one split; None where they are scored themselves, by another fold."""
+    if not all((each / "val_probabilities.npy").is_file() for each in arrays):
+        return None
+    kept, probabilities, labels = joined(arrays, part="val_", array="probabilities")
+    places = [set(zip(each["root"], each["path"], strict=True)) for each in (kept, rows)]
+    return None if places[0] & places[1] else Validation(probabilities, labels)
+
+
+def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resamples: int) -> None:
+    """Give each mean over seeds its interval `low`, `high`; folds score different images and get none."""
+    if not same_images(arrays):
+        return
+    labels, patients = folders.read_array(arrays[0] / "labels.npy"), patient_numbers(table(arrays[0] / "rows.csv"))
+    probabilities = [said(each).astype(np.float64) for each in arrays]
+    found = {"image": mean_scores(probabilities, labels, patients, resamples)}
+    if "patient" in scores:
+        merged = [by_patient(each, labels, patients) for each in probabilities]
+        found["patient"] = mean_scores([each for each, _ in merged], merged[0][1], None, resamples)
+    for unit, entries in found.items():
+        for name, entry in entries.items():
+            if name in scores[unit]:
+                scores[unit][name] |= {"low": entry["low"], "high": entry["high"]}
+
+
+def over_parts(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each score's mean and standard deviation over the parts, by image and by patient, with the single values."""
+    found: dict[str, dict[str, Any]] = {}
+    for unit in ("image", "patient"):
+        units = [facts if unit == "image" else facts.get("by_patient") for facts in reports.values()]
+        each = [facts["scores"] for facts in units if facts is not None]
+        if len(each) < len(units):
+            continue
+        found[unit] = {}
+        for name in each[0]:
+            values = [scores[name]["value"] for scores in each]
+            if None not in values:
+                spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+                found[unit][name] = {"mean": float(np.mean(values)), "sd": spread, "values": values}
+    return found

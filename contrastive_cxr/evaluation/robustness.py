@@ -1,0 +1,231 @@
+"""What a run's classifier says of the scored images under benign changes, and its part of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contrastive_cxr import engine
+from contrastive_cxr.augment import TTA_SETS
+from contrastive_cxr.augment.corruptions import CASES, CORRUPTIONS, corrupt
+from contrastive_cxr.data.batches import Images
+from contrastive_cxr.engine import Fabric
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluation.predictions import Outputs
+from contrastive_cxr.evaluation.report_facts import Said, Scene, neighbour_scores
+from contrastive_cxr.metrics import robustness
+from contrastive_cxr.metrics.robustness import Case
+from contrastive_cxr.models import weights
+from contrastive_cxr.report.facts import robust_words
+from contrastive_cxr.retrieval.embedding import everything
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_folder.results import joined
+
+SHARE = 0.1
+"""Of the training's work: with `evaluation.robustness: auto` the changes are asked about where they take less."""
+FORWARD = 1 / 3
+"""A pass without gradients, of what an image takes in training: forward, and twice as much backward."""
+NOISE_SEED = 0
+"""The same noise for every run, so that runs over the same images are comparable."""
+ARRAY = "robustness"
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the last phase said under each change.
+
+    Attributes
+    ----------
+    probabilities : float32 [K, n, C] or None
+        In the order of `augment.corruptions.CASES`; None where they were not asked for, and on all processes
+        but the first.
+    note : str
+        Why they were left out, and the command that asks; empty where there is nothing to say.
+    """
+
+    probabilities: Floats | None = None
+    note: str = ""
+
+
+def ask(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Asked:
+    """Ask the last phase about the scored images under every change, where `evaluation.robustness` wants it.
+
+    Each change is a pass over the images, with test-time augmentation one a view. A model without a classifier is asked
+    by the vote of its neighbours, and where a gallery votes, by the gallery's.
+
+    Raises
+    ------
+    RequestError
+        It is wanted and there is no label to score by.
+    """
+    word, final = scene.recipe.evaluation.robustness, said.asked[said.final]
+    if word == "on" and len(scene.data.classes) < 2:
+        raise RequestError(no_labels(run))
+    if word == "off" or len(scene.data.classes) < 2:
+        return Asked()
+    if word == "auto":
+        work, allowed = predicted(scene, len(final.rows)), SHARE * trained(scene, run, list(said.asked))
+        if work >= allowed:
+            return Asked(note=left_out(len(final.rows), work, allowed))
+    return Asked(passes(scene, fabric, run, said))
+
+
+def no_labels(run: Path) -> str:
+    """The refusal of a run without labels."""
+    return (
+        f"evaluation.robustness=on: {run} has no labels to score by (its task has one class); leave --robustness out, "
+        "or set evaluation.robustness=off"
+    )
+
+
+def passes(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Floats | None:
+    """Probabilities under every change, float32 [K, n, C]; None on all processes but the first."""
+    final, tta = said.asked[said.final], scene.recipe.evaluation.tta
+    network, card = weights.load(run / said.final)
+    network.to(fabric.device)
+    images, batch = Images(scene.data.images, fabric.device), scene.recipe.runtime.encode_batch
+
+    def answer(pixels: Tensor) -> Tensor:
+        return everything(network, pixels, card["link"], tta)
+
+    found = []
+    for name, severity in CASES:
+        answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, name, severity), network=network)
+        if fabric.is_global_zero:
+            found.append(decided(scene, said, answers, network.spec.classes))
+    return np.stack(found) if found else None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Images of some rows under one change: `changed(rows) -> uint8 [B, 1, H', W']` on the device."""
+
+    images: Images
+    name: str
+    severity: int
+
+    def __call__(self, rows: Rows) -> Tensor:
+        """The changed images of `rows`."""
+        return corrupt(self.images.take(rows), self.name, self.severity, rows, NOISE_SEED)
+
+
+def decided(scene: Scene, said: Said, answers: Floats, classes: int) -> Floats:
+    """Probabilities float32 [n, C] from `everything` that the network said of n images: its own, or a vote."""
+    final = said.asked[said.final]
+    if scene.voters is None and classes:
+        return np.ascontiguousarray(answers[:, -classes:])  # the averaged ones stand last, where there are any
+    moved = Outputs(final.rows, np.ascontiguousarray(answers[:, : final.vectors.shape[1]]), None, card=final.card)
+    if scene.voters is not None:
+        shares = scene.voters.vote(scene.data, moved, strangers=scene.data is not scene.reference).probabilities
+        assert shares is not None, "a gallery votes for every image"
+        return shares
+    known = said.known[said.final]
+    return neighbour_scores(scene.recipe, scene.data, scene.reference, moved, known).votes.astype(np.float32)
+
+
+def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
+    """Images that the phases of a run trained on, each as often as it was seen.
+
+    Counted, not timed, so that a run that was killed and resumed decides as one left alone. A head that learns on ready
+    vectors counts as the one pass that made them.
+    """
+    seen = 0.0
+    for name in phases:
+        if name == "finetune" and scene.recipe.finetune and scene.recipe.finetune.on_vectors:
+            seen += FORWARD * (len(scene.reference.rows("train")) + len(scene.reference.rows("val")))
+        else:
+            seen += done(run, name).get("images_seen", 0)
+    return seen
+
+
+def predicted(scene: Scene, images: int) -> float:
+    """What all changes of so many images take, in images trained on: a pass without gradients is a third of one."""
+    return len(CASES) * len(TTA_SETS[scene.recipe.evaluation.tta]) * images * FORWARD
+
+
+def done(run: Path, phase: str) -> dict[str, Any]:
+    """A phase's `done.json`; empty where there is none."""
+    path = run / phase / "done.json"
+    return folders.read_json(path) if path.is_file() else {}
+
+
+def left_out(images: int, work: float, allowed: float) -> str:
+    """Why the changes were not asked about, and how they are."""
+    return (
+        f"Robustness was not measured. To score {images} images under {len(CASES)} changes is as much work as "
+        f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training, which is "
+        f"{allowed:,.0f} images. This command measures it: ccxr evaluate RUN --robustness"
+    )
+
+
+def write(arrays: Path, asked: Asked) -> None:
+    """`robustness.npy`, float32 [K, n, C]; taken away where there is none."""
+    if asked.probabilities is None:
+        (arrays / f"{ARRAY}.npy").unlink(missing_ok=True)
+    else:
+        folders.write_array(arrays / f"{ARRAY}.npy", asked.probabilities)
+
+
+def facts_of(scene: Scene, said: Said, asked: Asked) -> dict[str, Any] | None:
+    """The report's field `robustness`; None where it was not asked about."""
+    if asked.probabilities is None:
+        return None
+    cases = [case(*each) for each in CASES]
+    rows, data = said.asked[said.final].rows, scene.data
+    return judged(
+        said.probabilities, asked.probabilities, data.labels[rows], cases, data.patients[rows],
+        scene.recipe.evaluation.resamples,
+    )  # fmt: skip
+
+
+def case(name: str, severity: int) -> Case:
+    """A change as the report tells of it."""
+    kind = CORRUPTIONS[name]
+    value = kind.values[severity - 1]
+    return Case(name, severity, value if kind.unit else None, kind.unit, kind.title, kind.words.format(value))
+
+
+def judged(
+    clean: NDArray[Any], corrupted: NDArray[Any], labels: Rows, cases: Sequence[Case], patients: Rows, resamples: int
+) -> dict[str, Any]:
+    """Scores under the changes, and what they come to in sentences."""
+    found = robustness.report(clean, corrupted, labels, cases, patients, resamples)
+    return dict(folders.plain({**found, "sentences": robust_words.sentences(found)}))
+
+
+def pooled(
+    reports: Sequence[dict[str, Any]], arrays: Sequence[Path], said: NDArray[Any], labels: Rows, patients: Rows,
+    resamples: int,
+) -> dict[str, Any] | None:  # fmt: skip
+    """Of the mean probabilities of several runs; None where one of them was not asked, or about other changes.
+
+    Parameters
+    ----------
+    said, labels, patients
+        Of the joined rows, as from `scored.joined`.
+    """
+    facts = [each.get("robustness") for each in reports]
+    if not all(facts) or not all((each / f"{ARRAY}.npy").is_file() for each in arrays):
+        return None
+    cases = [cases_of(each) for each in facts if each]
+    if any(other != cases[0] for other in cases):
+        return None
+    corrupted = np.moveaxis(joined(arrays, array=ARRAY, axis=1)[1], 1, 0)
+    return judged(said, corrupted, labels, cases[0], patients, resamples)
+
+
+def cases_of(facts: dict[str, Any]) -> list[Case]:
+    """The changes that a report's `robustness` is about, in the order of its array."""
+    return [
+        Case(change["name"], line["severity"], line["value"], change["unit"], change["title"], line["words"])
+        for change in facts["changes"]
+        for line in change["severities"]
+    ]

@@ -1,0 +1,170 @@
+"""The images that an evaluation scores: a part that the run recorded, or new ones, checked against its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from contrastive_cxr.data import sources
+from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.data.decoding import grey_levels
+from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.recipe.schema import Data, Recipe
+from contrastive_cxr.run_folder import recorded
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is scored: a part of `data`, and what the reader is told of it.
+
+    Attributes
+    ----------
+    reference : Dataset or None
+        The run's own images, where `data` is new to the run; None: they are in `data`.
+    """
+
+    data: Dataset
+    split: str
+    reference: Dataset | None = None
+    notes: tuple[str, ...] = ()
+
+
+def recorded_split(run: Path, recipe: Recipe, split: str | None) -> Wanted:
+    """A part as the run recorded it; or the part that its source has got since, which is new to the run."""
+    counts = recorded.rows_of(run)["split"].value_counts()
+    part = split or ("test" if counts.get("test", 0) else "val")
+    if counts.get(part, 0):
+        return Wanted(recorded.reopen(run, recipe, part), part)
+    rows = recorded.never_recorded(run, recipe, part)
+    if rows is None:
+        there = [name for name in PARTS if counts.get(name, 0)]
+        raise RequestError(f"--split {part}: the run has no such rows; it has {', '.join(there)}")
+    data = open_dataset(recorded.official(recipe.data), recipe.task, need=(part,), manifest=rows)
+    notes = overlap_notes(run, data)
+    return Wanted(data, part, recorded.reopen(run, recipe), notes)
+
+
+def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> Wanted:
+    """The images of another source, in the part `split`: its own, or all of them where it has no parts.
+
+    Where they are the recorded rows in another place, they are the recorded part.
+    """
+    joined = [] if any(word.startswith("data.join") for word in words) else ["data.join=[]"]
+    section = recorded.recipe_of(run, ["data.split.kind=official", *joined, *words]).data
+    manifest = part_of(sources.read_data(section), split)
+    data = open_dataset(section, recipe.task, need=(split,), manifest=manifest)
+    if moved(recorded.rows_of(run), data.manifest_table(), split):
+        return Wanted(own_images(run, recipe, section, split), split)
+    squeezed = grey_levels.warning(grey_levels.of_dataset(data), data.intensity.kind)
+    notes = (*overlap_notes(run, data), *([f"{squeezed}."] if squeezed else []))
+    return Wanted(data, split, own_images(run, recipe, section), notes)
+
+
+def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = None) -> Dataset:
+    """The run's own images where it read them; where that folder is gone, those of the new `section`.
+
+    Raises
+    ------
+    RequestError
+        They are in neither place, or have changed.
+    """
+    roots = [source.root for source in recipe.data.join or (recipe.data,) if source.root is not None]
+    gone = [str(root) for root in roots if isinstance(root, Path) and not root.exists()]
+    if not gone:
+        return recorded.reopen(run, recipe, scored)
+    try:
+        return recorded.reopen(run, recipe.model_copy(update={"data": section}), scored)
+    except RequestError as error:
+        raise RequestError(
+            f"the images that {run} was trained on, which its neighbours and baselines come from, are no longer in "
+            f"{', '.join(gone)}, and not in the new folder either; put them back there",
+            *error.faults,
+        ) from error
+
+
+def part_of(manifest: Manifest, split: str) -> Manifest:
+    """The rows of a part, or all of them in it where the source has no parts.
+
+    Raises
+    ------
+    RequestError
+        The source has parts and not this one.
+    """
+    own = manifest.column("split")
+    if not any(own):
+        return manifest.split_as(split)
+    if not (own == split).any():
+        there = ", ".join(f"{name} {int((own == name).sum())}" for name in PARTS if (own == name).any())
+        raise RequestError(
+            f"--split {split}: the new images have no such part (they have {there or 'unused rows alone'}); name one "
+            "of these, or give a source without parts, which is scored whole"
+        )
+    return manifest.take(own == split)
+
+
+def moved(then: pd.DataFrame, now: pd.DataFrame, split: str) -> bool:
+    """Whether the rows are those that the run recorded for the part, by content.
+
+    Raises
+    ------
+    RequestError
+        Some are and some are not: neither the recorded part nor an external test.
+    """
+    part = then[then["split"] == split]
+    same = set(part["digest"]) & set(now["digest"]) - {""}
+    if not same:
+        return False
+    lost = part[~part["digest"].isin(same)]
+    new = now[~now["digest"].isin(same)]
+    if len(lost) or len(new):
+        said = [
+            f"{len(rows)} {what} ({recorded.listed(list(rows['path']))})"
+            for what, rows in (("are not there", lost), ("were never recorded", new))
+            if len(rows)
+        ]
+        raise RequestError(
+            f"{len(same)} of these images are the {split} part that the run recorded, and of the rest "
+            f"{' and '.join(said)}: neither the recorded part nor an external test; give one or the other"
+        )
+    return True
+
+
+def overlap_notes(run: Path, data: Dataset) -> tuple[str, ...]:
+    """Refuse new images that the run was trained or chosen on, by content or by patient; what could not be compared.
+
+    Patients are compared within one source name alone: names of two sources may collide.
+    """
+    then = recorded.rows_of(run)
+    seen, now = then[then["split"].isin(["train", "val"])], data.manifest_table()
+    paths = {
+        "by content": now["path"][now["digest"].isin(set(seen["digest"]) - {""})],
+        "by patient": now["path"][[each is not None and each in set(patients(seen)) for each in patients(now)]],
+    }
+    raise_faults(
+        f"{len(shared)} of {len(now)} images of the external test are among the run's training or validation images, "
+        f"{how}: {recorded.listed(list(shared))}; take them out"
+        for how, shared in paths.items()
+        if len(shared)
+    )
+    strangers = sorted(set(now["source"]) - set(seen["source"]))
+    if (now["patient"] == "").all() or (seen["patient"] == "").all():
+        why = "they are not known"
+    elif strangers:
+        why = f"source {', '.join(strangers)} has names of its own"
+    else:
+        return ("An external test: no image has the content, and none the patient, of a training image.",)
+    return (f"An external test: no image has the content of a training image. Patients could not be compared: {why}.",)
+
+
+def patients(rows: pd.DataFrame) -> list[tuple[str, str] | None]:
+    """(source, name) of each row's patient, None where it is unknown; joined sources put their name before it."""
+    return [
+        (source, name.removeprefix(f"{source}/")) if name else None
+        for source, name in zip(rows["source"], rows["patient"], strict=True)
+    ]

@@ -1,0 +1,128 @@
+"""Vectors of any images by a run's model: one .npy file, or a folder of Parquet parts that several processes fill."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contrastive_cxr import engine
+from contrastive_cxr.engine.fabric import losses_told
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.files import Together
+from contrastive_cxr.inference import shards
+from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
+from contrastive_cxr.inference.image_sources import Pictures, pictures_of, squeezed_of
+from contrastive_cxr.inference.predict import check_device, refuse_existing
+from contrastive_cxr.preflight.data_checks import faults_of
+from contrastive_cxr.recipe import schema
+from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.retrieval.embedding import embed_cached
+from contrastive_cxr.retrieval.image_inputs import ahead
+from contrastive_cxr.run import parquet, processes
+
+PART_IMAGES = 4096
+"""Rows of a part: what a kill costs at most, and what is held in memory (512 float32 each: 8 MiB)."""
+
+
+def encode(
+    run: Path, source: str | Path, out: Path, *, device: str = "cpu", batch_size: int = 64,
+    part_images: int = PART_IMAGES, frames: Frames = None, axis: schema.AxisName = "axial",
+) -> Path:  # fmt: skip
+    """Write the embeddings of images, in float32 and of unit length; memory does not grow with their number.
+
+    Parameters
+    ----------
+    run : Path
+        A run (its embed phase, else finetune, else pretrain), or a phase's folder.
+    source : str or Path
+        `train`, `val`, `test` or `all` of the run's own images, from their cache; else an image, or a folder, archive
+        or URL of images.
+    frames, axis : as in `given.images_of`
+    out : Path
+        `X.npy`: float32 [N, D], and beside it `X.csv` with a row an image; from one process, whole or not at all.
+        Without an ending: a folder of Parquet parts and `encoding.json`, from any number of processes (torchrun); the
+        same command goes on after a kill.
+    device : str
+        cpu or cuda.
+    batch_size : int
+        Images a step.
+    part_images : int
+        Images a Parquet file.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    RequestError
+        No model, no image, unreadable images (each named), `out` is there already, pyarrow is missing.
+    CcxrError
+        The disk is full, or another process was lost.
+    """
+    array = out.suffix == ".npy"
+    faults = [*faults_of(lambda: check_out(out)), *faults_of(lambda: check_device(device))]
+    raise_faults([*faults, *([] if array else faults_of(parquet.require))])
+    fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
+    model = EmbeddingModel.load(run, device=str(fabric.device))
+    pictures = pictures_of(run, source, model.settings, frames, axis)
+    threads = max(1, (os.cpu_count() or 1) // processes.count_here())
+
+    def vectors(first: int, end: int) -> NDArray[np.float32]:
+        found = np.empty((end - first, model.size), np.float32)
+        for start, pixels in ahead(pictures.pixels, first, end, batch_size, threads):
+            said = embed_cached(model.network, pixels.to(model.device)).cpu().numpy()
+            found[start - first : start - first + len(said)] = said
+        return found
+
+    if array:
+        write_array(out, pictures, vectors, model.size, part_images)
+        warn_of_squeezed(squeezed_of(pictures), len(pictures))
+        return out
+    record = shards.planned(pictures, model.digest, model.size, part_images)
+    with losses_told(fabric, "The parts that are written stay; the same command goes on"):
+        if fabric.is_global_zero:
+            shards.begin(out, record)
+        fabric.barrier()
+        shards.fill(out, record, pictures, vectors, fabric)
+        fabric.barrier()
+    if fabric.is_global_zero:
+        shards.finish(out, record)
+        warn_of_squeezed(squeezed_of(pictures), len(pictures))
+    return out
+
+
+def check_out(out: Path) -> None:
+    """Refuse an ending that is not written here, an array that is there, and one of several processes."""
+    if out.suffix == ".npy":
+        refuse_existing(out, ".npy", out.with_suffix(".csv"))
+        if processes.count() > 1:
+            raise RequestError(f"--out {out}: several processes write parts; name a folder, without .npy")
+    elif out.suffix and not out.is_dir():
+        raise RequestError(
+            f"--out {out}: must end in .npy, or be a folder for Parquet parts (a name without an ending)"
+        )
+
+
+def write_array(
+    out: Path, pictures: Pictures, vectors: Callable[[int, int], NDArray[np.float32]], width: int, block: int
+) -> None:
+    """Write `out` and the .csv beside it `block` images at a time, both whole or not at all."""
+    count = len(pictures)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+    table = out.with_suffix(".csv").name
+    with (
+        Together(out.parent) as together,
+        together.place(out.name).open("wb") as numbers,
+        together.place(table).open("wb") as lines,
+    ):
+        np.lib.format.write_array_header_1_0(numbers, header)
+        for first in range(0, count, block):
+            end = min(first + block, count)
+            numbers.write(np.ascontiguousarray(vectors(first, end), dtype="<f4").tobytes())
+            pictures.rows(first, end).to_csv(lines, index=False, header=first == 0)

@@ -1,0 +1,192 @@
+"""What `explain` is asked for, checked: every fault at once, before anything is computed or written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contrastive_cxr import augment
+from contrastive_cxr import explain as maps
+from contrastive_cxr.data.decoding.decode import DecodeError
+from contrastive_cxr.data.tables.text_tables import read_table
+from contrastive_cxr.errors import RequestError, nearest, raise_faults
+from contrastive_cxr.inference.given_images import Frames, images_of
+from contrastive_cxr.inference.predict import check_device
+from contrastive_cxr.metrics import neighbours
+from contrastive_cxr.preflight.data_checks import faults_of
+from contrastive_cxr.recipe.schema import AxisName
+from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.retrieval.image_inputs import square
+from contrastive_cxr.run import folder as folders
+
+PHASES = ("finetune", "pretrain", "embed")
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Near:
+    """An image to compare with: of the run's training images, or the user's own.
+
+    Attributes
+    ----------
+    vector : float32 [D], unit length
+    """
+
+    file: Path
+    label: str
+    vector: Floats
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The run's training images: vectors float32 [M, D], files, and the columns `label` and `patient`."""
+
+    vectors: Floats
+    files: list[Path]
+    rows: pd.DataFrame
+
+    def nearest(self, file: Path, vector: Floats, count: int) -> list[Near]:
+        """The nearest, without the image itself and, where it is one of them, without its patient's others."""
+        own = np.array([known.resolve() == file.resolve() for known in self.files])
+        patients = self.rows["patient"].to_numpy(dtype=object)
+        barred = own | np.isin(patients, [name for name in patients[own] if name])
+        left = np.flatnonzero(~barred)
+        if len(left) == 0 or count == 0:
+            return []
+        found, _ = neighbours.search(self.vectors[left], vector[None], min(count, len(left)))
+        places = left[found[0]]
+        return [Near(self.files[row], str(self.rows["label"].iloc[row]), self.vectors[row]) for row in places]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything checked and loaded.
+
+    Attributes
+    ----------
+    pictures : {file: float32 [1, 1, S, S] in 0..1, as the network gets them}
+    target : the class asked for, None: each image's own decision
+    gallery : None: the run has no vectors of its training images
+    """
+
+    model: EmbeddingModel
+    folder: Path
+    pictures: dict[Path, Tensor]
+    target: int | None
+    gallery: Gallery | None
+
+
+def chosen(images: Sequence[Path], frames: Frames, axis: AxisName) -> list[Path]:
+    """The pictures that `frames` chooses of each file, in their order; every fault at once."""
+    found: list[Path] = []
+    faults: list[str] = []
+    for image in images:
+        try:
+            found += images_of(image, frames, axis)
+        except RequestError as error:
+            faults += error.faults
+    raise_faults(faults)
+    return found
+
+
+def check(
+    run: Path, images: list[Path], target: str | None, phase: str | None, beside: Path | None, device: str, out: Path
+) -> Ready:
+    """Load the model and read all images, or tell every fault at once."""
+    faults = [*faults_of(lambda: check_device(device)), *faults_of(lambda: check_out(out))]
+    asked = [*images, *([] if beside is None else [beside])]
+    try:
+        folder = network_folder(run, phase)
+        model = EmbeddingModel.load(folder, "cpu" if faults else device)
+    except RequestError as error:
+        missing = [f"{file}: no such file; name an image" for file in asked if not file.is_file()]
+        raise RequestError(*faults, *error.faults, *missing) from error
+    gallery: list[Gallery | None] = []
+    faults += faults_of(lambda: check_class(model, folder, target))
+    faults += faults_of(lambda: gallery.append(training_images(model, folder)))
+    pictures, unreadable = read(model, asked)
+    raise_faults([*faults, *unreadable])
+    number = None if target is None else model.classes.index(target)
+    return Ready(model, folder, pictures, number, gallery[0])
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds something."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
+
+
+def network_folder(run: Path, phase: str | None) -> Path:
+    """The phase folder whose network is explained."""
+    if phase is not None and phase not in PHASES:
+        raise RequestError(f"--phase {phase}: is not one of {', '.join(PHASES)}{nearest(phase, PHASES)}")
+    if not run.is_dir():
+        raise RequestError(f"{run}: no such folder; give the folder of a run")
+    if phase is None and (run / "model.json").is_file():
+        return run
+    for name in (phase,) if phase else ("finetune", "pretrain"):
+        if (run / name / "model.json").is_file():
+            return run / name
+    there = [name for name in PHASES if (run / name / "model.json").is_file()]
+    parts = sorted(path.parent.parent.name for path in run.glob("*/*/model.json"))
+    if phase is not None and there:
+        raise RequestError(f"--phase {phase}: {run} has no such finished phase; it has {', '.join(there)}")
+    if there:
+        raise RequestError(
+            f"{run}: no finished finetune or pretrain phase, so there is no classifier; "
+            "--phase embed explains the embedding alone"
+        )
+    if parts:
+        raise RequestError(f"{run} holds several runs; explain one of them, such as {run / parts[0]}")
+    raise RequestError(f"{run}: holds no finished phase (no model.json); give the folder of a run")
+
+
+def check_class(model: EmbeddingModel, folder: Path, target: str | None) -> None:
+    """Refuse a class that the network does not know, and a classifier where the library for it is missing."""
+    faults = []
+    if target is not None and not model.classes:
+        faults.append(f"--target {target}: {folder} has no classifier; leave it out, or name another --phase")
+    elif target is not None and target not in model.classes:
+        words = f"--target {target}: is no class of {folder}{nearest(target, model.classes)}"
+        faults.append(f"{words}; its classes are {', '.join(model.classes)}")
+    if model.classes and not maps.installed():
+        faults.append("Grad-CAM needs the library grad-cam, which is not installed; run: pip install grad-cam")
+    raise_faults(faults)
+
+
+def training_images(model: EmbeddingModel, folder: Path) -> Gallery | None:
+    """The run's training images as its evaluation left them; None where it left none."""
+    vectors, table = folder / "arrays" / "train_vectors.npy", folder / "arrays" / "train_rows.csv"
+    if not (vectors.is_file() and table.is_file()):
+        return None
+    rows = read_table(table)
+    rows = rows.reindex(columns=[*rows.columns, *({"root", "label", "patient"} - set(rows.columns))], fill_value="")
+    known = folders.read_array(vectors)
+    if known.shape != (len(rows), model.size):
+        raise RequestError(
+            f"{vectors} has shape {list(known.shape)}, {len(rows)} rows of this model need {[len(rows), model.size]}; "
+            "evaluate the run again"
+        )
+    files = [Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)]
+    return Gallery(known, files, rows)
+
+
+def read(model: EmbeddingModel, files: Sequence[Path]) -> tuple[dict[Path, Tensor], list[str]]:
+    """Images as the network gets them, float32 [1, 1, S, S] in 0..1; and a fault for each that cannot be read."""
+    pictures: dict[Path, Tensor] = {}
+    faults = []
+    for file in files:
+        try:
+            cached = torch.from_numpy(square(file, model.settings))[None, None].to(model.device)
+        except DecodeError as error:
+            faults.append(str(error))
+            continue
+        pictures[file] = augment.plain(cached, model.network.spec.image_size)
+    return pictures, faults

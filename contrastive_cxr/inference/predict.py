@@ -1,0 +1,165 @@
+"""Use a run's classifier on images of any source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from contrastive_cxr.data.files.addresses import of_path
+from contrastive_cxr.data.tables.text_tables import for_spreadsheets
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.evaluation import pooled
+from contrastive_cxr.files import tidy
+from contrastive_cxr.inference.given_images import Frames, images_of, warn_of_squeezed
+from contrastive_cxr.metrics import calibration, decisions
+from contrastive_cxr.recipe.schema import AxisName
+from contrastive_cxr.report.facts.report_json import VERSION
+from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.run import folder as folders
+
+
+def predict(
+    run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64, frames: Frames = None,
+    axis: AxisName = "axial",
+) -> pd.DataFrame:  # fmt: skip
+    """Write a row an image: file, a probability a class, the decision.
+
+    A run over seeds or folds is one predictor: the mean of its models' probabilities, decided by that mean;
+    `.attrs["predictor"]` of the table says so in a sentence.
+
+    Test-time augmentation and decision costs are those that the run was trained with. With costs the decision is the
+    class of least expected cost, and the most probable class stands beside it as `most_probable`. Where the run's
+    report has them from its validation part: `calibrated_<class>`, the probabilities at the fitted temperature, and
+    `<positive>_at_<sensitivity or specificity>_<wanted>`, whether the positive class reaches that threshold.
+
+    Parameters
+    ----------
+    run : Path
+        A run with a classifier (its `finetune`, else `pretrain`), such a phase's folder, or a run over seeds or folds.
+    source : Path
+        An image, or a folder, archive or URL of images.
+    frames, axis : as in `given.images_of`
+    out : Path
+        CSV file to write; an existing one is refused.
+
+    Raises
+    ------
+    RequestError
+        No classifier, no image, unreadable images (each named), or `out` exists.
+    """
+    refuse_existing(out, ".csv")
+    check_device(device)
+    paths = images_of(source, frames, axis)
+    phases = classifiers_of(run)
+    told = []
+    for phase in phases:  # one model at a time is held
+        model = EmbeddingModel.load(phase, device=device)
+        told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
+    warn_of_squeezed(model.squeezed, len(paths))
+    probabilities = np.mean(np.stack(told), axis=0)
+    table = pd.DataFrame({"file": [of_path(path) for path in paths]})
+    for number, name in enumerate(model.classes):
+        table[f"p_{name}"] = probabilities[:, number]
+    said = np.array(model.classes, dtype=object)
+    table["decision"] = said[probabilities.argmax(1)]
+    if model.card["costs"]:
+        table["most_probable"] = table["decision"]
+        costs = decisions.matrix(model.classes, model.card["costs"])
+        table["decision"] = said[decisions.decide(probabilities, costs)]
+    scored = run if pooled.is_pool(run) else phases[0].parent
+    table = table.assign(**trusted(scored, phases[0].name, model.classes, probabilities))
+    folders.write_table(out, for_spreadsheets(table))
+    if pooled.is_pool(run):
+        parts = pooled.parts_of(run)
+        said_by = f"the {len(parts)} {pooled.kind_of(parts)} {', '.join(parts)}"
+        table.attrs["predictor"] = f"One predictor: the mean of the probabilities of {said_by}."
+    return table
+
+
+def classifiers_of(run: Path) -> list[Path]:
+    """The folder of a run's classifier; of a run over seeds or folds that of each part.
+
+    Raises
+    ------
+    RequestError
+        A part has no classifier, or one of another phase or of other classes than the first part.
+    """
+    if not pooled.is_pool(run):
+        return [classifier_of(run)]
+    found = [classifier_of(run / name) for name in pooled.parts_of(run)]
+    cards = [folders.read_json(phase / "model.json")["classes"] for phase in found]
+    raise_faults(
+        f"{phase}: is not of the phase and classes of {found[0]}, so their mean is of nothing; finish the run first: "
+        f"ccxr run ... --out {run} --resume"
+        for phase, classes in zip(found, cards, strict=True)
+        if phase.name != found[0].name or classes != cards[0]
+    )
+    return found
+
+
+def trusted(
+    run: Path, phase: str, classes: Sequence[str], probabilities: NDArray[np.float32]
+) -> dict[str, NDArray[np.generic]]:
+    """Columns of what the run's report fitted on its validation part: calibrated probabilities, thresholds reached.
+
+    Parameters
+    ----------
+    run, phase : Path, str
+        Folder with the report, which is of that phase or not used.
+    classes : sequence of str
+    probabilities : float32 [N, C]
+
+    Returns
+    -------
+    dict of float64 [N] and bool [N]
+        Empty where there is no report, or its temperature and thresholds were fitted on the scored images.
+    """
+    file = run / "report.json"
+    report = folders.read_json(file) if file.is_file() else {}
+    if report.get("version") != VERSION or report["phase"] != phase or report["task"]["classes"] != list(classes):
+        return {}
+    columns: dict[str, NDArray[np.generic]] = {}
+    fitted = report["calibration"]
+    if fitted["temperature"] is not None and fitted["fitted_on"] == "validation":
+        scaled = calibration.scale(probabilities.astype(np.float64), fitted["temperature"])
+        columns |= {f"calibrated_{name}": scaled[:, number] for number, name in enumerate(classes)}
+    positive = report["task"]["positive"]
+    for line in report["thresholds"]:
+        if line["threshold"] is not None and line["fitted_on"] == "validation":
+            reached = probabilities[:, classes.index(positive)] >= line["threshold"]
+            columns[f"{positive}_at_{line['of']}_{line['wanted']:g}"] = reached
+    return columns
+
+
+def classifier_of(run: Path) -> Path:
+    """The phase folder whose model has a classifier: `finetune`, else `pretrain`, else `run` itself."""
+    for name in ("finetune", "pretrain"):
+        if (run / name / "model.json").is_file():
+            return run / name
+    if (run / "model.json").is_file():
+        return run
+    raise RequestError(
+        f"{run}: no finished finetune or pretrain phase, so there is no classifier; run one, or name its folder"
+    )
+
+
+def refuse_existing(out: Path, ending: str, *beside: Path) -> None:
+    """Refuse a result file whose ending is not written here, and result files that exist."""
+    if out.parent.is_dir():
+        tidy(out.parent)
+    faults = [] if out.suffix == ending else [f"--out {out}: must end in {ending}"]
+    faults += [f"--out {file}: exists; name another file, or remove it" for file in (out, *beside) if file.exists()]
+    raise_faults(faults)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not know or find."""
+    if device not in ("cpu", "cuda"):
+        raise RequestError(f"--device {device}: is neither cpu nor cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RequestError("--device cuda: torch finds no CUDA device here; use cpu")

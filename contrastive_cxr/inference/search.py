@@ -1,0 +1,222 @@
+"""Similar cases of some images in a gallery: who they are, how near, how unusual that is, and where they look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from contrastive_cxr import explain as maps
+from contrastive_cxr.data.files.addresses import of_path
+from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
+from contrastive_cxr.inference.explain import plane
+from contrastive_cxr.inference.explain_checks import read
+from contrastive_cxr.inference.gallery import ENCODER
+from contrastive_cxr.inference.given_images import Frames, images_of, warn_of_squeezed
+from contrastive_cxr.inference.predict import check_device, refuse_existing
+from contrastive_cxr.preflight.data_checks import faults_of
+from contrastive_cxr.recipe.schema import AxisName
+from contrastive_cxr.report.pages import search_page
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval.result import agreement
+from contrastive_cxr.run import folder as folders
+
+UNFAMILIAR = 99.0
+MAPS = 3
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is searched with: the images, their vectors, and what is left out for each."""
+
+    gallery: Gallery
+    model: EmbeddingModel
+    files: list[Path]
+    vectors: Floats
+    threshold: float
+
+
+def search(
+    gallery: Path,
+    images: Sequence[Path],
+    *,
+    run: Path | None = None,
+    k: int = 5,
+    where: Mapping[str, Sequence[str]] | None = None,
+    html: Path | None = None,
+    unfamiliar: float = UNFAMILIAR,
+    verify: bool = False,
+    trust_index: bool = False,
+    device: str = "cpu",
+    frames: Frames = None,
+    axis: AxisName = "axial",
+) -> dict[str, Any]:
+    """Find the nearest cases of each image, and write a page that shows them.
+
+    An image that is in the gallery itself is not its own neighbour, nor are others of its patient.
+
+    Parameters
+    ----------
+    gallery : Path
+        Folder that `ccxr index` wrote.
+    images : sequence of Path
+        Image files, or folders, archives or URLs of them.
+    run : Path, optional
+        Run or phase folder whose model embeds the images; none: the one that the gallery was made by.
+    k : int
+        Neighbours an image.
+    where : mapping, optional
+        Only rows with one of these values in these columns.
+    html : Path, optional
+        File for the page.
+    unfamiliar : float
+        An image is called unfamiliar where its nearest case is further away than those of this share (percent) of
+        the gallery's own.
+    verify, trust_index : as in `Gallery.load`
+    device : str
+        cpu or cuda.
+    frames, axis : as in `given.images_of`
+
+    Returns
+    -------
+    dict
+        `queries`, an entry an image (docs/retrieval.md), and what the gallery says of itself.
+
+    Raises
+    ------
+    RequestError
+        With every fault: no gallery, no model or another one, images that cannot be read, a column that is not there.
+    """
+    faults = [*faults_of(lambda: check_device(device))]
+    faults += [] if k >= 1 else [f"-k {k}: give at least 1"]
+    faults += [] if 0 < unfamiliar < 100 else [f"--unfamiliar {unfamiliar:g}: give percent between 0 and 100"]
+    faults += [] if html is None else faults_of(lambda: refuse_existing(html, ".html"))
+    files: list[Path] = []
+    for place in images:
+        faults += faults_of(lambda place=place: files.extend(images_of(place, frames, axis)))  # type: ignore[misc]
+    loaded: list[Gallery] = []
+    faults += faults_of(lambda: loaded.append(Gallery.load(gallery, verify=verify, trust_index=trust_index)))
+    raise_faults(faults)
+    held = loaded[0]
+    model = model_of(held, gallery, run, device)
+    asked = Asked(held, model, files, model.embed(files), unfamiliar)
+    warn_of_squeezed(model.squeezed, len(files))
+    facts = facts_of(asked, k, where or {}) | {"gallery": str(gallery)}
+    if html is not None:
+        pictures, notes = drawn(asked, facts["queries"])
+        facts["notes"] += notes
+        folders.write_text(html, search_page.page(facts, pictures))
+    return facts
+
+
+def model_of(gallery: Gallery, folder: Path, run: Path | None, device: str) -> EmbeddingModel:
+    """The gallery's model, from `run` or from where it was when the gallery was made."""
+    place = run if run is not None else Path(gallery.about.made_by) if gallery.about.made_by else None
+    if place is None:
+        raise RequestError(f"{folder} does not say which model made it; name its run with --run")
+    if run is None and not place.is_dir() and (folder / ENCODER).is_dir():  # the gallery has moved, its encoder with it
+        place = folder / ENCODER
+    if run is None and not place.is_dir():
+        raise RequestError(f"{folder} was made by the model in {place}, which is gone; name its run with --run")
+    model = EmbeddingModel.load(place, device)
+    gallery.check_model(model.digest, model.preprocessing)
+    return model
+
+
+def facts_of(asked: Asked, k: int, where: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What was found, as plain values."""
+    gallery = asked.gallery
+    places = files_of(gallery.rows)
+    rows = {place.resolve(): number for number, place in enumerate(places)} if len(places) <= 1_000_000 else {}
+    own = [rows.get(file.resolve()) for file in asked.files]
+    patients = ["" if row is None else str(gallery.rows["patient"].iloc[row]) for row in own]
+    found = gallery.search(asked.vectors, k + 1, patients, where=where or None)
+    queries = []
+    for number, (file, row) in enumerate(zip(asked.files, own, strict=True)):
+        near = found.of(number)
+        near = near[near["position"] != row].head(k)
+        queries.append(query_of(asked, file, row is not None, near, places, k))
+    return {
+        "version": 1,
+        "rows": len(gallery),
+        "kind": gallery.about.kind,
+        "recall": None if gallery.recall is None else gallery.recall.model_dump(),
+        "model": gallery.model_digest,
+        "k": k,
+        "where": {name: list(values) for name, values in where.items()},
+        "threshold": asked.threshold,
+        "familiar_n": gallery.familiar.n if gallery.familiar else 0,
+        "queries": queries,
+        "notes": [],
+    }
+
+
+def query_of(asked: Asked, file: Path, inside: bool, near: pd.DataFrame, places: list[Path], k: int) -> dict[str, Any]:
+    """The entry of one image."""
+    said, familiar = agreement(near), asked.gallery.familiar
+    percentile = None
+    if familiar is not None and len(near):
+        percentile = float(familiar.percentile(near["distance"].to_numpy()[:1])[0])
+    few = f"{len(near)} of the {k} neighbours asked for: the gallery has no more that may be found"
+    return {
+        "file": of_path(file),
+        "inside": inside,
+        "neighbours": [
+            {**line, "file": of_path(places[line["position"]])} for line in near.to_dict(orient="records")
+        ],
+        "agreement": {"label": said.label, "votes": said.votes, "of": said.of},
+        "percentile": percentile,
+        "unfamiliar": percentile is not None and percentile > asked.threshold,
+        "words": few if len(near) < k else "",
+    }  # fmt: skip
+
+
+def files_of(rows: pd.DataFrame) -> list[Path]:
+    """Where the gallery's images were."""
+    roots = rows["root"] if "root" in rows else [""] * len(rows)
+    return [Path(root) / path for root, path in zip(roots, rows["path"], strict=True)]
+
+
+def drawn(asked: Asked, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], list[str]]:
+    """The page's pictures by name, PNG or what `search_page` names: images, and the maps of the first neighbours."""
+    pictures: dict[str, bytes] = {}
+    note = ""
+    for number, query in enumerate(queries):
+        shown = [Path(query["file"]), *(Path(near["file"]) for near in query["neighbours"])]
+        there, _ = read(asked.model, shown)  # the gallery's images may be gone since
+        image = there.get(shown[0])
+        if image is None:
+            continue
+        pictures[search_page.name(number)] = maps.grey(plane(image))
+        for place, near in enumerate(query["neighbours"]):
+            other = there.get(Path(near["file"]))
+            if other is not None:
+                pictures[search_page.name(number, place)] = maps.grey(plane(other))
+            if place >= MAPS or note:
+                continue
+            try:
+                toward = asked.gallery.vectors[near["position"]]
+                pictures[search_page.name(number, place, "toward")] = overlaid(asked.model, image, toward)
+                if other is not None:
+                    back = asked.vectors[number]
+                    pictures[search_page.name(number, place, "back")] = overlaid(asked.model, other, back)
+            except CcxrError as error:
+                note = f"Which regions are alike cannot be shown: {error}"
+    return pictures, [note] if note else []
+
+
+def overlaid(model: EmbeddingModel, image: torch.Tensor, vector: Floats) -> bytes:
+    """The image with the map of what in it is like the other image's vector.
+
+    Where every place speaks for it, what is above the least of them is shown: of near neighbours the map would else be
+    one colour.
+    """
+    found = maps.similarity(model.network, image, torch.from_numpy(np.array(vector)).to(model.device))
+    return maps.overlay(plane(image), found.values - max(0.0, float(found.values.min())))

@@ -1,0 +1,1 @@
+"""What the fields of a recipe have to be to each other. Open `fields.py` first."""

@@ -1,0 +1,1 @@
+"""Recipes as text: YAML, recipes of earlier versions, faults in sentences."""

@@ -1,0 +1,1 @@
+"""The facts of `report.json`, from arrays. Open `report_json.py` first."""

@@ -1,0 +1,113 @@
+"""What a phase left in its `arrays/` folder, as far as it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from contrastive_cxr.data.tables.text_tables import read_table
+from contrastive_cxr.metrics import decisions
+from contrastive_cxr.report.figures.sheet import shown
+from contrastive_cxr.run.folder import read_array
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The scored rows of a phase and the training rows that neighbours come from.
+
+    Attributes
+    ----------
+    rows, train_rows : tables of strings: path, root, label, patient, and `class` where it was written
+    labels : int64 [N]
+    probabilities : float [N, C], or None
+    vectors, train_vectors : float32 [N, D], [M, D]
+    hidden : float32 [N, H], the classifier's last hidden layer, or None where that is not known or is `vectors`
+    """
+
+    rows: pd.DataFrame
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32] | None
+    vectors: NDArray[np.float32]
+    train_rows: pd.DataFrame
+    train_vectors: NDArray[np.float32]
+    hidden: NDArray[np.float32] | None = None
+
+
+def read(folder: Path) -> Arrays | None:
+    """Read `folder`; None without vectors, labels or rows. Without training vectors the rows stand in."""
+    needed = [folder / name for name in ("rows.csv", "labels.npy", "vectors.npy")]
+    if not all(path.is_file() for path in needed):
+        return None
+    rows, vectors = _table(needed[0]), read_array(needed[2])
+    probabilities = folder / "probabilities.npy"
+    train = [folder / name for name in ("train_rows.csv", "train_vectors.npy")]
+    known = all(path.is_file() for path in train)
+    return Arrays(
+        rows=rows,
+        labels=read_array(needed[1]),
+        probabilities=read_array(probabilities) if probabilities.is_file() else None,
+        vectors=vectors,
+        train_rows=_table(train[0]) if known else rows,
+        train_vectors=read_array(train[1]) if known else vectors,
+        hidden=read_array(folder / "hidden.npy") if (folder / "hidden.npy").is_file() else None,
+    )
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The scored images that are shown small: uint8 [n, S, S], classes and decisions int64 [n], and of how many."""
+
+    thumbnails: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    decided: NDArray[np.int64]
+    of: int
+
+
+def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided | None:
+    """What was decided about the images with a thumbnail; None where `folder` has no thumbnails.
+
+    The decision is a cascade's verdict by stages, else the most probable class (without a classifier: the vote's), or
+    the one of least expected cost.
+
+    Parameters
+    ----------
+    folder : Path
+        `<phase>/arrays`, or a cascade's `arrays`.
+    costs : float64 [C, C], optional
+        As from `evaluate.decisions.matrix`.
+    """
+    if not all((folder / f"{name}.npy").is_file() for name in ("thumbnails", "labels")):
+        return None
+    thumbnails, labels = read_array(folder / "thumbnails.npy"), read_array(folder / "labels.npy")
+    rows = shown(len(labels))
+    said = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
+                 if (folder / f"{name}.npy").is_file()), None)  # fmt: skip
+    if said is None or len(thumbnails) != len(rows):
+        return None
+    found = read_array(said)
+    if found.ndim == 2:
+        found = found.argmax(axis=1) if costs is None else decisions.decide(found, costs)
+    return Decided(thumbnails, labels[rows], found[rows], len(labels))
+
+
+def _table(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    return table.reindex(columns=[*table.columns, *({"root", "patient", "label"} - set(table.columns))], fill_value="")
+
+
+def identities(table: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the images of two tables, the same for the same file."""
+    both = pd.concat([table, other], ignore_index=True)
+    codes = pd.factorize(both["root"] + "\n" + both["path"])[0].astype(np.int64)
+    return codes[: len(table)], codes[len(table) :]
+
+
+def patients(table: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the patients of two tables, -1 where unknown."""
+    names = pd.concat([table["patient"], other["patient"]], ignore_index=True)
+    codes = np.where(names == "", -1, pd.factorize(names)[0]).astype(np.int64)
+    return codes[: len(table)], codes[len(table) :]

@@ -1,0 +1,223 @@
+"""`report.html`: one self-contained page from `report.json` and the arrays of the scored phase."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+from sklearn.manifold import TSNE
+
+import contrastive_cxr.report.card as cards
+import contrastive_cxr.report.facts.arrays as arrays
+import contrastive_cxr.report.facts.robust_words as robust_words
+import contrastive_cxr.report.facts.words as words
+import contrastive_cxr.report.figures.cases as cases
+import contrastive_cxr.report.figures.drawing as drawing
+import contrastive_cxr.report.figures.robustness as robustness
+import contrastive_cxr.report.figures.scores as scores
+import contrastive_cxr.report.figures.sheet as sheet
+import contrastive_cxr.report.figures.trust as trust
+from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.files import write_bytes
+from contrastive_cxr.metrics import decisions
+from contrastive_cxr.report.facts.report_json import VERSION
+from contrastive_cxr.run.folder import write_text
+from contrastive_cxr.run.log import MetricsLog
+
+_PHASES = ("pretrain", "embed", "finetune")
+_STAGES = ("flat", "stage1", "stage2")
+_MAP_POINTS = 1500
+# Facts that reports of an earlier day do not have.
+_LATER: dict[str, Any] = {
+    "costs": None,
+    "tta": None,
+    "last_layer": {},
+    "subgroups": {},
+    "robustness": None,
+    "external_drop": None,
+    "answer_gain": None,
+    "advice": None,
+}
+
+
+def write(folder: Path, run: Path | None = None) -> Path:
+    """Write `report.html` and `model-card.md` from `folder/report.json`; what is not there (arrays, logs) is left out.
+
+    A t-SNE of at most 1500 images takes most of the time, some 5 to 10 seconds.
+
+    Parameters
+    ----------
+    folder : a run, with `<phase>/arrays/` and `<phase>/metrics.jsonl`
+    run : the run whose model was scored, where it is neither `folder` nor the folder around it: the card tells of it
+
+    Returns
+    -------
+    Path of the page.
+
+    Raises
+    ------
+    RequestError
+        Where `report.json` is missing, is no JSON, or is of another version.
+    """
+    folder = Path(folder)
+    facts = _LATER | _facts(folder / "report.json")
+    found = arrays.read(folder / facts["phase"] / "arrays")
+    card = cards.build(facts, folder, run)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "title_of": words.title, "value_of": words.value, "score": words.score, "interval": words.interval,
+        "count_of": words.count, "difference": words.difference, "verdict": words.verdict,
+        "worst_first": robust_words.worst_first, "sentence": robust_words.upper,
+    }  # fmt: skip
+    page = environment.get_template("report.html.j2").render(
+        facts=facts,
+        grouped=bool(facts["patients"]),
+        few=words.few(facts["groups"], bool(facts["patients"])),
+        cards=_cards(facts),
+        figures=_figures(folder, facts),
+        curves=_curves(folder),
+        embedding=_embedding(found, facts),
+        sheets=_sheets(folder, facts),
+        cases=None if found is None else cases.choose(found, facts["task"]["classes"]),
+        card=card,
+    )
+    write_text(folder / "model-card.md", cards.markdown(card))
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise RequestError(f"'{path}' does not exist; evaluate the run first")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise RequestError(f"'{path}' is not JSON ({error}); evaluate the run again") from error
+    if not isinstance(facts, dict) or facts.get("version") != VERSION:
+        version = facts.get("version") if isinstance(facts, dict) else None
+        raise RequestError(f"'{path}' has version {version}, this program reads {VERSION}; evaluate the run again")
+    return facts
+
+
+def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The four scores to see first, each with what it adds to the best baseline."""
+    binary = len(facts["task"]["classes"]) == 2
+    names = ("auc", "balanced_accuracy", *(("recall", "specificity") if binary else ("accuracy", "macro_f1")))
+    over = facts["adds"]["over"] if facts["adds"] else None
+    baseline = next((each for each in facts["baselines"] if each["name"] == over), None)
+    return [
+        {
+            "name": name,
+            "entry": facts["scores"][name],
+            "gain": baseline["gain"].get(name) if baseline else None,
+            "over": baseline["name"] if baseline else "",
+        }
+        for name in names
+    ]
+
+
+def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    classes, grouped, cascade = facts["task"]["classes"], bool(facts["patients"]), facts["cascade"]
+    areas = {name: f"{name}: AUC {words.number(row['auc']['value'])}" for name, row in facts["per_class"].items()}
+    best = facts["adds"]["over"] if facts["adds"] else None
+    beside = {each["name"]: each["roc"] for each in facts["baselines"] if each["name"] == best}
+    model = "joined probabilities" if cascade else "model"
+    rows = [(model, facts["scores"]), *((each["name"], each["scores"]) for each in facts["baselines"])]
+    names = [name for name in facts["scores"] if name not in ("macro_recall", "brier")]  # balanced accuracy; a loss
+    stages = cascade["stages"] if cascade else {}
+    costs, reliability = facts["costs"], facts["calibration"]["reliability"]
+    decided = {"as it is": reliability["decided"], "after scaling": reliability.get("decided_after", ())}
+    positive = facts["task"]["positive"]
+    return {
+        "reliability": trust.reliability({k: v for k, v in decided.items() if v}, "the decided class"),
+        "reliability_positive": trust.reliability({positive: reliability["positive"]}, positive),
+        "coverage": trust.coverage(facts["selective"]) if facts["selective"] else None,
+        "confusion": scores.confusion(facts["confusion"], classes),
+        "roc": scores.roc(facts["roc"], areas, beside),
+        "comparison": scores.comparison(rows, names, grouped),
+        "augmentation": {
+            path.stem.removeprefix("augmentation").lstrip("-"): drawing.address(path.read_bytes(), "png")
+            for path in sorted(folder.glob("augmentation*.png"))
+        },
+        "by_cost": scores.confusion(costs["by_cost"]["confusion"], classes) if costs else None,
+        "stages": {
+            name: scores.confusion(stage["confusion"], stage["task"]["classes"])
+            for name, stage in stages.items()
+            if name != "flat" and "confusion" in stage
+        },
+        "robustness": robustness.drops(facts["robustness"]) if facts["robustness"] else None,
+        "verdicts": scores.confusion(cascade["verdicts"]["confusion"], classes) if cascade else None,
+        "flat": scores.confusion(cascade["flat"]["confusion"], classes) if cascade else None,
+    }
+
+
+def _curves(folder: Path) -> dict[str, str]:
+    """{title: figure} of each phase that has a log, of a cascade's runs too."""
+    drawn = {}
+    for part in ("", *_STAGES):
+        for name in _PHASES:
+            title = " \N{MIDDLE DOT} ".join(words.title(word) for word in (part, name) if word)
+            drawn[title] = scores.learning_curves(MetricsLog(folder / part / name / "metrics.jsonl").rows())
+    return {title: curve for title, curve in drawn.items() if curve is not None}
+
+
+def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The sheets of scored images, {pages, n, of}; written as `predictions-1.png`, ... too. None without thumbnails."""
+    classes = facts["task"]["classes"]
+    place = folder / "arrays" if facts["cascade"] else folder / facts["phase"] / "arrays"
+    costs = decisions.matrix(classes, facts["costs"]["matrix"]) if facts["costs"] else None
+    found = arrays.decided(place, costs)
+    for path in folder.glob("predictions-*.png"):
+        path.unlink()
+    if found is None:
+        return None
+    truth, said = ([classes[number] for number in numbers] for numbers in (found.labels, found.decided))
+    drawn = sheet.pages(found.thumbnails, truth, said)
+    for number, page in enumerate(drawn, start=1):
+        write_bytes(folder / f"predictions-{number}.png", _encoded(page, "PNG"))
+    pictures = [drawing.address(_encoded(page, "JPEG"), "jpeg") for page in drawn]
+    return {"pages": pictures, "n": len(truth), "of": found.of}
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind, quality=85)
+    return buffer.getvalue()
+
+
+def _embedding(found: arrays.Arrays | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A t-SNE of the last hidden layer, {figure, n, of, hidden}; None with too few points, or where all are the same.
+
+    `hidden` says whether it is a layer of its own: with one linear layer on the embedding, or without a classifier, the
+    last hidden layer is the embedding.
+    """
+    if found is None:
+        return None
+    if len(found.vectors) != facts["n"]:
+        raise CcxrError(
+            f"the arrays of phase '{facts['phase']}' have {len(found.vectors)} rows, report.json has {facts['n']}; "
+            "evaluate the run again"
+        )
+    of = len(found.vectors)
+    rows = np.sort(np.random.default_rng(0).permutation(of)[:_MAP_POINTS])
+    vectors, labels = (found.vectors if found.hidden is None else found.hidden)[rows], found.labels[rows]
+    if len(rows) < 5 or float(vectors.std(axis=0).max()) < 1e-6:
+        return None
+    wrong = np.zeros(len(rows), dtype=bool)
+    if found.probabilities is not None:
+        wrong = found.probabilities[rows].argmax(1) != labels
+    points = TSNE(perplexity=min(30.0, (len(rows) - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
+    figure = scores.scatter(points, labels, wrong, facts["task"]["classes"])
+    return {"figure": figure, "n": len(rows), "of": of, "hidden": found.hidden is not None}

@@ -1,0 +1,59 @@
+"""The page of similar cases: each image, its neighbours, how near they are, and which regions make them alike."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+
+from contrastive_cxr.report.figures.drawing import address
+from contrastive_cxr.report.pages.templates import environment
+
+SIDE = 240  # pixels of a picture, shown at 164: the image and five neighbours fit a page
+
+
+def name(query: int, neighbour: int | None = None, side: str = "") -> str:
+    """Key of a picture: of an image, of a neighbour's, or of the map on one of the two (`toward`, `back`)."""
+    return "-".join(str(part) for part in ("query", query, neighbour, side) if part not in (None, ""))
+
+
+def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    """The page, self-contained; file names, labels and patients are text in it, never markup.
+
+    Parameters
+    ----------
+    facts : as `inference.search` makes them (docs/retrieval.md)
+    pictures : {`name(...)`: a picture file's bytes}; one that is missing is shown as not readable
+    """
+    shown = {key: small(content) for key, content in pictures.items()}
+    return (
+        environment()
+        .get_template("search.html.j2")
+        .render(facts=facts, picture=lambda *key: shown.get(name(*key)), percent=percent)
+    )
+
+
+def percent(value: float) -> str:
+    """A percentile in words.
+
+    Examples
+    --------
+    >>> percent(100.0), percent(42.4), percent(99.6)
+    ('all', '42 %', '99.6 %')
+    """
+    if value >= 100:
+        return "all"
+    return f"{value:.1f} %" if value > 99 else f"{value:.0f} %"
+
+
+def small(content: bytes) -> str:
+    """A picture as the data address of a JPEG of 240 pixels on its longer side."""
+    with Image.open(io.BytesIO(content)) as opened:
+        picture = opened.convert("RGB")
+    scale = SIDE / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    buffer = io.BytesIO()
+    picture.resize(size, Image.Resampling.BICUBIC).save(buffer, format="JPEG", quality=82)
+    return address(buffer.getvalue(), "jpeg")

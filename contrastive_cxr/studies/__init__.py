@@ -1,0 +1,1 @@
+"""Several runs beside each other: sweeps and comparisons. Open `sweep.py` first."""

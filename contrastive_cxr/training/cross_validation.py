@@ -1,0 +1,84 @@
+"""Several runs of one recipe, over folds or seeds; `pooled` makes one report of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contrastive_cxr import engine
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import open_dataset
+from contrastive_cxr.data.decoding import ranges
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluation.pooled import pool
+from contrastive_cxr.preflight import disk
+from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
+from contrastive_cxr.preflight.model_checks import check_weights, present, second_door
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.training import finished
+from contrastive_cxr.training.train import audit_images, run_single
+
+
+def run_folds(recipe: Recipe, out: Path, folds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Run each of `folds` folds into `out/fold<i>`; every image is scored once, by the run that never saw it.
+
+    Returns
+    -------
+    Path
+        `out`, with `report.json` over the pooled predictions and `pooled.json` with each fold's scores.
+    """
+    parts = {f"fold{i}": with_fold(recipe, folds, i) for i in range(folds)}
+    return run_all(recipe, out, parts, resume, overwrite)
+
+
+def run_seeds(recipe: Recipe, out: Path, seeds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Run the recipe with seeds `seed, seed + 1, ...` into `out/seed<s>`, on one split; scores are means over seeds.
+
+    Returns
+    -------
+    Path
+        `out`, with `report.json` over the mean probabilities and `pooled.json` with each seed's scores.
+    """
+    parts = {f"seed{s}": recipe.model_copy(update={"seed": s}) for s in range(recipe.seed, recipe.seed + seeds)}
+    return run_all(recipe, out, parts, resume, overwrite)
+
+
+def with_fold(recipe: Recipe, folds: int, fold: int) -> Recipe:
+    """The recipe on fold `fold` of `folds`."""
+    split = recipe.data.split.model_copy(update={"kind": "folds", "folds": folds, "fold": fold})
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"split": split})})
+
+
+def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, overwrite: bool) -> Path:
+    """Run every part into its own folder, then pool."""
+    if recipe.cascade is not None:
+        raise RequestError("--folds and --seeds pool runs of one task; run a cascade's recipe without them")
+    if len(recipe.task.names) < 2:
+        raise RequestError(f"task '{recipe.task.name}' has one class, so --folds and --seeds have no scores to pool")
+    recipe = as_recorded(recipe, out, resume)
+    parts = {name: as_recorded(part, out, resume) for name, part in parts.items()}
+    sets = {name: open_dataset(part.data, part.task) for name, part in parts.items()}
+    recipe = ranges.settled(recipe, next(iter(sets.values())).intensity)
+    for name, part in parts.items():
+        second_door(part, sets[name], present(part))
+    if not resume:
+        check_weights(recipe)
+    fabric = engine.launch(recipe.runtime)
+    if fabric.is_global_zero:
+        disk.require(out, [(part, sets[name], present(part)) for name, part in parts.items()])
+    with folders.held(out, first=fabric.is_global_zero):
+        if fabric.is_global_zero:
+            same_recipe(recipe, out, resume)
+            folders.create(out, resume=resume, overwrite=overwrite)
+            finished.forget(out)
+            folders.write_text(out / "recipe.yaml", recipes.record(recipe))
+            folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
+        fabric.barrier()
+        audit_images(recipe, next(iter(sets.values())), fabric, out)
+        for name, part in parts.items():
+            run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=sets[name])
+        if fabric.is_global_zero:
+            pool(recipe, out, {name: out / name for name in parts})
+            finished.record(out, list(parts))
+        fabric.barrier()
+    return out

@@ -1,0 +1,148 @@
+"""What a run would do: the answer to `--dry-run`. Nothing is trained or written but the cache of decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contrastive_cxr.data.cache_files import folder_of
+from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
+from contrastive_cxr.data.decoding import grey_levels, ranges
+from contrastive_cxr.data.files.addresses import absolute
+from contrastive_cxr.models.pretrained import foreign
+from contrastive_cxr.phases import PhaseName
+from contrastive_cxr.preflight import disk
+from contrastive_cxr.preflight.model_checks import load_weights, present, second_door, start_of, steps
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import tracking
+from contrastive_cxr.space import free
+from contrastive_cxr.training.cascade import stage_recipes
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase: steps of an epoch, images of a step, and (block, trainable parameters, all parameters)."""
+
+    name: PhaseName
+    epochs: int
+    steps_per_epoch: int
+    batch: int
+    blocks: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved recipe and what it comes to.
+
+    Attributes
+    ----------
+    counts : list of dict
+        Images of each split and class.
+    disk : dict of int
+        Bytes that the run folder comes to at its largest, by what they are for.
+    free : int
+        Bytes that its disk has.
+    cache : (Path, int)
+        Folder of the decoded images, which are there now, and its bytes.
+    start : str
+        What the first phase's weights are, in words.
+    grey : list of str
+        Which stored values become black and white, a line a range, and a warning where too little is left of them.
+    notes : tuple of str
+        What was recognised, repaired or left out of the data; what is done otherwise than the environment says.
+    """
+
+    recipe: Recipe
+    counts: list[dict[str, Any]]
+    phases: tuple[PhasePlan, ...]
+    disk: dict[str, int]
+    free: int
+    cache: tuple[Path, int]
+    start: str
+    grey: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def plan(
+    recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None, origin: Path | None = None
+) -> Plan:
+    """Pass both doors and say what would be trained, and what it takes on the disk.
+
+    Parameters
+    ----------
+    out : Path, optional
+        The folder that the run would write; none: the current one stands for it.
+    origin : Path, optional
+        The run whose model a single phase starts from (`--from`).
+
+    Raises
+    ------
+    RequestError
+        Whatever a run would refuse before training.
+    """
+    order = tuple(only) if only else present(recipe)
+    data = open_dataset(recipe.data, recipe.task)
+    second_door(recipe, data, order)
+    earlier = None if origin is None else start_of(None, order[0], recipe, origin)
+    start = starting_weights(recipe) if earlier is None else f"those of {earlier}"
+    counts = data.describe().reset_index().to_dict("records")
+    parts = runs(recipe, data, order)
+    if out is not None:
+        disk.require(out, parts)
+    settled = ranges.settled(recipe, data.intensity)
+    folder = folder_of(settled.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
+    return Plan(
+        settled,
+        [{str(key): value for key, value in row.items()} for row in counts],
+        tuple(phase_plan(recipe, data, name) for name in order),
+        dict(disk.total(parts)),
+        free(out or Path()),
+        (folder, sum(path.stat().st_size for path in folder.iterdir())),
+        start,
+        grey_words(data),
+        (*(f"Data: {note}" for note in data.manifest.notes), *filter(None, (tracking.overruled(recipe.tracking),))),
+    )
+
+
+def grey_words(data: Dataset) -> list[str]:
+    """The ranges of stored values, and a warning where they leave too few grey levels."""
+    found = grey_levels.of_dataset(data)
+    warning = grey_levels.warning(found, data.intensity.kind)
+    return [*grey_levels.in_words(found), *([f"warning: {warning}"] if warning else [])]
+
+
+def starting_weights(recipe: Recipe) -> str:
+    """What the first phase's weights are, in words; they are loaded once where that needs no download.
+
+    Raises
+    ------
+    RequestError
+        They cannot be had, are broken, or are of another backbone.
+    """
+    model = recipe.model
+    if model.weights == "imagenet":
+        origin = foreign.origin(model.backbone, recipe.task.name)
+        if origin.kind == "package":  # the hub asks the network even for what it has in its cache
+            load_weights(recipe)
+        return f"those of ImageNet, from {origin.words()}"
+    found = load_weights(recipe)
+    if model.weights == "none":
+        return f"drawn at random (init {model.init})"
+    return "\n".join((f"those of {model.weights}", *found.lines()))
+
+
+def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk.Part]:
+    """What would be run: the recipe, or the three tasks of its cascade."""
+    if recipe.cascade is None:
+        return [(recipe, data, order)]
+    return [(part, retask(data, part.task), order) for part in stage_recipes(recipe).values()]
+
+
+def phase_plan(recipe: Recipe, data: Dataset, name: PhaseName) -> PhasePlan:
+    """One phase's steps and blocks; the network is built on the meta device."""
+    phase = getattr(recipe, name)
+    network = disk.network(recipe, data, name)
+    per_epoch, batch = steps(recipe, data, name)
+    return PhasePlan(name, phase.epochs, per_epoch, batch, tuple(network.describe()))

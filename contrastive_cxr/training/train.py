@@ -1,0 +1,249 @@
+"""The run of one task: the phases in a row, each handing a folder to the next, then evaluation."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from contrastive_cxr import augment, engine, phases
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.data.decoding import grey_levels, ranges
+from contrastive_cxr.data.manifest import read_table
+from contrastive_cxr.datasets.audit import of_dataset
+from contrastive_cxr.engine import Fabric
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.evaluation import evaluate
+from contrastive_cxr.files import write_bytes
+from contrastive_cxr.models import weights
+from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.preflight import disk
+from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
+from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults, start_of
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run import seeds
+from contrastive_cxr.run.environment import environment
+from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.run_folder import provenance
+from contrastive_cxr.training import finished
+
+logger = logging.getLogger(__name__)
+AUDITED = 50_000
+"""Images up to which a run is audited by itself; `ccxr audit` does it for more."""
+TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {
+    "pretrain": phases.pretrain,
+    "embed": phases.embed,
+    "finetune": phases.finetune,
+}
+
+
+def run_single(
+    recipe: Recipe,
+    out: Path,
+    *,
+    only: Sequence[PhaseName] | None = None,
+    origin: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    data: Dataset | None = None,
+) -> Path:
+    """Run the phases of one task in order into `out`, then score and report; parameters as `training.run.run`.
+
+    Parameters
+    ----------
+    data : Dataset, optional
+        The opened images, where the caller has them (a cascade shares one split).
+
+    Returns
+    -------
+    Path
+        `out`, with `report.json` and `report.html`.
+
+    Raises
+    ------
+    RequestError
+        Recipe, data or folder are wrong; nothing was trained.
+    CcxrError
+        Something failed while running; the last checkpoint is kept.
+    """
+    order = tuple(only) if only else present(recipe)
+    shared = data is not None
+    recipe = as_recorded(recipe, out, resume)
+    data = data if data is not None else open_dataset(recipe.data, recipe.task)
+    recipe = ranges.settled(recipe, data.intensity)
+    second_door(recipe, data, order)
+    check_origin(recipe, data, origin, order[0])
+    if overwrite:
+        check_overwrite(recipe, out, origin)
+    kept = None if overwrite else out
+    loaded: dict[str, Any] = {}
+    if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
+        loaded = check_weights(recipe).facts()
+    fabric = engine.launch(recipe.runtime)
+    if fabric.is_global_zero:
+        for note in () if shared else data.manifest.notes:
+            logger.warning("data: %s", note)
+    raise_faults(sharing_faults(recipe, data, order, fabric.world_size))
+    if fabric.is_global_zero:
+        disk.require(out, [(recipe, data, order)])
+
+    with folders.held(out, first=fabric.is_global_zero):
+        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite, loaded=loaded)
+        if fabric.is_global_zero:
+            start = None if origin is None else start_of(None, order[0], recipe, origin)
+            provenance.record(out, recipe, data, start, resume=resume, loaded=loaded)
+        if not shared:  # a cascade or a pool audits the images that its parts share
+            audit_images(recipe, data, fabric, out)
+        train(recipe, data, fabric, out, order, origin, resume)
+        if fabric.is_global_zero:
+            finished.record(out, order)
+        fabric.barrier()
+    return out
+
+
+def train(
+    recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, order: Sequence[PhaseName], origin: Path | None,
+    resume: bool,
+) -> None:  # fmt: skip
+    """Train the phases in order, each from the folder of the one before, then score."""
+    tracker = Tracker.open(
+        recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
+    )
+    try:
+        for picture in sorted(out.glob("augmentation-*.png")):
+            tracker.picture(picture.stem, picture)
+        for name in order:
+            start = start_of(out, name, recipe, origin)
+            TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))
+        evaluate.score_run(recipe, data, fabric, out, tracker)
+    finally:
+        tracker.close()
+
+
+def check_overwrite(recipe: Recipe, out: Path, origin: Path | None) -> None:
+    """Refuse to remove what the run would start from."""
+    for word, start in (("--from", origin), ("model.weights", Path(recipe.model.weights))):
+        if start is not None and start.exists() and start.resolve().is_relative_to(out.resolve()):
+            raise RequestError(f"--overwrite would remove what {word} {start} names; choose another --out")
+
+
+def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: PhaseName) -> None:
+    """Refuse a start that is broken, has another backbone, or was trained for other classes.
+
+    Raises
+    ------
+    RequestError
+        What differs, and both values.
+    """
+    if origin is None:
+        return
+    start = start_of(None, first, recipe, origin)
+    if start is None:
+        raise RequestError(
+            f"--from {origin}: {first} is a first phase and starts from model.weights; use model.weights={origin}"
+        )
+    _, card = weights.load(start)
+    faults = []
+    if card["backbone"] != recipe.model.backbone:
+        faults.append(f"--from {origin}: its backbone is {card['backbone']}, the recipe's is {recipe.model.backbone}")
+    if card["task"]["name"] != recipe.task.name:
+        faults.append(f"--from {origin}: its task is {card['task']['name']}, the recipe's is {recipe.task.name}")
+    elif card["classes"] and tuple(card["classes"]) != tuple(data.classes):
+        faults.append(f"--from {origin}: its classes are {card['classes']}, the recipe's are {list(data.classes)}")
+    if faults:
+        raise RequestError(*faults)
+
+
+def open_folder(
+    recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool,
+    loaded: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Create the run folder with what is known before training; the first process writes.
+
+    `loaded`: what of a file of weights was loaded; a run that is gone on with may not have loaded it again.
+
+    Raises
+    ------
+    RequestError
+        The folder holds a run already, or the run to go on with is of another recipe.
+    """
+    if fabric.is_global_zero:
+        same_recipe(recipe, out, resume)
+        same_images(data, out, resume)
+        earlier = weights_of(out) if resume else {}
+        folders.create(out, resume=resume, overwrite=overwrite)
+        finished.forget(out)
+        folders.write_text(out / "recipe.yaml", recipes.record(recipe))
+        found = environment(fabric.device.type, fabric.world_size)
+        folders.write_json(out / "environment.json", {**found, **({"weights": loaded} if loaded else earlier)})
+        folders.write_table(out / "manifest.csv", data.manifest_table())
+        folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
+        save_augmentation(recipe, data, out)
+    fabric.barrier()
+
+
+def weights_of(out: Path) -> dict[str, Any]:
+    """`{"weights": ...}` of an `environment.json` that an earlier sitting wrote; empty where it has none."""
+    path = out / "environment.json"
+    recorded = folders.read_json(path) if path.is_file() else {}
+    return {"weights": recorded["weights"]} if "weights" in recorded else {}
+
+
+def audit_images(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
+    """Write `audit.json` where the recipe asks for it, once; the first process does, and warns of leaks.
+
+    It also warns of images whose grey levels the decoding has lost.
+    """
+    path = out / "audit.json"
+    squeezed = grey_levels.warning(grey_levels.of_dataset(data), data.intensity.kind) if fabric.is_global_zero else ""
+    if squeezed:
+        logger.warning("%s", squeezed)
+    if fabric.is_global_zero and recipe.evaluation.audit and len(data.labels) <= AUDITED and not path.is_file():
+        verdict = of_dataset(data, out)["verdict"]
+        if verdict["word"] == "leak":
+            logger.warning("audit: %s", " ".join(verdict["sentences"]))
+    fabric.barrier()
+
+
+def same_images(data: Dataset, out: Path, resume: bool) -> None:
+    """Refuse to go on with a run whose images were others, or divided otherwise."""
+    path = out / "manifest.csv"
+    if not (resume and path.is_file()):
+        return
+    facts = ["path", "class", "split", "digest"]
+    then, now = read_table(path), data.manifest_table()
+    if then[facts].to_numpy().tolist() != now[facts].astype(str).to_numpy().tolist():
+        raise RequestError(
+            f"--resume {out}: the images, their labels or their division have changed since (then {len(then)} rows, "
+            f"now {len(now)}); put them back as {path} says, or choose another --out"
+        )
+
+
+def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
+    """Picture of what each augmentation does to 16 training images: `augmentation-SET.png`.
+
+    One with ranges of its own is called by its phase, `augmentation-pretrain.png`, the one that makes positives
+    `augmentation-embed-positive.png`.
+    """
+    rows = data.rows("train")[:: max(1, len(data.rows("train")) // 16)][:16]
+    for name, choice in sorted(augmentations(recipe).items()):
+        seed = seeds.key(recipe.seed, "picture", name)
+        picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, choice, seed)
+        content = io.BytesIO()
+        picture.save(content, format="PNG")
+        write_bytes(out / f"augmentation-{name}.png", content.getvalue())
+
+
+def augmentations(recipe: Recipe) -> dict[str, augment.Choice]:
+    """The augmentations of a recipe, by the names of their pictures; the set `none` has none."""
+    chosen: dict[str, augment.Choice] = {name: getattr(recipe, name).augment for name in present(recipe)}
+    if recipe.embed is not None and recipe.embed.positives != "label":
+        chosen["embed-positive"] = recipe.embed.positive_augment
+    named = {choice if isinstance(choice, str) else place: choice for place, choice in chosen.items()}
+    return {name: choice for name, choice in named.items() if choice != "none"}

@@ -1,0 +1,150 @@
+"""Two stages in a row beside the flat task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluation.external import evaluate
+from contrastive_cxr.metrics import baselines
+from contrastive_cxr.recipe import Recipe
+from contrastive_cxr.training.cascade import STAGES, stage_recipes
+from contrastive_cxr.training.run import run
+from tests.small import small_recipe
+
+QUICK = (
+    "embed=null",
+    "finetune=null",
+    "pretrain.epochs=1",
+    "evaluation.tta=mirror-turn",
+    "evaluation.baselines=true",
+    "cascade={stage1: phantom/lesion, stage2: phantom/opacity}",
+)
+
+
+@pytest.fixture(scope="module")
+def recipe(cache: Path) -> Recipe:
+    return small_recipe(cache, *QUICK)
+
+
+@pytest.fixture(scope="module")
+def cascade(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished cascade of one-epoch stages, its baselines of few trees; it is read only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "_TREES", 10)
+        return run(recipe, tmp_path_factory.mktemp("runs") / "cascade")
+
+
+def test_all_stages_divide_the_images_alike(cascade: Path) -> None:
+    whole = pd.read_csv(cascade / "split.csv", dtype=str, keep_default_na=False).set_index("path")
+    for name in STAGES:
+        part = pd.read_csv(cascade / name / "split.csv", dtype=str, keep_default_na=False).set_index("path")
+        assert (part["split"] == whole.loc[part.index, "split"]).all()
+        assert len(part) == (len(whole) if name != "stage2" else int((whole["class"] != "normal").sum()))
+
+
+def test_the_stages_make_one_verdict(cascade: Path) -> None:
+    """P(normal) is stage 1's; the rest is shared out by stage 2, asked about every image."""
+    rows = pd.read_csv(cascade / "arrays" / "rows.csv", dtype=str)
+    joined, verdicts = np.load(cascade / "arrays" / "joined.npy"), np.load(cascade / "arrays" / "verdicts.npy")
+    first = np.load(cascade / "stage1" / "pretrain" / "arrays" / "probabilities.npy")
+    second = np.load(cascade / "stage2" / "pretrain" / "arrays" / "probabilities.npy")
+    known = pd.read_csv(cascade / "stage2" / "pretrain" / "arrays" / "rows.csv", dtype=str)["path"].tolist()
+    asked = 0
+    for number, path in enumerate(rows["path"]):
+        normal, lesion = first[number]
+        assert joined[number].sum() == pytest.approx(1, abs=1e-5)
+        assert joined[number, 0] == pytest.approx(normal, abs=1e-5)
+        assert (verdicts[number] == 0) == (normal > lesion)
+        if path in known:
+            nodule, opacity = second[known.index(path)]
+            np.testing.assert_allclose(joined[number, 1:], [lesion * nodule, lesion * opacity], atol=1e-5)
+            asked += 1
+    assert asked == len(known) > 0
+
+
+def test_its_baselines_thresholds_and_errors_are_those_of_the_flat_tasks_rows(cascade: Path) -> None:
+    facts = json.loads((cascade / "report.json").read_text())
+    flat = json.loads((cascade / "flat" / "report.json").read_text())
+    names = ["file metadata", "border, outer 10 %", "32x32 thumbnail"]
+    assert [each["name"] for each in facts["baselines"]] == names
+    for mine, theirs in zip(facts["baselines"], flat["baselines"], strict=True):
+        assert mine["scores"]["auc"]["value"] == pytest.approx(theirs["scores"]["auc"]["value"], abs=1e-6)
+    for name in STAGES:
+        assert len(json.loads((cascade / name / "report.json").read_text())["baselines"]) == 3
+    split = pd.read_csv(cascade / "split.csv", dtype=str)
+    found = facts["calibration"]
+    assert (found["fitted_on"], found["fitted_images"]) == ("validation", (split["split"] == "val").sum())
+    assert [line["of"] for line in facts["thresholds"]] == ["sensitivity", "specificity"]
+    assert set(facts["selective"]["by"]) == {"confidence"}
+    verdicts, labels = (np.load(cascade / "arrays" / f"{name}.npy") for name in ("verdicts", "labels"))
+    errors = facts["cascade"]["errors"]
+    assert sum(errors.values()) == facts["n"]
+    assert errors["right"] == (verdicts == labels).sum()
+    assert errors["passed_on"] == sum(v != 0 for v, y in zip(verdicts, labels, strict=True) if y == 0)
+    assert errors["held_back"] == sum(v == 0 for v, y in zip(verdicts, labels, strict=True) if y != 0)
+    page = (cascade / "report.html").read_text()
+    assert f"held back {errors['held_back']}, stage 2" in page
+    for heading in ("Calibration</h2>", "Thresholds</h2>", "Rejecting images</h2>"):
+        assert heading in page
+
+
+def test_the_report_sets_it_beside_the_flat_task(cascade: Path) -> None:
+    facts = json.loads((cascade / "report.json").read_text())
+    flat = json.loads((cascade / "flat" / "report.json").read_text())
+    labels = np.load(cascade / "flat" / "pretrain" / "arrays" / "labels.npy")
+    said = np.load(cascade / "arrays" / "joined.npy").argmax(1)
+    assert facts["scores"]["accuracy"]["value"] == pytest.approx((said == labels).mean())
+    assert facts["cascade"]["flat"]["scores"]["accuracy"]["value"] == flat["scores"]["accuracy"]["value"]
+    difference = facts["cascade"]["paired"]["joined"]["accuracy"]["difference"]
+    assert difference == pytest.approx(facts["scores"]["accuracy"]["value"] - flat["scores"]["accuracy"]["value"])
+    assert set(facts["cascade"]["stages"]) == set(STAGES)
+    assert facts["tta"]["name"] == "mirror-turn"
+    plain = [np.load(cascade / name / "pretrain" / "arrays" / "untouched.npy") for name in STAGES]
+    assert not np.allclose(np.load(cascade / "arrays" / "flat.npy"), plain[0], atol=1e-6)
+    text = (cascade / "report.html").read_text()
+    for stage in ("Flat", "Stage 1", "Stage 2"):
+        assert f"{stage} · Phase 1 · pretrain" in text, "learning curves of every part"
+
+
+def test_the_sheet_shows_the_verdicts(cascade: Path) -> None:
+    verdicts, labels = (np.load(cascade / "arrays" / f"{name}.npy") for name in ("verdicts", "labels"))
+    pixels = np.asarray(Image.open(cascade / "predictions-1.png"))
+    frames = [pixels[8 + number // 10 * 102, 8 + number % 10 * 94] for number in range(len(labels))]
+    assert [tuple(frame) == (0, 100, 74) for frame in frames] == (verdicts == labels).tolist()
+
+
+def test_costs_are_between_the_classes_of_the_flat_task(recipe: Recipe) -> None:
+    costs = {"opacity": {"normal": 10.0}}
+    dear = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"costs": costs})})
+    assert [part.evaluation.costs for part in stage_recipes(dear).values()] == [costs, {}, {}]
+
+
+@pytest.mark.slow
+def test_a_finished_cascade_trains_nothing_again(cascade: Path, recipe: Recipe) -> None:
+    weights = {path: path.stat().st_mtime_ns for path in cascade.rglob("model.safetensors")}
+    assert len(weights) == 3
+    with pytest.raises(RequestError, match="already holds a run"):
+        run(recipe, cascade)
+    run(recipe, cascade, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in cascade.rglob("model.safetensors")} == weights
+
+
+def test_a_cascade_is_evaluated_run_by_run(cascade: Path) -> None:
+    with pytest.raises(RequestError, match="stage1"):
+        evaluate(cascade)
+
+
+def test_the_stages_differ_in_task_and_name_alone(recipe: Recipe) -> None:
+    parts = stage_recipes(recipe)
+    for name, part in parts.items():
+        same = part.model_copy(update={"name": recipe.name, "task": recipe.task, "cascade": recipe.cascade})
+        assert same == recipe
+        assert part.name == f"phantom/{name}"
+    assert [part.task.name for part in parts.values()] == ["phantom", "phantom/lesion", "phantom/opacity"]
