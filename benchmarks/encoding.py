@@ -25,7 +25,8 @@ from torchvision.transforms import v2
 
 from benchmarks import record, timing
 from benchmarks.subject import Subject, size, subject
-from contrastive_cxr import EmbeddingModel, experiment
+from contrastive_cxr import EmbeddingModel
+from contrastive_cxr.inference.encode import encode
 from contrastive_cxr.models import weights
 from contrastive_cxr.phases.setting import decode_settings
 
@@ -143,7 +144,7 @@ def encoded(folder: Path) -> dict[str, float]:
     """Encode a folder as `ccxr encode` does; peak memory and speed."""
     count = sum(1 for _ in (folder / "images").rglob("*.png"))
     with timing.Peak() as peak:
-        work = partial(experiment.call("encode"), folder / "model", folder / "images", folder / "vectors.npy")
+        work = partial(encode, folder / "model", folder / "images", folder / "vectors.npy")
         spent = timing.seconds(work, torch.device("cpu"))
     return {"mib": peak.most, "images_per_second": count / spent}
 

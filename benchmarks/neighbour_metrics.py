@@ -121,7 +121,7 @@ def measured(who: str, rows: int) -> dict[str, Any]:
 
 
 def ours(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    """By `evaluate.neighbours`, which also gives recall, precision and the vote."""
+    """By `metrics.neighbours`, which also gives recall, precision and the vote."""
     from contrastive_cxr.metrics import neighbours
 
     ids = np.arange(len(vectors))

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from benchmarks import plain_supervised, record
-from contrastive_cxr import experiment
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.metrics import scores
 from contrastive_cxr.run.log import MetricsLog
+from contrastive_cxr.training.run import run as run_recipe
 
 SHARES = (0.95, 1.0)
 
@@ -86,7 +86,7 @@ def our_curve(options: Namespace, words: list[str], seed: int) -> list[dict[str,
     out = options.scratch / f"ours-{seed}"
     if not (out / "report.json").is_file():
         recipe = recipes.load(options.recipe, [*words, f"seed={seed}"])
-        experiment.call("run")(recipe, out, resume=out.is_dir())
+        run_recipe(recipe, out, resume=out.is_dir())
     minutes = np.cumsum([row["train_seconds"] for row in MetricsLog(out / "pretrain" / "timing.jsonl").rows()]) / 60
     rows = [row for row in MetricsLog(out / "pretrain" / "metrics.jsonl").rows() if row["split"] == "val"]
     return [

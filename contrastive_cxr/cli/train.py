@@ -64,9 +64,10 @@ def run(
     if overfit is not None:
         from contrastive_cxr.training.overfit import overfit as run_overfit
 
-        outcome = run_overfit(recipe, overfit)
-        say(outcome.words(overfit))
-        raise typer.Exit(0 if outcome.learned else 1)
+        outcomes = run_overfit(recipe, overfit)
+        for outcome in outcomes:
+            say(outcome.words(overfit))
+        raise typer.Exit(0 if all(outcome.learned for outcome in outcomes) else 1)
     if find_batch:
         from contrastive_cxr.training.find_batch import find_batch as run_find_batch
 

@@ -21,7 +21,7 @@ def shares(found: SearchResult, classes: Sequence[str]) -> NDArray[np.float64]:
 
     Returns
     -------
-    float64 [Q, C], rows adding up to 1: equal shares where no neighbour votes. As `evaluate.scores.classification`
+    float64 [Q, C], rows adding up to 1: equal shares where no neighbour votes. As `metrics.scores.classification`
     takes them.
     """
     there = ~np.ma.getmaskarray(found.labels)

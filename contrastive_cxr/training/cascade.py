@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import engine, report
-from contrastive_cxr import recipe as recipes
+from contrastive_cxr import report
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import ranges
 from contrastive_cxr.engine import Fabric
-from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.predictions import Floats, outputs, write_thumbnails
 from contrastive_cxr.evaluation.report_facts import read_blind, tta_of
 from contrastive_cxr.metrics import cascade as joining
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.metrics.fitting import Validation
-from contrastive_cxr.preflight import disk, subgroup_columns
-from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
-from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults
+from contrastive_cxr.preflight import subgroup_columns
+from contrastive_cxr.preflight.data_checks import as_recorded
+from contrastive_cxr.preflight.model_checks import present
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run_folder import provenance
 from contrastive_cxr.training import finished
-from contrastive_cxr.training.train import audit_images, run_single, same_images
+from contrastive_cxr.training.parts import Parts, run_parts
+from contrastive_cxr.training.train import same_images
 
 STAGES = finished.STAGES
 
@@ -65,53 +65,34 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
         )
     recipe = as_recorded(recipe, out, resume)
     data = open_dataset(recipe.data, recipe.task)
+    same_images(data, out, resume)
     recipe = ranges.settled(recipe, data.intensity)
     parts = stage_recipes(recipe)
     sets = {name: retask(data, part.task) for name, part in parts.items()}
-    for name, part in parts.items():
-        second_door(part, sets[name], present(part))
-    if not resume:
-        check_weights(recipe)
-    fabric = engine.launch(recipe.runtime)
-    for name, part in parts.items():
-        raise_faults(sharing_faults(part, sets[name], present(part), fabric.world_size))
-    if fabric.is_global_zero:
-        disk.require(out, [(part, sets[name], present(part)) for name, part in parts.items()])
-    with folders.held(out, first=fabric.is_global_zero):
-        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite)
-        audit_images(recipe, data, fabric, out)
-        for name, part in parts.items():
-            started = (out / name / folders.MARK).is_file()
-            run_single(part, out / name, resume=started, data=sets[name])
-        join(recipe, data, out)
-        if fabric.is_global_zero:
-            finished.record(out, STAGES)
-        fabric.barrier()
-    return out
+    return run_parts(
+        Parts(recipe, parts, sets, data),
+        out,
+        lambda fabric: record(recipe, data, fabric, out, resume=resume),
+        lambda fabric: join(recipe, data, fabric, out),
+        resume=resume,
+        overwrite=overwrite,
+    )
 
 
-def open_folder(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Create the folder of all stages with what is known before training; the first process writes."""
-    if fabric.is_global_zero:
-        same_recipe(recipe, out, resume)
-        same_images(data, out, resume)
-        folders.create(out, resume=resume, overwrite=overwrite)
-        finished.forget(out)
-        folders.write_text(out / "recipe.yaml", recipes.record(recipe))
-        folders.write_json(out / "environment.json", environment(fabric.device.type, fabric.world_size))
-        folders.write_table(out / "manifest.csv", data.manifest_table())
-        folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
-        provenance.record(out, recipe, data, resume=resume)
-    fabric.barrier()
+def record(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool) -> None:
+    """Write what all stages share and is known before training."""
+    folders.write_json(out / "environment.json", environment(fabric.device.type, fabric.world_size))
+    folders.write_table(out / "manifest.csv", data.manifest_table())
+    folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
+    provenance.record(out, recipe, data, resume=resume)
 
 
-def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
+def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
     """One three-class verdict from the two stages, on the same images as the flat one's, paired.
 
     Stage 2 is asked about every image, the normal ones included: what it says of those that stage 1 passes on by
     mistake is part of the cascade's errors.
     """
-    fabric = engine.launch(recipe.runtime)
     split = "test" if len(data.rows("test")) else "val"
     rows, kept = data.rows(split), data.rows("val") if split == "test" else np.empty(0, dtype=np.int64)
     final = present(recipe)[-1]
@@ -124,7 +105,7 @@ def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
         if found.untouched is not None:
             untouched[name] = found.untouched
     if not fabric.is_global_zero:
-        return {}
+        return
     parts = stage_recipes(recipe)
     order = joining.order(*(parts[name].task.names for name in STAGES))
     both = joining.join(said["stage1"], said["stage2"], order)
@@ -158,7 +139,6 @@ def join(recipe: Recipe, data: Dataset, out: Path) -> dict[str, Any]:
     write_thumbnails(out / "arrays", data, rows)
     folders.write_json(out / "report.json", facts)
     report.write(out)
-    return facts
 
 
 def save(out: Path, data: Dataset, rows: NDArray[np.int64], arrays: dict[str, NDArray[Any]]) -> None:

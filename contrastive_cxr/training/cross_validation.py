@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contrastive_cxr import engine
-from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.data.decoding import ranges
+from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.pooled import pool
-from contrastive_cxr.preflight import disk
-from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
-from contrastive_cxr.preflight.model_checks import check_weights, present, second_door
+from contrastive_cxr.preflight.data_checks import as_recorded
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
-from contrastive_cxr.training import finished
-from contrastive_cxr.training.train import audit_images, run_single
+from contrastive_cxr.training.parts import Parts, run_parts
 
 
 def run_folds(recipe: Recipe, out: Path, folds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
@@ -58,27 +54,15 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
     recipe = as_recorded(recipe, out, resume)
     parts = {name: as_recorded(part, out, resume) for name, part in parts.items()}
     sets = {name: open_dataset(part.data, part.task) for name, part in parts.items()}
-    recipe = ranges.settled(recipe, next(iter(sets.values())).intensity)
-    for name, part in parts.items():
-        second_door(part, sets[name], present(part))
-    if not resume:
-        check_weights(recipe)
-    fabric = engine.launch(recipe.runtime)
-    if fabric.is_global_zero:
-        disk.require(out, [(part, sets[name], present(part)) for name, part in parts.items()])
-    with folders.held(out, first=fabric.is_global_zero):
-        if fabric.is_global_zero:
-            same_recipe(recipe, out, resume)
-            folders.create(out, resume=resume, overwrite=overwrite)
-            finished.forget(out)
-            folders.write_text(out / "recipe.yaml", recipes.record(recipe))
-            folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
-        fabric.barrier()
-        audit_images(recipe, next(iter(sets.values())), fabric, out)
-        for name, part in parts.items():
-            run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=sets[name])
+    audited = next(iter(sets.values()))
+    recipe = ranges.settled(recipe, audited.intensity)
+
+    def record(fabric: Fabric) -> None:
+        del fabric
+        folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": list(parts)})
+
+    def join(fabric: Fabric) -> None:
         if fabric.is_global_zero:
             pool(recipe, out, {name: out / name for name in parts})
-            finished.record(out, list(parts))
-        fabric.barrier()
-    return out
+
+    return run_parts(Parts(recipe, parts, sets, audited), out, record, join, resume=resume, overwrite=overwrite)

@@ -1,106 +1,206 @@
-"""The pre-flight check: can the first supervised phase learn one small batch by heart?"""
+"""The pre-flight check: can each phase that learns a representation learn a few images by heart?
+
+The phases are the real ones, as a run trains them, on a data set that consists of those images alone.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from contrastive_cxr import augment, engine, models
-from contrastive_cxr.data.batches import Images
+from contrastive_cxr import engine
 from contrastive_cxr.data.dataset import Dataset, open_dataset
+from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.models import weights
-from contrastive_cxr.objectives.classes import LOSSES, ClassLoss
-from contrastive_cxr.recipe.schema import Pretrain, Recipe
+from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.preflight.model_checks import check_weights, second_door
+from contrastive_cxr.recipe.schema import Embed, Mix, Recipe, Schedule, Supervised
 from contrastive_cxr.run import seeds
+from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.training.train import TRAIN
 
 LEARNED = 0.05  # nats: every image's class has a probability near 0.95; of a hinge, nearly all margins are kept
+STEPS = 20
+"""Steps of an epoch; after each epoch it is asked whether the images are learned."""
 
 
 @dataclass(frozen=True)
 class Overfit:
-    """What came of it: steps taken, first and last loss (nats), last accuracy, and whether the batch was learned."""
+    """What came of one phase.
 
+    Attributes
+    ----------
+    phase : PhaseName
+    steps : int
+        Steps taken.
+    first_loss, loss : float
+        Mean loss of the first and the last epoch of `STEPS` steps, nats where the loss is a cross-entropy.
+    score : float
+        Accuracy on the training images, or of the contrastive phase MAP@R among them; nan where no label is used.
+    learned : bool
+    """
+
+    phase: PhaseName
     steps: int
     first_loss: float
     loss: float
-    accuracy: float
+    score: float
     learned: bool
 
     def words(self, images: int) -> str:
         """The outcome in one sentence."""
-        what = f"loss {self.first_loss:.3f} -> {self.loss:.3f}, accuracy {self.accuracy:.2f} after {self.steps} steps"
+        score = "MAP@R" if self.phase == "embed" else "accuracy"
+        scored = "" if np.isnan(self.score) else f", {score} {self.score:.2f}"
+        what = f"loss {self.first_loss:.3f} -> {self.loss:.3f}{scored} after {self.steps} steps"
         if self.learned:
-            return f"{images} images were learned by heart: {what}."
+            return f"{self.phase}: {images} images were learned by heart: {what}."
         return (
-            f"{images} images could NOT be learned by heart: {what}. Look at the learning rate, the trainable blocks "
-            "and whether the labels can be right."
+            f"{self.phase}: {images} images could NOT be learned by heart: {what}. Look at the learning rate, the "
+            "trainable blocks and whether the labels can be right."
         )
 
 
-def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> Overfit:
-    """Train on one batch of `images` training images, without augmentation or smoothing, until it is learned.
+class Learned(Exception):
+    """Raised from within a phase: the images are learned, so it need not go on."""
+
+
+class Watcher(Tracker):
+    """Looks at the rows that a phase logs, and ends the phase once `learned` says so.
+
+    Parameters
+    ----------
+    learned : callable
+        `learned(rows)` of the rows of `metrics.jsonl` so far, those of the newest epoch last.
+    """
+
+    def __init__(self, learned: Callable[[Sequence[dict[str, Any]]], bool]) -> None:
+        super().__init__()
+        self.learned, self.rows = learned, list[dict[str, Any]]()
+
+    def replay(self, phase: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep the rows; the validation's row is the last one of an epoch."""
+        self.rows += [row for row in rows if row["split"] in ("train", "val")]
+        if self.rows and self.rows[-1]["split"] == "val" and self.learned(self.rows):
+            raise Learned
+
+    def of(self, split: str, name: str) -> list[float]:
+        """A value of every epoch so far; nan where it was not computed."""
+        return [float(row.get(name, np.nan)) for row in self.rows if row["split"] == split]
+
+
+def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> list[Overfit]:
+    """Train the recipe's first supervised phase and its contrastive phase on `images` training images.
+
+    Nothing that regularises is on: no augmentation (but that which makes a positive), smoothing, mixing, running
+    average or schedule. Each phase starts from `model.weights` and ends as soon as the images are learned.
 
     Parameters
     ----------
     images : int
-        Batch size, 2 or more; divided over the classes as evenly as they allow.
+        2 or more; divided over the classes as evenly as they allow.
     steps : int
-        Most steps that are tried.
+        Most steps that are tried in a phase; a multiple of 20 is meant.
+
+    Returns
+    -------
+    list of Overfit
+        Of `pretrain` (else `finetune`), and of `embed`, as far as the recipe has them.
 
     Raises
     ------
     RequestError
-        No supervised phase in the recipe, or fewer training images than asked for.
+        Fewer training images than asked for, or too few of a class for a contrastive batch.
     """
-    phase = recipe.pretrain or recipe.finetune
-    if phase is None:
-        raise RequestError("--overfit needs a supervised phase (pretrain or finetune) in the recipe")
     data = open_dataset(recipe.data, recipe.task)
     rows = one_batch(data, images, recipe.seed)
+    supervised: PhaseName | None = "pretrain" if recipe.pretrain else "finetune" if recipe.finetune else None
+    names: list[PhaseName] = [name for name in (supervised, "embed") if name and getattr(recipe, name) is not None]
+    small = {name: by_heart(recipe, name, data.labels[rows], max(1, round(steps / STEPS))) for name in names}
+    few = alone(data, rows)
+    for name in names:
+        second_door(small[name], few, (name,))
+    check_weights(recipe)
     fabric = engine.launch(recipe.runtime)
-    network = models.build(
-        recipe.model,
-        classes=len(data.classes),
-        hidden=phase.hidden,
-        mean=data.mean,
-        std=data.std,
-        seed=seeds.key(recipe.seed, "overfit"),
+    return [learn(small[name], name, few, fabric) for name in names]
+
+
+def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Overfit:
+    """Train one phase in a temporary folder until the images are learned."""
+    labelled = name != "embed" or (recipe.embed is not None and recipe.embed.positives != "augmented")
+    score = ("val", "map_at_r") if name == "embed" else ("train", "accuracy")
+
+    def learned(rows: Sequence[dict[str, Any]]) -> bool:
+        del rows
+        loss, scores = watcher.of("train", "loss"), watcher.of(*score)
+        if name != "embed":
+            return loss[-1] < LEARNED and scores[-1] == 1.0
+        return scores[-1] >= 1.0 - 1e-9 if labelled else loss[-1] <= loss[0] / 2
+
+    watcher = Watcher(learned)
+    done = False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            TRAIN[name](Setting(recipe, data, fabric, Path(folder) / name, None, watcher))
+        except Learned:
+            done = True
+    losses = watcher.of("train", "loss")
+    last = watcher.of(*score)[-1] if labelled else float("nan")
+    return Overfit(name, len(losses) * STEPS, losses[0], losses[-1], last, done)
+
+
+def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs: int) -> Recipe:
+    """The recipe whose phase is `epochs` epochs of `STEPS` steps on the images of `labels`; nothing regularises."""
+    phase = getattr(recipe, name)
+    changes: dict[str, Any] = {
+        "epochs": epochs, "validate_every": 1, "choose_by": "last", "grow_from": None, "schedule": Schedule(),
+        "average": 0.0, "augment": "none",
+    }  # fmt: skip
+    if isinstance(phase, Embed):
+        counts = np.bincount(labels)
+        fewest = int(counts[counts > 0].min())
+        if phase.positives != "augmented" and fewest < 2:
+            raise RequestError(
+                f"--overfit {len(labels)}: the contrastive phase needs two images of a class; give at least "
+                f"{2 * len(recipe.task.names)}"
+            )
+        changes |= {"steps_per_epoch": STEPS, "batch_size": len(labels), "images_per_class": max(2, fewest)}
+        changes |= {"classes_per_batch": int((counts > 0).sum()), "memory": 0}
+    elif isinstance(phase, Supervised):
+        changes |= {"batch_size": len(labels), "accumulate": 1, "label_smoothing": 0.0, "imbalance": "none"}
+        changes |= {"head_epochs": 0, "mix": Mix()}
+    if name == "finetune":
+        changes |= {"trainable": None, "contrastive": 0.0}
+    return recipe.model_copy(update={name: phase.model_copy(update=changes)})
+
+
+def alone(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
+    """A data set of these rows alone: `STEPS` times as training part, once as validation part.
+
+    Mean and deviation are those of the whole training part, as a run has them.
+    """
+    every = np.concatenate([np.tile(rows, STEPS), rows])
+    split = np.where(np.arange(len(every)) < STEPS * len(rows), "train", "val")
+    names = ("path", "root", "label", "patient", "source")
+    blank = pd.DataFrame({name: [""] * len(every) for name in names})
+    return replace(
+        data,
+        manifest=Manifest(blank.assign(split=split)),
+        labels=data.labels[every],
+        patients=np.full(len(every), -1),
+        split=split,
+        images=Squares(data.images.store, data.images.slots[every]),
+        facts=pd.DataFrame({"digest": [""] * len(every)}),
+        skipped=pd.DataFrame(),
     )
-    weights.start(network, recipe.model.weights, recipe.model.stem)
-    network.train_only(phase.trainable if isinstance(phase, Pretrain) else None)
-    groups = engine.network_groups(network, phase.optimiser, phase.head)
-    wrapped, optimiser = fabric.setup(network, engine.make_optimiser(groups, phase.optimiser))
-    pictures = augment.plain(Images(data.images, fabric.device).take(rows), recipe.model.image_size)
-    labels = torch.from_numpy(data.labels[rows]).to(fabric.device)
-    return _train(fabric, wrapped, optimiser, pictures, labels, LOSSES[phase.loss], steps)
-
-
-def _train(
-    fabric: Fabric, network: nn.Module, optimiser: torch.optim.Optimizer, pictures: Tensor, labels: Tensor,
-    kind: ClassLoss, steps: int,
-) -> Overfit:  # fmt: skip
-    """Step on the one batch until it is learned, at most `steps` times."""
-    losses: list[float] = []
-    accuracy = 0.0
-    for _ in range(steps):
-        network.train()
-        logits = network(pictures).float()
-        loss = kind.each(logits, labels, torch.ones(logits.shape[1], device=logits.device), 0.0).mean()
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        optimiser.step()
-        losses.append(loss.item())
-        accuracy = float((logits.argmax(1) == labels).float().mean())
-        if (losses[-1] < LEARNED and accuracy == 1.0) or not math.isfinite(losses[-1]):
-            break
-    return Overfit(len(losses), losses[0], losses[-1], accuracy, losses[-1] < LEARNED and accuracy == 1.0)
 
 
 def one_batch(data: Dataset, images: int, seed: int) -> NDArray[np.int64]:

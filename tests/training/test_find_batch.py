@@ -94,7 +94,7 @@ def test_real_trials_end_where_the_memory_does(cache: Path, monkeypatch: pytest.
     """A free memory of 900 MiB lets some batches of ResNet-18 at 64 pixels train and larger ones not."""
     monkeypatch.setattr(trial, "free_memory", lambda: 900 * 2**20)
     words = ("model.image_size=64", "data.cache_size=64", "data.images=600", "embed=null", "finetune=null")
-    (found,) = find_batch(small_recipe(cache, *words))
+    (found,) = find_batch(small_recipe(cache, *words, "model.backbone=resnet18"))
     assert 8 <= found.value < found.most == 360
     assert found.limit != "images", "the memory ended it, in the step or in writing the checkpoint"
     assert not list(Path.cwd().glob("pretrain"))

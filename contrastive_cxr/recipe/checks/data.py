@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contrastive_cxr.recipe import intensity
+import contrastive_cxr.recipe.intensity as intensity
 from contrastive_cxr.recipe.schema import Data
 from contrastive_cxr.recipe.source import Source
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import contrastive_cxr.recipe.checks.augmentation as augmentation
+import contrastive_cxr.recipe.checks.data as data
+import contrastive_cxr.recipe.checks.tuning as tuning
 from contrastive_cxr.errors import nearest
-from contrastive_cxr.recipe.checks import data, tuning
 from contrastive_cxr.recipe.schema import (
     Cascade,
     Embed,

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+import contrastive_cxr.recipe.public_sets as public_sets
 from contrastive_cxr.errors import nearest
-from contrastive_cxr.recipe import public_sets
 from contrastive_cxr.recipe.augmentation import FORMS
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.tasks import SHIPPED, Task

@@ -78,7 +78,7 @@ def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided |
     folder : Path
         `<phase>/arrays`, or a cascade's `arrays`.
     costs : float64 [C, C], optional
-        As from `evaluate.decisions.matrix`.
+        As from `metrics.decisions.matrix`.
     """
     if not all((folder / f"{name}.npy").is_file() for name in ("thumbnails", "labels")):
         return None

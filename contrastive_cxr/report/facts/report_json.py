@@ -86,7 +86,7 @@ def build_cascade(
     Parameters
     ----------
     joined : Predictions
-        Of the joined probabilities, as from `evaluate.cascade.join`.
+        Of the joined probabilities, as from `metrics.cascade.join`.
 
     Returns
     -------

@@ -15,7 +15,7 @@ SHOWN = 5
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:
-    """What the changes cost, the worst first; `found` as from `evaluate.robustness.report`."""
+    """What the changes cost, the worst first; `found` as from `metrics.robustness.report`."""
     kinds = len(found["changes"])
     cases = sum(len(change["severities"]) for change in found["changes"])
     costly = [line for line in map(telling, worst_first(found["changes"])) if line is not None]

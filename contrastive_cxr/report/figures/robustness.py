@@ -23,7 +23,7 @@ def drops(found: Mapping[str, Any], score: str = "accuracy") -> str:
     Parameters
     ----------
     found : mapping
-        As from `evaluate.robustness.report`.
+        As from `metrics.robustness.report`.
     """
     changes = worst_first(found["changes"])
     with matplotlib.rc_context(STYLE):

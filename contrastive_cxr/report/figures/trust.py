@@ -20,7 +20,7 @@ def reliability(lines: Mapping[str, Points], stated: str) -> str | None:
 
     Parameters
     ----------
-    lines : {name: points {confidence, rate}}, as from `evaluate.calibration.reliability`
+    lines : {name: points {confidence, rate}}, as from `metrics.calibration.reliability`
     stated : what the probability is of
     """
     if not any(lines.values()):

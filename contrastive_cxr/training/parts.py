@@ -1,0 +1,117 @@
+"""A run that consists of several: the stages of a cascade, folds, or seeds. They are checked, audited and run alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from contrastive_cxr import engine
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.engine import Fabric
+from contrastive_cxr.errors import raise_faults
+from contrastive_cxr.preflight import disk
+from contrastive_cxr.preflight.data_checks import same_recipe
+from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults
+from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run import folder as folders
+from contrastive_cxr.training import finished
+from contrastive_cxr.training.train import audit_images, run_single
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The runs that a run consists of.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        Of the whole run.
+    recipes : mapping of str to Recipe
+        Of each part, by the name of its folder, in the order in which they run.
+    sets : mapping of str to Dataset
+        The images of each part.
+    audited : Dataset
+        The images that are audited, once for all parts.
+    """
+
+    recipe: Recipe
+    recipes: Mapping[str, Recipe]
+    sets: Mapping[str, Dataset]
+    audited: Dataset
+
+    def check(self) -> None:
+        """Check every part against its images.
+
+        Raises
+        ------
+        RequestError
+            Every fault of the first part that has one.
+        """
+        for name, part in self.recipes.items():
+            second_door(part, self.sets[name], present(part))
+
+    def check_processes(self, processes: int) -> None:
+        """Check that `processes` processes can share the batches of every part.
+
+        Raises
+        ------
+        RequestError
+            Each fault once.
+        """
+        found = [
+            fault
+            for name, part in self.recipes.items()
+            for fault in sharing_faults(part, self.sets[name], present(part), processes)
+        ]
+        raise_faults(dict.fromkeys(found))
+
+
+def run_parts(
+    parts: Parts,
+    out: Path,
+    record: Callable[[Fabric], None],
+    join: Callable[[Fabric], None],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Path:
+    """Run every part into its own folder below `out`, then join what they say.
+
+    Parameters
+    ----------
+    record : callable
+        Writes what is known before training beside `recipe.yaml`; called by the first process.
+    join : callable
+        Makes the common report; called by every process.
+
+    Raises
+    ------
+    RequestError
+        Something is wrong with a part, or several processes cannot share its batches: before anything is written.
+    """
+    parts.check()
+    if not resume:
+        check_weights(parts.recipe)
+    fabric = engine.launch(parts.recipe.runtime)
+    parts.check_processes(fabric.world_size)
+    first = fabric.is_global_zero
+    if first:
+        disk.require(out, [(part, parts.sets[name], present(part)) for name, part in parts.recipes.items()])
+    with folders.held(out, first=first):
+        if first:
+            same_recipe(parts.recipe, out, resume)
+            folders.create(out, resume=resume, overwrite=overwrite)
+            finished.forget(out)
+            folders.write_text(out / "recipe.yaml", recipes.record(parts.recipe))
+            record(fabric)
+        fabric.barrier()
+        audit_images(parts.recipe, parts.audited, fabric, out)
+        for name, part in parts.recipes.items():
+            run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=parts.sets[name])
+        join(fabric)
+        if first:
+            finished.record(out, list(parts.recipes))
+        fabric.barrier()
+    return out
