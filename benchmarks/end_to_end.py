@@ -21,9 +21,9 @@ import contrastive_cxr.engine.optim as optim
 from benchmarks import record, timing
 from benchmarks.subject import Subject, size, subject
 from contrastive_cxr import phases
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size
 from contrastive_cxr.run.log import MetricsLog
+from contrastive_cxr.run_layout import PhaseName
 
 TRAIN: dict[PhaseName, Callable[..., Path]] = {
     "pretrain": phases.pretrain,

@@ -11,9 +11,10 @@ import torch
 from contrastive_cxr import engine
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.phases import Setting
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.run_layout import PhaseName
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ FLOORS = {
     "space": 0,
     "tasks": 0,
     "recipe": 0,
+    "run_layout": 0,
 }
 # The two doors of the package stand above all rooms; their imports are lazy or nothing but the command.
 DOORS = ("__init__", "__main__")
@@ -56,6 +57,7 @@ GROUND = {
     "locks": {"errors", "files", "space"},
     "space": {"errors"},
     "errors": set[str](),
+    "run_layout": set[str](),
 }
 
 # Library: the places, as beginnings of paths inside the package, that may import it.

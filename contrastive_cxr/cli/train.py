@@ -12,8 +12,8 @@ from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, sa
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
-    from contrastive_cxr.phases.setting import PhaseName
     from contrastive_cxr.recipe.schema import Recipe
+    from contrastive_cxr.run_layout import PhaseName
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped name (ccxr recipes).")

@@ -24,12 +24,11 @@ from contrastive_cxr.evaluation.report_facts import (
     write_blind,
     write_validation,
 )
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.preflight import subgroup_columns
-from contrastive_cxr.preflight.model_checks import PHASES
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.run_layout import PhaseName, phases_with_model
 
 
 def score_run(
@@ -125,7 +124,7 @@ def finished_phases(run: Path) -> list[PhaseName]:
     RequestError
         None has.
     """
-    finished = [name for name in PHASES if (run / name / "model.json").is_file()]
+    finished = phases_with_model(run)
     if not finished:
         raise RequestError(f"{run} has no finished phase to score; finish one first: ccxr run ... --out {run} --resume")
     return finished

@@ -10,12 +10,11 @@ import pandas as pd
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation.predictions import Outputs
-from contrastive_cxr.phases import PhaseName
-from contrastive_cxr.preflight.model_checks import PHASES
 from contrastive_cxr.retrieval import Gallery
 from contrastive_cxr.retrieval.rows import places
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder import recorded
+from contrastive_cxr.run_layout import MODEL, PhaseName, phases_with_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +70,7 @@ def voters(run: Path, place: Path, k: int) -> Voters:
         No gallery, or of another model than those of the run.
     """
     gallery = Gallery.load(place)
-    cards = {name: run / name / "model.json" for name in PHASES}
-    made = {name: folders.read_json(card)["sha256"] for name, card in cards.items() if card.is_file()}
+    made = {name: folders.read_json(run / name / MODEL)["sha256"] for name in phases_with_model(run)}
     phase = next((name for name, digest in made.items() if digest == gallery.model_digest), None)
     if phase is None:
         raise RequestError(

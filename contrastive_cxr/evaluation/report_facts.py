@@ -18,9 +18,9 @@ from contrastive_cxr.evaluation.knn_vote import Voters
 from contrastive_cxr.evaluation.predictions import Outputs, outputs
 from contrastive_cxr.metrics import baselines, decisions, neighbours
 from contrastive_cxr.metrics.fitting import Validation
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_layout import PhaseName
 
 Probabilities = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]

@@ -15,18 +15,17 @@ from torch import Tensor
 from contrastive_cxr import augment
 from contrastive_cxr import explain as maps
 from contrastive_cxr.data.decoding.decode import DecodeError
-from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.inference.given_images import Frames, images_of
 from contrastive_cxr.inference.predict import check_device
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe.schema import AxisName
+from contrastive_cxr.report.facts.arrays import training_vectors
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.retrieval.image_inputs import square
-from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_layout import CLASSIFIERS, PHASES, has_model, model_folder, phases_with_model
 
-PHASES = ("finetune", "pretrain", "embed")
 Floats = NDArray[np.float32]
 
 
@@ -129,12 +128,10 @@ def network_folder(run: Path, phase: str | None) -> Path:
         raise RequestError(f"--phase {phase}: is not one of {', '.join(PHASES)}{nearest(phase, PHASES)}")
     if not run.is_dir():
         raise RequestError(f"{run}: no such folder; give the folder of a run")
-    if phase is None and (run / "model.json").is_file():
-        return run
-    for name in (phase,) if phase else ("finetune", "pretrain"):
-        if (run / name / "model.json").is_file():
-            return run / name
-    there = [name for name in PHASES if (run / name / "model.json").is_file()]
+    found = model_folder(run, CLASSIFIERS) if phase is None else run / phase
+    if found is not None and has_model(found):
+        return found
+    there = phases_with_model(run)
     parts = sorted(path.parent.parent.name for path in run.glob("*/*/model.json"))
     if phase is not None and there:
         raise RequestError(f"--phase {phase}: {run} has no such finished phase; it has {', '.join(there)}")
@@ -163,16 +160,14 @@ def check_class(model: EmbeddingModel, folder: Path, target: str | None) -> None
 
 def training_images(model: EmbeddingModel, folder: Path) -> Gallery | None:
     """The run's training images as its evaluation left them; None where it left none."""
-    vectors, table = folder / "arrays" / "train_vectors.npy", folder / "arrays" / "train_rows.csv"
-    if not (vectors.is_file() and table.is_file()):
+    found = training_vectors(folder / "arrays")
+    if found is None:
         return None
-    rows = read_table(table)
-    rows = rows.reindex(columns=[*rows.columns, *({"root", "label", "patient"} - set(rows.columns))], fill_value="")
-    known = folders.read_array(vectors)
-    if known.shape != (len(rows), model.size):
+    rows, known = found
+    if known.shape[1] != model.size:
         raise RequestError(
-            f"{vectors} has shape {list(known.shape)}, {len(rows)} rows of this model need {[len(rows), model.size]}; "
-            "evaluate the run again"
+            f"{folder / 'arrays'}: the vectors of the training images have {known.shape[1]} numbers, this model's have "
+            f"{model.size}; evaluate the run again"
         )
     files = [Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)]
     return Gallery(known, files, rows)

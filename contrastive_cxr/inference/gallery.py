@@ -25,9 +25,9 @@ from contrastive_cxr.inference.predict import check_device
 from contrastive_cxr.models import weights
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe.schema import AxisName, FrameRange
+from contrastive_cxr.report.facts.arrays import training_vectors
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 from contrastive_cxr.retrieval.index import check_kind
-from contrastive_cxr.run import folder as folders
 
 logger = logging.getLogger(__name__)
 PARTS = ("train", "val", "test", "all")
@@ -176,10 +176,12 @@ def recorded_vectors(folder: Path, model: EmbeddingModel, rows: pd.DataFrame) ->
     arrays = folder / "arrays"
     try:
         made = json.loads((arrays / cached_embeddings.MADE).read_text(encoding="utf-8"))
-        vectors = folders.read_array(arrays / "train_vectors.npy")
-        table = manifests.read_table(arrays / "train_rows.csv")
+        found = training_vectors(arrays)
     except (OSError, ValueError, RequestError):
         return None
+    if found is None:
+        return None
+    table, vectors = found
     same = "digest" in rows and "digest" in table and table["digest"].tolist() == rows["digest"].tolist()
     if not same or made.get("train_model") != model.digest or vectors.shape != (len(rows), model.size):
         return None

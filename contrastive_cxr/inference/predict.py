@@ -21,6 +21,7 @@ from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.facts.report_json import VERSION
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_layout import CLASSIFIERS, MODEL, model_folder
 
 
 def predict(
@@ -92,7 +93,7 @@ def classifiers_of(run: Path) -> list[Path]:
     if not pooled.is_pool(run):
         return [classifier_of(run)]
     found = [classifier_of(run / name) for name in pooled.parts_of(run)]
-    cards = [folders.read_json(phase / "model.json")["classes"] for phase in found]
+    cards = [folders.read_json(phase / MODEL)["classes"] for phase in found]
     raise_faults(
         f"{phase}: is not of the phase and classes of {found[0]}, so their mean is of nothing; finish the run first: "
         f"ccxr run ... --out {run} --resume"
@@ -137,12 +138,10 @@ def trusted(
 
 
 def classifier_of(run: Path) -> Path:
-    """The phase folder whose model has a classifier: `finetune`, else `pretrain`, else `run` itself."""
-    for name in ("finetune", "pretrain"):
-        if (run / name / "model.json").is_file():
-            return run / name
-    if (run / "model.json").is_file():
-        return run
+    """The phase folder whose model has a classifier: `run` itself, `finetune`, else `pretrain`."""
+    found = model_folder(run, CLASSIFIERS)
+    if found is not None:
+        return found
     raise RequestError(
         f"{run}: no finished finetune or pretrain phase, so there is no classifier; run one, or name its folder"
     )

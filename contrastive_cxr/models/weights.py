@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,7 @@ from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.models.model_json import Card
 from contrastive_cxr.models.network import Network
 from contrastive_cxr.models.pretrained.started import Started
-
-# The embedding is what a later run usually builds on; finetune's backbone is embed's, or thawed for one task.
-_PHASES = ("embed", "pretrain", "finetune")
+from contrastive_cxr.run_layout import EMBEDDERS, MODEL, WEIGHTS, PhaseName, model_folder
 
 
 def save(network: Network, folder: str | Path, card: Mapping[str, Any]) -> None:
@@ -48,8 +46,8 @@ def save(network: Network, folder: str | Path, card: Mapping[str, Any]) -> None:
     data = safetensors.torch.save(state)
     facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), "version": __version__}
     text = Card.of(network, facts).model_dump_json(indent=2) + "\n"
-    write_bytes(folder / "model.safetensors", data)
-    write_bytes(folder / "model.json", text.encode())
+    write_bytes(folder / WEIGHTS, data)
+    write_bytes(folder / MODEL, text.encode())
 
 
 def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -80,7 +78,7 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
             raise RequestError(f"{folder / 'model.json'} says {word} {recorded}, but its network has {built}")
     difference = comparing.difference(state, shape.state_dict())
     if difference:
-        raise RequestError(f"{folder / 'model.safetensors'} does not fit its model.json: {difference}")
+        raise RequestError(f"{folder / WEIGHTS} does not fit its model.json: {difference}")
     with torch.random.fork_rng(devices=[]):
         network = Network(card.spec())
     statistics = torch.cat([network.mean, network.std])
@@ -138,18 +136,18 @@ def start(network: Network, word: str, stem: catalogue.Stem = "fold", task: str 
 def is_own(word: str) -> bool:
     """Whether `model.weights` names a folder with a model of this package."""
     path = Path(word).expanduser()
-    return path.is_dir() and any((folder / "model.json").is_file() for folder in _folders(path, _PHASES))
+    return path.is_dir() and model_folder(path, EMBEDDERS) is not None
 
 
 def files_of(word: str) -> list[Path]:
     """The files of weights that a path or `hf-hub:...` names; `places.find` and `find` say what is refused."""
     if is_own(word):
-        return [find(Path(word).expanduser()) / "model.safetensors"]
+        return [find(Path(word).expanduser()) / WEIGHTS]
     file = locations.find(word).file
     return shards.parts(file, "model.weights") if shards.is_index(file) else [file]
 
 
-def find(path: str | Path, phases: tuple[str, ...] = _PHASES) -> Path:
+def find(path: str | Path, phases: Sequence[PhaseName] = EMBEDDERS) -> Path:
     """The folder with a `model.json`: `path` itself, or the first of its `phases` that has one.
 
     Raises
@@ -158,16 +156,11 @@ def find(path: str | Path, phases: tuple[str, ...] = _PHASES) -> Path:
         Where there is none.
     """
     path = Path(path)
-    for folder in _folders(path, phases):
-        if (folder / "model.json").is_file():
-            return folder
+    folder = model_folder(path, phases)
+    if folder is not None:
+        return folder
     state = "holds no finished model" if path.is_dir() else "is not a folder"
     raise RequestError(f"{path} {state}; give a run folder, or a phase folder with model.json and model.safetensors")
-
-
-def _folders(path: Path, phases: tuple[str, ...]) -> tuple[Path, ...]:
-    """The folders of a run in which a model may be."""
-    return (path, *(path / phase for phase in phases))
 
 
 def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
@@ -186,14 +179,14 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
     given = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
     difference = comparing.difference(given, network.backbone.state_dict())
     if difference:
-        raise RequestError(f"{folder / 'model.safetensors'} does not fit {card.backbone}: {difference}")
+        raise RequestError(f"{folder / WEIGHTS} does not fit {card.backbone}: {difference}")
     transfer.keep_range(network, state)
     return given
 
 
 def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
     """The record and the tensors of a phase folder, the digest checked."""
-    record, file = folder / "model.json", folder / "model.safetensors"
+    record, file = folder / MODEL, folder / WEIGHTS
     for path in (record, file):
         if not path.is_file():
             raise RequestError(f"{path} is missing; give a run folder or one of its finished phase folders")

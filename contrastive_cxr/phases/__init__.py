@@ -1,8 +1,15 @@
 """The three phases, each one page told from top to bottom."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from contrastive_cxr.phases.embed import embed
 from contrastive_cxr.phases.finetune import finetune
 from contrastive_cxr.phases.pretrain import pretrain
-from contrastive_cxr.phases.setting import PhaseName, Setting
+from contrastive_cxr.phases.setting import Setting
+from contrastive_cxr.run_layout import PhaseName
 
-__all__ = ["PhaseName", "Setting", "embed", "finetune", "pretrain"]
+TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {"pretrain": pretrain, "embed": embed, "finetune": finetune}
+"""The function of each phase: trains it and returns its folder."""
+
+__all__ = ["TRAIN", "Setting", "embed", "finetune", "pretrain"]

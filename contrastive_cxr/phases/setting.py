@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,9 @@ from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Superv
 from contrastive_cxr.run import seeds
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run.tracking import Tracker
+from contrastive_cxr.run_layout import PhaseName
 
 View = Callable[[Tensor, NDArray[np.int64]], Tensor]
-PhaseName = Literal["pretrain", "embed", "finetune"]
 
 
 @dataclass(frozen=True)

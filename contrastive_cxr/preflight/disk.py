@@ -13,9 +13,9 @@ from contrastive_cxr import models
 from contrastive_cxr.augment.corruptions import CASES
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.preflight.model_checks import steps
 from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe
+from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free, size_words
 
 FLOAT = 4

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run_layout import PhaseName
 
 Ints = NDArray[np.int64]
 _AREAS = ("auc", "robust_auc")

@@ -17,16 +17,15 @@ from contrastive_cxr.models import block_faults, growth_faults, norm_blocks, wei
 from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.models.pretrained.started import Started
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
 from contrastive_cxr.phases.setting import input_size
 from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.preflight import metric_checks
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import processes
+from contrastive_cxr.run_layout import PHASES, PhaseName, has_model
 
 logger = logging.getLogger(__name__)
-PHASES: tuple[PhaseName, ...] = ("pretrain", "embed", "finetune")
 
 
 def present(recipe: Recipe) -> tuple[PhaseName, ...]:
@@ -182,9 +181,9 @@ def start_of(folder: Path | None, name: PhaseName, recipe: Recipe, origin: Path 
     earlier = PHASES[: PHASES.index(name)][::-1]
     for place in filter(None, (folder, origin)):
         for before in earlier:
-            if (place / before / "model.json").is_file():
+            if has_model(place / before):
                 return place / before
-        if place == origin and (place / "model.json").is_file():
+        if place == origin and has_model(place):
             return place
     wanted = [before for before in earlier if getattr(recipe, before) is not None]
     if origin is not None and earlier:

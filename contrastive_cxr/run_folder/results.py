@@ -19,10 +19,10 @@ from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe.text import yaml_text
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_layout import MODEL, STAGES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-STAGES = ("stage1", "stage2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ def _cost(run: Path, facts: dict[str, Any]) -> dict[str, Any]:
         each = [_cost_below(place) for place in places_of(run)]
         sizes = each[:1]  # the parts are one network, trained several times
     elif facts["cascade"] is not None:
-        each = sizes = [_cost_below(run / name) for name in STAGES]
+        each = sizes = [_cost_below(run / name) for name in STAGES[1:]]
     else:
         return _single_cost(run, facts)
     return {
@@ -232,7 +232,7 @@ def _single_cost(run: Path, facts: dict[str, Any]) -> dict[str, Any]:
 def _training(phase: Path) -> dict[str, Any] | None:
     """What `model.json` says of the training of a phase; None where there is no such file."""
     try:
-        card = json.loads((phase / "model.json").read_text(encoding="utf-8"))
+        card = json.loads((phase / MODEL).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     training = card.get("training") if isinstance(card, dict) else None

@@ -25,11 +25,9 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run_folder import provenance
-from contrastive_cxr.training import finished
+from contrastive_cxr.run_layout import STAGES
 from contrastive_cxr.training.parts import Parts, run_parts
 from contrastive_cxr.training.train import same_images
-
-STAGES = finished.STAGES
 
 
 def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:

@@ -12,11 +12,11 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import grey_levels, ranges
 from contrastive_cxr.data.files.addresses import absolute
 from contrastive_cxr.models.pretrained import foreign
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.model_checks import load_weights, present, second_door, start_of, steps
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import tracking
+from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free
 from contrastive_cxr.training.cascade import stage_recipes
 

@@ -11,12 +11,12 @@ import torch
 
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.phases.embed import batch_size
 from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.preflight.model_checks import check_weights, present, second_door
 from contrastive_cxr.recipe.schema import Embed, Recipe
 from contrastive_cxr.run import processes
+from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training import trial
 from contrastive_cxr.training.trial import Asked, setting_of
 

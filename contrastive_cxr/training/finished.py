@@ -10,11 +10,10 @@ from contrastive_cxr.preflight.data_checks import same_recipe
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import processes
+from contrastive_cxr.run_layout import PHASES, STAGES
 
 RECORD = "done.json"
 VERSION = 1
-PHASES = ("pretrain", "embed", "finetune")
-STAGES = ("flat", "stage1", "stage2")
 
 
 def record(out: Path, parts: Sequence[str]) -> None:

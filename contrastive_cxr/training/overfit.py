@@ -15,18 +15,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contrastive_cxr import engine
+from contrastive_cxr import engine, phases
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.phases import Setting
 from contrastive_cxr.preflight.model_checks import check_weights, second_door
-from contrastive_cxr.recipe.schema import Embed, Mix, Recipe, Schedule, Supervised
+from contrastive_cxr.recipe.mix import Mix
+from contrastive_cxr.recipe.schema import Embed, Recipe, Schedule, Supervised
 from contrastive_cxr.run import seeds
 from contrastive_cxr.run.tracking import Tracker
-from contrastive_cxr.training.train import TRAIN
+from contrastive_cxr.run_layout import PhaseName
 
 LEARNED = 0.05  # nats: every image's class has a probability near 0.95; of a hinge, nearly all margins are kept
 STEPS = 20
@@ -149,7 +150,7 @@ def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Ove
     done = False
     with tempfile.TemporaryDirectory() as folder:
         try:
-            TRAIN[name](Setting(recipe, data, fabric, Path(folder) / name, None, watcher))
+            phases.TRAIN[name](Setting(recipe, data, fabric, Path(folder) / name, None, watcher))
         except Learned:
             done = True
     losses = watcher.of("train", "loss")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.phases import PhaseName
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training.cascade import run_cascade
 from contrastive_cxr.training.train import run_single
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import evaluate
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.models import weights
-from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.phases import Setting
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
 from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults, start_of
@@ -31,16 +31,12 @@ from contrastive_cxr.run import seeds
 from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_folder import provenance
+from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training import finished
 
 logger = logging.getLogger(__name__)
 AUDITED = 50_000
 """Images up to which a run is audited by itself; `ccxr audit` does it for more."""
-TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {
-    "pretrain": phases.pretrain,
-    "embed": phases.embed,
-    "finetune": phases.finetune,
-}
 
 
 def run_single(
@@ -120,7 +116,7 @@ def train(
             tracker.picture(picture.stem, picture)
         for name in order:
             start = start_of(out, name, recipe, origin)
-            TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))
+            phases.TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))
         evaluate.score_run(recipe, data, fabric, out, tracker)
     finally:
         tracker.close()

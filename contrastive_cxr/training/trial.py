@@ -6,7 +6,6 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,15 +19,10 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine.fabric import peak_memory_mib
-from contrastive_cxr.phases import PhaseName, Setting
+from contrastive_cxr.phases import Setting
 from contrastive_cxr.recipe.schema import Embed, Finetune, Pretrain, Recipe, Schedule
 from contrastive_cxr.run.tracking import Tracker
-
-PHASES: dict[PhaseName, Callable[[Setting], Path]] = {
-    "pretrain": phases.pretrain,
-    "embed": phases.embed,
-    "finetune": phases.finetune,
-}
+from contrastive_cxr.run_layout import PhaseName
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def attempt(asked: Asked) -> float:
     fabric = engine.launch(recipe.runtime)
     with tempfile.TemporaryDirectory() as folder:
         data = stand_in(recipe, asked)
-        PHASES[asked.name](Setting(recipe, data, fabric, Path(folder) / asked.name, None, Tracker()))
+        phases.TRAIN[asked.name](Setting(recipe, data, fabric, Path(folder) / asked.name, None, Tracker()))
     return peak_memory_mib(fabric.device)
 
 

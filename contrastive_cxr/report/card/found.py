@@ -13,9 +13,7 @@ import yaml
 
 from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.recipe.text import yaml_text
-
-PHASES = ("pretrain", "embed", "finetune")
-STAGES = ("flat", "stage1", "stage2")
+from contrastive_cxr.run_layout import MODEL, PHASES, STAGES
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def read(facts: Mapping[str, Any], folder: Path, run: Path | None = None) -> Fou
         "/".join(filter(None, (stage, phase))): card
         for stage, place in places
         for phase in PHASES
-        if (card := _json(place / phase / "model.json")) is not None
+        if (card := _json(place / phase / MODEL)) is not None
     }
     tables = {name: _table(run / name / "manifest.csv") for name in names or [""]}
     return Found(

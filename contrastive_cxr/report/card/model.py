@@ -7,7 +7,8 @@ from typing import Any
 
 import contrastive_cxr.report.facts.words as words
 from contrastive_cxr.recipe.augmentation import in_words
-from contrastive_cxr.report.card.found import PHASES, Content, Found, Table
+from contrastive_cxr.report.card.found import Content, Found, Table
+from contrastive_cxr.run_layout import PHASES
 
 _SETTINGS = (
     "epochs",
@@ -107,7 +108,7 @@ def _origin(weights: Mapping[str, Any]) -> str:
 
 def training(found: Found) -> Content:
     """Settings of the phases, and what they took."""
-    named = {name: found.section(name) for name in PHASES if found.section(name)}
+    named: dict[str, dict[str, Any]] = {name: found.section(name) for name in PHASES if found.section(name)}
     if not named:
         return Content()
     optimisers = {name: each.get("optimiser") or {} for name, each in named.items()}

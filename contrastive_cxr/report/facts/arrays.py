@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr.data.tables.text_tables import read_table
+from contrastive_cxr.errors import RequestError
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.report.figures.sheet import shown
 from contrastive_cxr.run.folder import read_array
@@ -44,17 +45,40 @@ def read(folder: Path) -> Arrays | None:
         return None
     rows, vectors = _table(needed[0]), read_array(needed[2])
     probabilities = folder / "probabilities.npy"
-    train = [folder / name for name in ("train_rows.csv", "train_vectors.npy")]
-    known = all(path.is_file() for path in train)
+    train_rows, train_vectors = training_vectors(folder) or (rows, vectors)
     return Arrays(
         rows=rows,
         labels=read_array(needed[1]),
         probabilities=read_array(probabilities) if probabilities.is_file() else None,
         vectors=vectors,
-        train_rows=_table(train[0]) if known else rows,
-        train_vectors=read_array(train[1]) if known else vectors,
+        train_rows=train_rows,
+        train_vectors=train_vectors,
         hidden=read_array(folder / "hidden.npy") if (folder / "hidden.npy").is_file() else None,
     )
+
+
+def training_vectors(folder: Path) -> tuple[pd.DataFrame, NDArray[np.float32]] | None:
+    """Rows and vectors float32 [M, D] of the training images, as an evaluation left them in a phase's `arrays/`.
+
+    Returns
+    -------
+    tuple or None
+        None where they are not there.
+
+    Raises
+    ------
+    RequestError
+        There are not as many rows as vectors.
+    """
+    table, file = folder / "train_rows.csv", folder / "train_vectors.npy"
+    if not (table.is_file() and file.is_file()):
+        return None
+    rows, vectors = _table(table), read_array(file)
+    if vectors.ndim != 2 or len(vectors) != len(rows):
+        raise RequestError(
+            f"{file} has shape {list(vectors.shape)}, and {table.name} has {len(rows)} rows; evaluate the run again"
+        )
+    return rows, vectors
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,8 @@ from contrastive_cxr.metrics import decisions
 from contrastive_cxr.report.facts.report_json import VERSION
 from contrastive_cxr.run.folder import write_text
 from contrastive_cxr.run.log import MetricsLog
+from contrastive_cxr.run_layout import PHASES, STAGES
 
-_PHASES = ("pretrain", "embed", "finetune")
-_STAGES = ("flat", "stage1", "stage2")
 _MAP_POINTS = 1500
 # Facts that reports of an earlier day do not have.
 _LATER: dict[str, Any] = {
@@ -166,8 +165,8 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 def _curves(folder: Path) -> dict[str, str]:
     """{title: figure} of each phase that has a log, of a cascade's runs too."""
     drawn = {}
-    for part in ("", *_STAGES):
-        for name in _PHASES:
+    for part in ("", *STAGES):
+        for name in PHASES:
             title = " \N{MIDDLE DOT} ".join(words.title(word) for word in (part, name) if word)
             drawn[title] = scores.learning_curves(MetricsLog(folder / part / name / "metrics.jsonl").rows())
     return {title: curve for title, curve in drawn.items() if curve is not None}
