@@ -118,8 +118,8 @@ def training(subject: Subject, side: int) -> tuple[models.Network, Callable[[int
     model = schema.Model(backbone=subject.backbone, image_size=side)
     network = models.build(model, classes=3, mean=0.5, std=0.5, seed=0)
     optimiser = make_optimiser([{"params": list(network.parameters())}], schema.Optimiser())
-    dice = torch.Generator().manual_seed(0)
-    images, labels = torch.rand(BATCH, 1, side, side, generator=dice), torch.arange(BATCH) % 3
+    rng = torch.Generator().manual_seed(0)
+    images, labels = torch.rand(BATCH, 1, side, side, generator=rng), torch.arange(BATCH) % 3
 
     def step(inner: int) -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=subject.half):

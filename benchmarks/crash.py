@@ -100,10 +100,10 @@ def warm(place: Path) -> None:
 
 def live(place: Path, seen: dict[str, Ended], counts: dict[str, Any], words: argparse.Namespace) -> None:
     """One life, and what is counted of it."""
-    dice = np.random.default_rng([words.seed, counts["lives"]])
+    rng = np.random.default_rng([words.seed, counts["lives"]])
     counts["lives"] += 1
     own = counts["lives"] % words.fresh == 0
-    life = lived(place, commands(place), drawn(seen, EACH, dice), fresh if own else forked)
+    life = lived(place, commands(place), drawn(seen, EACH, rng), fresh if own else forked)
     unlike = [] if life.lost else differences(alone(place), place)
     counts["kills"] += len(life.kills)
     counts["came_too_late"] += life.missed

@@ -28,7 +28,7 @@ from benchmarks.subject import Subject, size, subject
 from contrastive_cxr import EmbeddingModel
 from contrastive_cxr.inference.encode import encode
 from contrastive_cxr.models import weights
-from contrastive_cxr.phases.setting import decode_settings
+from contrastive_cxr.phases.context import decode_settings
 
 BATCH = 64
 

@@ -31,7 +31,7 @@ from contrastive_cxr.evaluation.evaluate import Outputs, neighbour_scores
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.metrics.statistics import intervals
 from contrastive_cxr.models import weights
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder
 from contrastive_cxr.run.tracking import Tracker
@@ -128,7 +128,7 @@ def compare(recipe: Recipe, data: Dataset, out: Path, split: str) -> dict[str, A
 
 def untrained(recipe: Recipe, data: Dataset, fabric: engine.Fabric, where: Path) -> Path:
     """Folder of the run's first weights."""
-    setting = Setting(recipe, data, fabric, where, None, Tracker())
+    setting = PhaseContext(recipe, data, fabric, where, None, Tracker())
     assert recipe.embed is not None, "the recipe trains an embedding"
     if not (where / "model.json").is_file():
         network = setting.build("embed", projection=recipe.embed.projection)

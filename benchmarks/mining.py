@@ -71,10 +71,10 @@ def measured(who: str, kind: str, batch: int, repeats: int) -> dict[str, Any]:
 
 def vectors(batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Overlapping classes: unit vectors float32 [B, 128] with gradient, labels int64 [B]."""
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     labels = torch.arange(batch) % 3
-    centres = torch.randn(3, WIDTH, generator=dice)
-    points = 0.4 * centres[labels] + torch.randn(batch, WIDTH, generator=dice)
+    centres = torch.randn(3, WIDTH, generator=rng)
+    points = 0.4 * centres[labels] + torch.randn(batch, WIDTH, generator=rng)
     return torch.nn.functional.normalize(points, dim=1).to(device).requires_grad_(), labels.to(device)
 
 

@@ -31,7 +31,7 @@ from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.metrics.neighbours import NeighbourScores
 from contrastive_cxr.metrics.statistics import intervals, weighted
 from contrastive_cxr.models import links, weights
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder
 from contrastive_cxr.run.tracking import Tracker
@@ -87,7 +87,7 @@ ROWS = (
 
 
 @dataclass
-class Said:
+class PhasePredictions:
     """What one model says of the parts: neighbours among the training images, and class probabilities."""
 
     near: dict[str, NeighbourScores]
@@ -147,7 +147,7 @@ def main() -> None:
 def trained(recipe: Recipe, data: Dataset, name: str, where: Path, start: Path | None = None) -> Path:
     """Folder of the phase's model, trained where it is not there yet."""
     place = where / name
-    setting = Setting(recipe, data, engine.launch(recipe.runtime), place, start, Tracker(), resume=place.is_dir())
+    setting = PhaseContext(recipe, data, engine.launch(recipe.runtime), place, start, Tracker(), resume=place.is_dir())
     place.mkdir(parents=True, exist_ok=True)
     getattr(phases, name)(setting)
     return place
@@ -158,7 +158,7 @@ def minutes(phase: Path) -> float:
     return float(folder.read_json(phase / "done.json")["seconds"]) / 60
 
 
-def asked(phase: Path, data: Dataset, parts: dict[str, tuple[Dataset, NDArray[np.int64]]]) -> Said:
+def asked(phase: Path, data: Dataset, parts: dict[str, tuple[Dataset, NDArray[np.int64]]]) -> PhasePredictions:
     """What the model in `phase` says of the parts, the training images being what is searched."""
     network, card = weights.load(phase)
     fabric = engine.launch(recipes.schema.Runtime(device="cpu"))
@@ -180,7 +180,7 @@ def asked(phase: Path, data: Dataset, parts: dict[str, tuple[Dataset, NDArray[np
         return np.split(found, [network.width, network.width + network.embedding_size], axis=1)
 
     known = everything(data, data.rows("train"))
-    said = Said({}, {})
+    said = PhasePredictions({}, {})
     for name, (of, rows) in parts.items():
         features, vectors, probabilities = everything(of, rows)
         for kept, place, theirs in ((said.features, 0, features), (said.near, 1, vectors)):
@@ -190,7 +190,9 @@ def asked(phase: Path, data: Dataset, parts: dict[str, tuple[Dataset, NDArray[np
     return said
 
 
-def first_of(firsts: Sequence[Said], part: str, parts: dict[str, tuple[Dataset, NDArray[np.int64]]]) -> dict[str, Any]:
+def first_of(
+    firsts: Sequence[PhasePredictions], part: str, parts: dict[str, tuple[Dataset, NDArray[np.int64]]]
+) -> dict[str, Any]:
     """Scores of phase 1 on a part, means over the seeds."""
     of, rows = parts[part]
     ones = np.ones((1, len(rows)))
@@ -208,7 +210,7 @@ def mean(values: Any) -> float:
 
 
 def line(
-    row: Row, firsts: Sequence[Said], found: Sequence[dict[str, Any]], parts: dict[str, tuple[Dataset, Any]]
+    row: Row, firsts: Sequence[PhasePredictions], found: Sequence[dict[str, Any]], parts: dict[str, tuple[Dataset, Any]]
 ) -> dict[str, Any]:
     """A row of the table: scores of phases 2 and 3, and what they added, by part."""
     scored = {}

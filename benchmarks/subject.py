@@ -11,7 +11,7 @@ import torch
 from contrastive_cxr import engine
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName
@@ -52,9 +52,9 @@ class Subject:
         """Where the network is."""
         return self.fabric.device
 
-    def setting(self, name: PhaseName, folder: str) -> Setting:
+    def setting(self, name: PhaseName, folder: str) -> PhaseContext:
         """A phase's world, its folder below the scratch folder; it starts from drawn weights."""
-        return Setting(self.recipe, self.data, self.fabric, self.scratch / folder / name, None, Tracker())
+        return PhaseContext(self.recipe, self.data, self.fabric, self.scratch / folder / name, None, Tracker())
 
 
 def subject(scratch: Path, size: Size, overrides: Sequence[str] = (), xrays: Path | None = None) -> Subject:

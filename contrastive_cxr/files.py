@@ -126,7 +126,7 @@ def _is_dead(number: int) -> bool:
 
 
 def complete(folder: Path) -> None:
-    """Finish the renames that a killed `Together` had decided in `folder`; nothing where there are none.
+    """Finish the renames that a killed `AtomicWrites` had decided in `folder`; nothing where there are none.
 
     Readers of files that change together call this first. To do it twice, or at the same time as the one who decided
     them, changes nothing: every name that is being written is used once.
@@ -140,7 +140,7 @@ def complete(folder: Path) -> None:
         try:
             renames = dict(read_json(decided))
         except (FileNotFoundError, ValueError, TypeError):
-            continue  # the one who decided them has just done them; or no `Together` wrote this
+            continue  # the one who decided them has just done them; or no `AtomicWrites` wrote this
         try:
             for beside, name in renames.items():
                 if isinstance(beside, str) and beside.endswith(PARTIAL) and "\0" not in f"{beside}{name}":
@@ -155,7 +155,7 @@ def complete(folder: Path) -> None:
             ) from error
 
 
-class Together:
+class AtomicWrites:
     """Files of one folder that change together: each is written beside its place, and all are renamed at the end.
 
     Used as a context; where anything fails inside it, nothing has changed. A kill changes nothing either until all
@@ -178,7 +178,7 @@ class Together:
         self._once = f"{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}"
         self._beside: dict[str, Path] = {}
 
-    def __enter__(self) -> Together:
+    def __enter__(self) -> AtomicWrites:
         try:
             make_folder(self._folder)
         except OSError as error:

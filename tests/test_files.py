@@ -45,7 +45,7 @@ def test_a_file_is_on_the_disk_before_its_name_is_and_then_the_name(
     write_bytes(tmp_path / "new" / "a", b"whole")
     assert said == ["sync .", "sync whole", "rename a", "sync new"]
     said.clear()
-    with files.Together(tmp_path / "new") as together:
+    with files.AtomicWrites(tmp_path / "new") as together:
         for name in ("b", "c"):
             together.place(name).write_text(name)
     assert said[:2] == ["sync b", "sync c"]
@@ -142,7 +142,7 @@ def test_a_stop_in_the_middle_leaves_nothing_beside(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(Signalled):
         write_bytes(tmp_path / "a", b"new")
-    with pytest.raises(Signalled), files.Together(tmp_path) as together:
+    with pytest.raises(Signalled), files.AtomicWrites(tmp_path) as together:
         together.place("b").write_text("new")
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"

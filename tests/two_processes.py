@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from contrastive_cxr import engine
-from contrastive_cxr.engine.fabric import losses_told
+from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.recipe import schema
 from tests.engine import two as engines
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
         os._exit(3)
     assert os.waitpid(child, 0)[1] == 3 << 8, "the second process failed"
     try:
-        with losses_told(fabric, "Go on with --resume"):
+        with report_lost_process(fabric, "Go on with --resume"):
             engine.gather(fabric, torch.zeros(1))
     except CcxrError as error:
         (folder / "said").write_text(str(error))

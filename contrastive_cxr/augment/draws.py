@@ -103,26 +103,26 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         Of `total` images.
     """
     generator = torch.Generator().manual_seed(seed)
-    dice: dict[str, Tensor] = {}
+    rng: dict[str, Tensor] = {}
     for purposes in (PURPOSES, LATER, LATEST):
         uniform = torch.rand(total, len(purposes), generator=generator)
-        dice |= zip(purposes, uniform.unbind(dim=1), strict=True)
+        rng |= zip(purposes, uniform.unbind(dim=1), strict=True)
     drawn = Draw(
-        **_window(set, dice),
-        **_erased(set, dice),
-        angle=_symmetric(dice["turn"], set.rotate),
-        mirror_x=1.0 - 2.0 * (dice["flip_horizontal"] < set.flip_horizontal),
-        mirror_y=1.0 - 2.0 * (dice["flip_vertical"] < set.flip_vertical),
-        brightness=_symmetric(dice["brightness"], set.brightness),
-        contrast=1.0 + _symmetric(dice["contrast"], set.contrast),
-        sigma=_between(dice["sigma"], *set.sigma) * (dice["blur"] < set.blur),
-        equalise=(dice["equalise"] < set.equalise).float(),
-        gamma=_symmetric(dice["gamma"], set.gamma).exp(),
-        **_quality(set, dice),
-        **_framed(set, dice),
+        **_window(set, rng),
+        **_erased(set, rng),
+        angle=_symmetric(rng["turn"], set.rotate),
+        mirror_x=1.0 - 2.0 * (rng["flip_horizontal"] < set.flip_horizontal),
+        mirror_y=1.0 - 2.0 * (rng["flip_vertical"] < set.flip_vertical),
+        brightness=_symmetric(rng["brightness"], set.brightness),
+        contrast=1.0 + _symmetric(rng["contrast"], set.contrast),
+        sigma=_between(rng["sigma"], *set.sigma) * (rng["blur"] < set.blur),
+        equalise=(rng["equalise"] < set.equalise).float(),
+        gamma=_symmetric(rng["gamma"], set.gamma).exp(),
+        **_quality(set, rng),
+        **_framed(set, rng),
         noise_seed=torch.randint(SEEDS, (total,), generator=generator),
     )
-    return drawn if set.rate >= 1 else _left_plain(drawn, dice["rate"] >= set.rate)
+    return drawn if set.rate >= 1 else _left_plain(drawn, rng["rate"] >= set.rate)
 
 
 def _left_plain(drawn: Draw, plain: Tensor) -> Draw:
@@ -131,53 +131,53 @@ def _left_plain(drawn: Draw, plain: Tensor) -> Draw:
     return dataclasses.replace(drawn, **fields)
 
 
-def _window(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+def _window(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
     """Size and centre of the window: the random resized crop, then zoom, stretch and shift."""
-    area = _between(dice["area"], *set.crop)
+    area = _between(rng["area"], *set.crop)
     # Only ratios at which a window of this area fits into the image, so that the area is met exactly.
     low, high = area.clamp(min=set.ratio[0]), (1 / area).clamp(max=set.ratio[1])
-    ratio = low * (high / low) ** dice["ratio"]
+    ratio = low * (high / low) ** rng["ratio"]
     width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
-    zoom = _between(dice["zoom"], *set.zoom)
+    zoom = _between(rng["zoom"], *set.zoom)
     # A narrower window makes its content wider; its area stays.
-    stretch = _symmetric(dice["aspect"], set.aspect / 2).exp()
+    stretch = _symmetric(rng["aspect"], set.aspect / 2).exp()
     return {
         "width": width / zoom / stretch,
         "height": height / zoom * stretch,
-        "x": _symmetric(dice["across"], 1.0) * (1 - width) + 2 * _symmetric(dice["right"], set.shift),
-        "y": _symmetric(dice["down"], 1.0) * (1 - height) + 2 * _symmetric(dice["below"], set.shift),
+        "x": _symmetric(rng["across"], 1.0) * (1 - width) + 2 * _symmetric(rng["right"], set.shift),
+        "y": _symmetric(rng["down"], 1.0) * (1 - height) + 2 * _symmetric(rng["below"], set.shift),
     }
 
 
-def _erased(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+def _erased(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
     """The erased box, wholly inside the picture; width 0 where nothing is erased."""
-    area = _between(dice["erase_area"], *set.erase_area)
-    ratio = 2.0 ** _symmetric(dice["erase_ratio"], 1.0)
+    area = _between(rng["erase_area"], *set.erase_area)
+    ratio = 2.0 ** _symmetric(rng["erase_ratio"], 1.0)
     width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
     return {
-        "erase_left": dice["erase_across"] * (1 - width),
-        "erase_top": dice["erase_down"] * (1 - height),
-        "erase_width": width * (dice["erase"] < set.erase),
+        "erase_left": rng["erase_across"] * (1 - width),
+        "erase_top": rng["erase_down"] * (1 - height),
+        "erase_width": width * (rng["erase"] < set.erase),
         "erase_height": height,
     }
 
 
-def _framed(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+def _framed(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
     """Widths of the black bands: each side has none in half of the framed pictures, else one of 0 to `frame`."""
-    framed = dice["frame_rate"] < set.frame_rate
+    framed = rng["frame_rate"] < set.frame_rate
     sides = ("frame_left", "frame_right", "frame_top", "frame_bottom")
-    return {side: _symmetric(dice[side], set.frame).clamp(min=0.0) * framed for side in sides}
+    return {side: _symmetric(rng[side], set.frame).clamp(min=0.0) * framed for side in sides}
 
 
-def _quality(set: AugmentSet, dice: dict[str, Tensor]) -> dict[str, Tensor]:
+def _quality(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
     """Noise, JPEG, resolution and sharpness."""
-    quality = _between(dice["jpeg"], *(set.jpeg or (0.0, 0.0)))
-    share = _between(dice["resolution"], *(set.resolution or (1.0, 1.0)))
+    quality = _between(rng["jpeg"], *(set.jpeg or (0.0, 0.0)))
+    share = _between(rng["resolution"], *(set.resolution or (1.0, 1.0)))
     return {
-        "noise": set.noise * dice["noise"] * (dice["noise_rate"] < set.noise_rate),
-        "jpeg": quality * (dice["jpeg_rate"] < set.jpeg_rate),
-        "resolution": torch.where(dice["resolution_rate"] < set.resolution_rate, share, 1.0),
-        "sharpness": 1.0 + _symmetric(dice["sharpness"], set.sharpness),
+        "noise": set.noise * rng["noise"] * (rng["noise_rate"] < set.noise_rate),
+        "jpeg": quality * (rng["jpeg_rate"] < set.jpeg_rate),
+        "resolution": torch.where(rng["resolution_rate"] < set.resolution_rate, share, 1.0),
+        "sharpness": 1.0 + _symmetric(rng["sharpness"], set.sharpness),
     }
 
 

@@ -34,7 +34,7 @@ class MixDraw:
 
 
 def draw_mix(
-    mixup: float, cutmix: float, probability: float, total: int, size: int, dice: np.random.Generator
+    mixup: float, cutmix: float, probability: float, total: int, size: int, rng: np.random.Generator
 ) -> MixDraw | None:
     """Draw the mixing of a global batch.
 
@@ -56,13 +56,13 @@ def draw_mix(
     MixDraw or None
         None where this batch is not mixed. For cutmix the share is that of the box's pixels, which the border may cut.
     """
-    mixed, which, across, down = dice.random(4)
-    partner = dice.permutation(total)
+    mixed, which, across, down = rng.random(4)
+    partner = rng.permutation(total)
     if mixed >= probability or not (mixup or cutmix):
         return None
     cut = cutmix > 0 and (not mixup or which < 0.5)
     alpha = cutmix if cut else mixup
-    share = float(dice.beta(alpha, alpha))
+    share = float(rng.beta(alpha, alpha))
     if not cut:
         return MixDraw(partner, share)
     half = int(size * math.sqrt(1 - share)) // 2

@@ -11,7 +11,7 @@ from contrastive_cxr.cli.show import say, table
 from contrastive_cxr.cli.train import RecipeArgument, default_out
 
 if TYPE_CHECKING:
-    from contrastive_cxr.studies.sweep_points import Point, Words
+    from contrastive_cxr.studies.sweep_points import Point, SweepSpec
 
 Factors = Annotated[
     list[str],
@@ -82,7 +82,7 @@ def sweep(
 
 
 def write_definition(
-    file: Path, reference: str, words: Words, points: list[Point], out: Path, seeds: int | None, one_at_a_time: bool
+    file: Path, reference: str, words: SweepSpec, points: list[Point], out: Path, seeds: int | None, one_at_a_time: bool
 ) -> None:
     """Write the sweep for Weights & Biases, and say how it is started."""
     if one_at_a_time:

@@ -182,9 +182,9 @@ def load(
     if phase is not None and getattr(recipe, phase) is None:
         raise RequestError(f"{reference} has no {phase} phase; add a section '{phase}:', or choose another recipe")
     target = out or default_out(recipe.name if phase is None else f"{recipe.name}-{phase}")
-    from contrastive_cxr.preflight.data_checks import first_door
+    from contrastive_cxr.preflight.data_checks import check_data_and_folder
 
-    first_door(recipe, target if writes else None, resume=resume, overwrite=overwrite)
+    check_data_and_folder(recipe, target if writes else None, resume=resume, overwrite=overwrite)
     return recipe, target
 
 

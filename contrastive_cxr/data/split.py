@@ -13,7 +13,7 @@ from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.errors import raise_faults
 from contrastive_cxr.recipe import schema
 
-Words = NDArray[np.str_]
+SweepSpec = NDArray[np.str_]
 Numbers = NDArray[np.int64]
 
 
@@ -25,7 +25,7 @@ def divide(
     digests: Sequence[str] | None = None,
     need: Sequence[str] = ("train", "val"),
     names: Sequence[str] | None = None,
-) -> Words:
+) -> SweepSpec:
     """Divide the rows by the recipe's rule.
 
     The division is stratified by class and keeps patients and equal images together. It depends on the rows' sources
@@ -94,7 +94,7 @@ def _none_to_divide(split: schema.Split) -> list[str]:
     ]
 
 
-def _empty(parts: Words, split: schema.Split, need: Sequence[str]) -> list[str]:
+def _empty(parts: SweepSpec, split: schema.Split, need: Sequence[str]) -> list[str]:
     """Faults of parts that are needed and hold no image."""
     there = {str(part): int((parts == part).sum()) for part in np.unique(parts) if part != "unused"}
     missing = [part for part in need if part not in there]
@@ -138,7 +138,7 @@ def _chain(keys: NDArray[np.object_] | NDArray[np.str_]) -> tuple[Numbers, Numbe
     return rows, np.array([first.setdefault(str(keys[row]), int(row)) for row in rows], dtype=np.int64)
 
 
-def _by_rule(labels: Numbers, groups: Numbers, split: schema.Split, names: Sequence[str] | None) -> Words:
+def _by_rule(labels: Numbers, groups: Numbers, split: schema.Split, names: Sequence[str] | None) -> SweepSpec:
     """Parts of sorted rows by fractions or folds."""
     rng = np.random.default_rng(split.seed)
     if split.kind != "folds":

@@ -130,7 +130,7 @@ _LOST = ("gloo", "closed by peer", "reset by peer", "Broken pipe", "Timed out wa
 
 
 @contextmanager
-def losses_told(fabric: Fabric, what: str) -> Iterator[None]:
+def report_lost_process(fabric: Fabric, what: str) -> Iterator[None]:
     """Say in words that another process is gone or hangs, where torch says it of a socket.
 
     Parameters

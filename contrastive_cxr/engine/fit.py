@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from contrastive_cxr.engine.fabric import losses_told
+from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.engine.loop import Loop
 from contrastive_cxr.engine.spec import FitResult, FitSpec
 from contrastive_cxr.engine.stop import Stop
@@ -39,11 +39,11 @@ def fit(fabric: Fabric, spec: FitSpec, *, resume: bool = False) -> FitResult:
     """
     loop = Loop(fabric, spec, resume)
     lost = f"{spec.name} is saved up to its last checkpoint; the same command with --resume goes on from there"
-    with losses_told(fabric, lost), Stop() as stop, loop.display():
+    with report_lost_process(fabric, lost), Stop() as stop, loop.display():
         while loop.progress.epoch < spec.epochs:
             loop.train_epoch(stop)
             loop.end_epoch(stop)
-            loop.give_way(stop)
+            loop.stop_if_requested(stop)
     return loop.finish()
 
 

@@ -17,7 +17,7 @@ from contrastive_cxr.engine.health.memory import enough_memory
 from contrastive_cxr.engine.health.watch import Watch
 from contrastive_cxr.engine.progress import Display
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
-from contrastive_cxr.engine.state import Parts, Tally
+from contrastive_cxr.engine.state import EpochMetrics, TrainState
 from contrastive_cxr.engine.stop import Stop
 from contrastive_cxr.engine.store import Store
 from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled
@@ -50,7 +50,7 @@ class Loop:
         if self.steps == 0:
             raise RequestError(f"{spec.name}: an epoch has no batch; the batch is larger than the training part")
         self.updates = -(-self.steps // spec.accumulate)
-        self.parts = Parts(fabric, spec)
+        self.parts = TrainState(fabric, spec)
         self.store = Store(fabric, spec, self.steps)
         self.progress, self.tally = self.store.restore(self.parts) if resume else self.store.clear()
         self.clock = self.saved = time.monotonic()
@@ -77,7 +77,7 @@ class Loop:
         for index in range(self.progress.step, self.steps):
             batch = self._batch(epoch, index)
             asked = f"{spec.name} with {len(batch.rows)} images a step on a process"
-            with enough_memory(self.fabric.device, asked, spec.smaller or SMALLER):
+            with enough_memory(self.fabric.device, asked, spec.out_of_memory_hint or SMALLER):
                 loss = self._step(batch, index)
             self.progress.step = index + 1
             self.progress.images += len(batch.global_rows)
@@ -167,9 +167,9 @@ class Loop:
         if minutes > 0 and time.monotonic() - self.saved > 60 * minutes:
             self.save()
         if self.fabric.world_size == 1 or update % AGREE_EVERY == 0:
-            self.give_way(stop)
+            self.stop_if_requested(stop)
 
-    def give_way(self, stop: Stop) -> None:
+    def stop_if_requested(self, stop: Stop) -> None:
         """Save and leave, if asked to."""
         number = stop.agreed(self.fabric)
         if number:
@@ -192,7 +192,7 @@ class Loop:
         self._tick()
         trained = progress.epoch_seconds
         if spec.validate is not None and ((epoch + 1) % spec.validate_every == 0 or epoch + 1 == spec.epochs):
-            self.give_way(stop)
+            self.stop_if_requested(stop)
             splits["val"] = self._validate(epoch, stop)
         for split, values in splits.items():
             self.store.log(split, epoch, step, values)
@@ -206,7 +206,7 @@ class Loop:
                 spec.on_epoch(epoch, splits)
         self.shown.epoch(epoch, splits, speed)
         self._choose(epoch, splits.get("val"))
-        self.tally = Tally()
+        self.tally = EpochMetrics()
         progress.epoch, progress.step, progress.epoch_seconds = epoch + 1, 0, 0.0
         self.save()
 
@@ -224,7 +224,7 @@ class Loop:
             ):
                 values = self.fabric.broadcast(self.spec.validate(network, epoch))
         except Signalled:
-            self.give_way(stop)
+            self.stop_if_requested(stop)
         return values
 
     def _choose(self, epoch: int, values: dict[str, float] | None) -> None:

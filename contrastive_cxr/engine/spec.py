@@ -156,7 +156,7 @@ class FitSpec:
     on_epoch: Callable[[int, dict[str, dict[str, float]]], None] | None = None
     tracker: Tracker | None = None
     describe: Callable[[Rows], list[dict[str, Any]]] | None = None
-    smaller: str = ""
+    out_of_memory_hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Progress:
 
 
 @dataclass
-class Tally:
+class EpochMetrics:
     """What an epoch's steps gave so far; stays on the device, a few operations a step however many values there are."""
 
     names: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Tally:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], device: torch.device) -> Tally:
+    def from_state(cls, state: dict[str, Any], device: torch.device) -> EpochMetrics:
         """From a checkpoint."""
         kept = {name: [value.to(device)] for name, value in state["kept"].items()}
         if not state["sums"]:
@@ -99,7 +99,7 @@ def _exact(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
-class Parts:
+class TrainState:
     """The network with everything that is trained along with it, on the device.
 
     Attributes

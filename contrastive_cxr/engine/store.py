@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from contrastive_cxr.engine.spec import FitSpec
-from contrastive_cxr.engine.state import Parts, Progress, Tally
+from contrastive_cxr.engine.state import EpochMetrics, Progress, TrainState
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.run import checkpoint
 from contrastive_cxr.run.log import MetricsLog
@@ -42,7 +42,7 @@ class Store:
         if self._spec.tracker is not None:
             self._spec.tracker.replay(self._spec.name, [row])
 
-    def clear(self) -> tuple[Progress, Tally]:
+    def clear(self) -> tuple[Progress, EpochMetrics]:
         """Forget an earlier training in this folder; returns the beginning."""
         if self._fabric.is_global_zero:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ class Store:
             for path in self._checkpoints.glob("*.ckpt"):
                 path.unlink()
         self._fabric.barrier()
-        return Progress(), Tally()
+        return Progress(), EpochMetrics()
 
-    def save(self, parts: Parts, progress: Progress, tally: Tally) -> None:
+    def save(self, parts: TrainState, progress: Progress, tally: EpochMetrics) -> None:
         """Write `last.ckpt`, then remove what it has outdated. All processes have the same state."""
         if not self._fabric.is_global_zero:
             return
@@ -71,7 +71,7 @@ class Store:
         checkpoint.save(self._last, state)
         self._keep_best(progress.best_epoch)
 
-    def restore(self, parts: Parts) -> tuple[Progress, Tally]:
+    def restore(self, parts: TrainState) -> tuple[Progress, EpochMetrics]:
         """Go back to `last.ckpt`, or to the beginning where there is none.
 
         Raises
@@ -98,9 +98,9 @@ class Store:
             self.timing.truncate_to(state["timing"])
             if self._spec.tracker is not None:
                 self._spec.tracker.replay(self._spec.name, self.metrics.rows())
-        return progress, Tally.from_state(state["tally"], self._fabric.device)
+        return progress, EpochMetrics.from_state(state["tally"], self._fabric.device)
 
-    def save_best(self, epoch: int, parts: Parts) -> None:
+    def save_best(self, epoch: int, parts: TrainState) -> None:
         """Keep the weights of an epoch (from 1); the former best stays until `last.ckpt` names this one."""
         if self._fabric.is_global_zero:
             checkpoint.save(self._checkpoints / f"best-{epoch}.ckpt", {"network": parts.chosen.state_dict()})

@@ -13,7 +13,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.predictions import Outputs, outputs
-from contrastive_cxr.phases.setting import decode_settings
+from contrastive_cxr.phases.context import decode_settings
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.retrieval.embedding import decode_settings as told
 from contrastive_cxr.run import folder as folders
@@ -22,12 +22,14 @@ MADE = "made.json"
 Rows = NDArray[np.int64]
 
 
-def known(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, asked: Outputs, rows: Rows) -> Outputs:
+def load_or_embed_train(
+    recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, query: Outputs, rows: Rows
+) -> Outputs:
     """Vectors of `rows` by the model in `phase`: those in its `arrays/` where they are of this model and these images.
 
     Parameters
     ----------
-    asked : Outputs
+    query : Outputs
         What the same model said of the scored rows; its record holds the digest of the weights.
 
     Returns
@@ -35,11 +37,11 @@ def known(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, asked: Out
     Outputs
         Without probabilities where the vectors are read: neighbours need vectors alone.
     """
-    same_decode = told(asked.card) == told({"decode": decode_settings(recipe)})
-    vectors = read(phase / "arrays", asked.card["sha256"], data, rows) if same_decode else None
+    same_decode = told(query.card) == told({"decode": decode_settings(recipe)})
+    vectors = read(phase / "arrays", query.card["sha256"], data, rows) if same_decode else None
     if vectors is None:
         return outputs(recipe, data, fabric, phase, rows)
-    return Outputs(rows, vectors, None, card=asked.card)
+    return Outputs(rows, vectors, None, card=query.card)
 
 
 def record(arrays: Path, made: Outputs, data: Dataset) -> None:

@@ -14,13 +14,13 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation import cached_embeddings, external_drop, robustness
 from contrastive_cxr.evaluation.predictions import Outputs, outputs, write_arrays, write_thumbnails
 from contrastive_cxr.evaluation.report_facts import (
-    Said,
-    Scene,
+    EvaluationContext,
+    PhasePredictions,
     blind_baselines,
-    judge,
+    build_report_facts,
+    fit_on_validation,
     neighbour_scores,
-    reserve,
-    validation,
+    predict_validation,
     write_blind,
     write_validation,
 )
@@ -42,47 +42,47 @@ def score_run(
         The contents of `report.json`.
     """
     split = "test" if len(data.rows("test")) else "val"
-    return score_split(Scene(recipe, data, data), fabric, out, out, split, tracker)
+    return score_split(EvaluationContext(recipe, data, data), fabric, out, out, split, tracker)
 
 
 def score_split(
-    scene: Scene, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
+    context: EvaluationContext, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Score the models of `run` on a part of the scene's images; arrays and report go to `out`.
+    """Score the models of `run` on a part of the context's images; arrays and report go to `out`.
 
     Parameters
     ----------
     split : str
-        The part of `scene.data`.
+        The part of `context.data`.
     notes : sequence of str
         Sentences that the report's reader needs, before those of the evaluation itself.
     """
-    data, reference = scene.data, scene.reference
-    said = asked_of(scene, fabric, run, split)
-    changed = robustness.ask(scene, fabric, run, said)
+    data, reference = context.data, context.reference
+    preds = run_inference(context, fabric, run, split)
+    changed = robustness.ask(context, fabric, run, preds)
     if not fabric.is_global_zero:
         return {}
-    for name, asked in said.asked.items():
-        write_arrays(out / name / "arrays", data, asked, reference, said.known[name])
-        cached_embeddings.record(out / name / "arrays", said.known[name], reference)
-    write_thumbnails(out / said.final / "arrays", data, data.rows(split))
-    robustness.write(out / said.final / "arrays", changed)
+    for name, query in preds.query.items():
+        write_arrays(out / name / "arrays", data, query, reference, preds.train[name])
+        cached_embeddings.record(out / name / "arrays", preds.train[name], reference)
+    write_thumbnails(out / preds.final / "arrays", data, data.rows(split))
+    robustness.write(out / preds.final / "arrays", changed)
     if len(data.classes) < 2:
         return {}  # without labels there is nothing to score
     found = {
-        name: neighbour_scores(scene.recipe, data, reference, asked, said.known[name])
-        for name, asked in said.asked.items()
+        name: neighbour_scores(context.recipe, data, reference, query, preds.train[name])
+        for name, query in preds.query.items()
     }
     for name, each in found.items():
         folders.write_array(out / name / "arrays" / "votes.npy", each.votes)
-    said = replace(said, found=found)
-    facts = report_on(scene, said, out, split)
-    facts["robustness"] = robustness.facts_of(scene, said, changed)
-    strangers = data is not reference and scene.voters is None
+    preds = replace(preds, neighbours=found)
+    facts = report_on(context, preds, out, split)
+    facts["robustness"] = robustness.facts_of(context, preds, changed)
+    strangers = data is not reference and context.voters is None
     facts["external_drop"] = external_drop.drop(run, facts) if strangers else None
     facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
-    facts["budget"] = budget(run, list(said.asked), fabric)
+    facts["budget"] = budget(run, list(preds.query), fabric)
     folders.write_json(out / "report.json", facts)
     report.write(out, run)
     if tracker is not None:
@@ -90,30 +90,34 @@ def score_split(
     return facts
 
 
-def asked_of(scene: Scene, fabric: Fabric, run: Path, split: str) -> Said:
+def run_inference(context: EvaluationContext, fabric: Fabric, run: Path, split: str) -> PhasePredictions:
     """What the finished phases of `run` say of the scored, the training and the validation images; no neighbours yet.
 
     Where a gallery votes, its shares stand in the place of its phase's classifier, and later phases are left out.
     """
-    recipe, voters = scene.recipe, scene.voters
+    recipe, voters = context.recipe, context.voters
     finished = finished_phases(run)
     if voters is not None:
         finished = finished[: finished.index(voters.phase) + 1]
-    asked: dict[PhaseName, Outputs] = {}
-    known: dict[PhaseName, Outputs] = {}
+    query: dict[PhaseName, Outputs] = {}
+    train: dict[PhaseName, Outputs] = {}
     for name in finished:
-        asked[name] = outputs(recipe, scene.data, fabric, run / name, scene.data.rows(split), recipe.evaluation.tta)
-        if name == "finetune" and "embed" in known and recipe.finetune and recipe.finetune.frozen_encoder:
-            known[name] = known["embed"]  # its encoder is embed's to the bit: encoded once
+        query[name] = outputs(recipe, context.data, fabric, run / name, context.data.rows(split), recipe.evaluation.tta)
+        if name == "finetune" and "embed" in train and recipe.finetune and recipe.finetune.frozen_encoder:
+            train[name] = train["embed"]  # its encoder is embed's to the bit: encoded once
             continue
-        rows = scene.reference.rows("train")
-        known[name] = cached_embeddings.known(recipe, scene.reference, fabric, run / name, asked[name], rows)
-    reserved = reserve(scene, fabric, run / finished[-1], split) if len(scene.data.classes) > 1 else None
+        rows = context.reference.rows("train")
+        train[name] = cached_embeddings.load_or_embed_train(
+            recipe, context.reference, fabric, run / name, query[name], rows
+        )
+    validation = (
+        predict_validation(context, fabric, run / finished[-1], split) if len(context.data.classes) > 1 else None
+    )
     if voters is not None:
-        strangers = scene.data is not scene.reference
-        asked[voters.phase] = voters.vote(scene.data, asked[voters.phase], strangers=strangers)
-        reserved = None if reserved is None else voters.vote(scene.reference, reserved, strangers=False)
-    return Said(asked, known, reserved, {})
+        strangers = context.data is not context.reference
+        query[voters.phase] = voters.vote(context.data, query[voters.phase], strangers=strangers)
+        validation = None if validation is None else voters.vote(context.reference, validation, strangers=False)
+    return PhasePredictions(query, train, validation, {})
 
 
 def finished_phases(run: Path) -> list[PhaseName]:
@@ -130,16 +134,16 @@ def finished_phases(run: Path) -> list[PhaseName]:
     return finished
 
 
-def report_on(scene: Scene, said: Said, out: Path, split: str) -> dict[str, Any]:
+def report_on(context: EvaluationContext, preds: PhasePredictions, out: Path, split: str) -> dict[str, Any]:
     """The facts of `report.json`; the last phase's arrays get the baselines' and the validation rows' probabilities."""
-    arrays, final = out / said.final / "arrays", said.asked[said.final]
-    blind, validated = blind_baselines(scene, final.rows), validation(scene, said)
+    arrays, final = out / preds.final / "arrays", preds.query[preds.final]
+    blind, validated = blind_baselines(context, final.rows), fit_on_validation(context, preds)
     write_blind(arrays, blind)
-    write_validation(arrays, scene, said, validated)
-    facts = judge(scene, said, validated, blind, split)
+    write_validation(arrays, context, preds, validated)
+    facts = build_report_facts(context, preds, validated, blind, split)
     facts["subgroups"] = subgroup_columns.of_rows(
-        scene.recipe, scene.data.manifest_table().iloc[final.rows], said.probabilities,
-        scene.data.labels[final.rows], scene.data.patients[final.rows],
+        context.recipe, context.data.manifest_table().iloc[final.rows], preds.probabilities,
+        context.data.labels[final.rows], context.data.patients[final.rows],
     )  # fmt: skip
     return facts
 

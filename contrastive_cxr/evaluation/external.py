@@ -9,8 +9,8 @@ from contrastive_cxr import engine
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import knn_vote, pooled
 from contrastive_cxr.evaluation.evaluate import finished_phases, score_split
-from contrastive_cxr.evaluation.report_facts import Scene
-from contrastive_cxr.evaluation.test_set import PARTS, Wanted, new_images, recorded_split
+from contrastive_cxr.evaluation.report_facts import EvaluationContext
+from contrastive_cxr.evaluation.test_set import PARTS, TestSet, new_images, recorded_split
 from contrastive_cxr.preflight.subgroup_columns import column_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -72,9 +72,9 @@ def evaluate(
     target = out or default_out(run, wanted, chosen)
     fabric = engine.launch(recipe.runtime)
     with folders.held(target, first=fabric.is_global_zero):
-        scene = Scene(recipe, wanted.data, wanted.reference or wanted.data, chosen)
+        context = EvaluationContext(recipe, wanted.data, wanted.reference or wanted.data, chosen)
         notes = wanted.notes if chosen is None else (chosen.note(), *wanted.notes)
-        score_split(scene, fabric, run, target, wanted.split, notes=notes)
+        score_split(context, fabric, run, target, wanted.split, notes=notes)
         fabric.barrier()
     return target
 
@@ -111,7 +111,7 @@ def evaluate_pool(
     return target
 
 
-def default_out(run: Path, wanted: Wanted, chosen: knn_vote.Voters | None) -> Path:
+def default_out(run: Path, wanted: TestSet, chosen: knn_vote.KnnClassifier | None) -> Path:
     """The run itself for its own images and classifier, a folder in it for others."""
     if chosen is None and wanted.reference is None:
         return run

@@ -18,7 +18,7 @@ from contrastive_cxr.run_layout import MODEL, PhaseName, phases_with_model
 
 
 @dataclass(frozen=True, eq=False)
-class Voters:
+class KnnClassifier:
     """A gallery whose rows vote, and the phase of the run whose model made it.
 
     Attributes
@@ -34,7 +34,7 @@ class Voters:
     phase: PhaseName
     k: int
 
-    def vote(self, data: Dataset, asked: Outputs, *, strangers: bool) -> Outputs:
+    def vote(self, data: Dataset, query: Outputs, *, strangers: bool) -> Outputs:
         """What the model said of some rows, the vote in the place of its classifier's probabilities.
 
         Parameters
@@ -43,10 +43,10 @@ class Voters:
             The rows are of an external test: a patient of the same name is another one. Else a patient's own rows in
             the gallery do not vote.
         """
-        patients = None if strangers else list(data.manifest_table().iloc[asked.rows]["patient"])
-        shares = self.gallery.classify(asked.vectors, data.classes, self.k, exclude_patients=patients)
-        card = asked.card | {"link": "vote"}
-        return Outputs(asked.rows, asked.vectors, shares.astype("float32"), card=card)
+        patients = None if strangers else list(data.manifest_table().iloc[query.rows]["patient"])
+        shares = self.gallery.classify(query.vectors, data.classes, self.k, exclude_patients=patients)
+        card = query.card | {"link": "vote"}
+        return Outputs(query.rows, query.vectors, shares.astype("float32"), card=card)
 
     def note(self) -> str:
         """What the report's reader must know."""
@@ -56,7 +56,7 @@ class Voters:
         )
 
 
-def voters(run: Path, place: Path, k: int) -> Voters:
+def voters(run: Path, place: Path, k: int) -> KnnClassifier:
     """Load the gallery that votes.
 
     Parameters
@@ -78,10 +78,10 @@ def voters(run: Path, place: Path, k: int) -> Voters:
             f"{', '.join(f'{name} {digest[:12]}' for name, digest in made.items())}; make one with ccxr index {run} "
             "train --out DIR"
         )
-    return Voters(gallery, place, phase, k)
+    return KnnClassifier(gallery, place, phase, k)
 
 
-def check(chosen: Voters, data: Dataset, split: str, reference: Dataset) -> None:
+def check(chosen: KnnClassifier, data: Dataset, split: str, reference: Dataset) -> None:
     """Refuse a gallery that lacks a class, or holds an image that is scored or that temperatures are fitted on.
 
     Parameters
@@ -101,18 +101,18 @@ def check(chosen: Voters, data: Dataset, split: str, reference: Dataset) -> None
     faults = [f"--gallery {chosen.place}: no row has the label '{name}', a class of the run" for name in absent]
     parts = {"scored": (data, split)} | ({} if split == "val" else {"validation": (reference, "val")})
     for name, (images, part) in parts.items():
-        asked = images.manifest_table().iloc[images.rows(part)]
-        held = asked["path"][_known(asked, chosen.gallery.rows)]
+        query = images.manifest_table().iloc[images.rows(part)]
+        held = query["path"][_known(query, chosen.gallery.rows)]
         if len(held):
             faults.append(
-                f"--gallery {chosen.place}: holds {len(held)} of the {len(asked)} {name} images "
+                f"--gallery {chosen.place}: holds {len(held)} of the {len(query)} {name} images "
                 f"({recorded.listed(list(held))}), and each would find itself; make a gallery of the training part"
             )
     raise_faults(faults)
 
 
-def _known(asked: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+def _known(query: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
     """Which images are among the rows of a gallery: by content where it is recorded, else by root and path."""
     if "digest" in rows:
-        return asked["digest"].isin(set(rows["digest"]) - {""})
-    return pd.Series(places(asked), asked.index).isin(set(places(rows)) - {""})
+        return query["digest"].isin(set(rows["digest"]) - {""})
+    return pd.Series(places(query), query.index).isin(set(places(rows)) - {""})

@@ -87,7 +87,7 @@ def facts_of(
     each, options = [dict(one) for one in reports.values()], recipe.evaluation
     rows, probabilities, labels = joined(arrays)
     patients = patient_numbers(rows)
-    beside = report.Beside(
+    beside = report.ReportExtras(
         baselines=pooled_baselines(each, arrays),
         validation=pooled_validation(arrays, rows),
         targets=options.target.wanted(),

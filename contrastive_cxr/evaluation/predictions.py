@@ -1,4 +1,4 @@
-"""What the models of a run say of some rows, and the arrays that are kept of it."""
+"""The predictions of a run's models on some rows, and the arrays that are kept of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contrastive_cxr.metrics import baselines
 from contrastive_cxr.models import weights
 from contrastive_cxr.models.head import head_statistics
 from contrastive_cxr.recipe.schema import Recipe
-from contrastive_cxr.retrieval.embedding import everything, widths
+from contrastive_cxr.retrieval.embedding import forward_packed, widths
 from contrastive_cxr.run import folder as folders
 
 Rows = NDArray[np.int64]
@@ -35,7 +35,7 @@ class Outputs:
         Embeddings; of a model without projection its features.
     probabilities : float32 [n, C] or None
         Of the classifier, where the model has one; with test-time augmentation the mean over its views.
-    untouched : float32 [n, C] or None
+    probabilities_without_tta : float32 [n, C] or None
         With test-time augmentation, the probabilities of the plain images alone.
     hidden : float32 [n, H] or None
         What the classifier's last layer is given, where that is not `vectors`.
@@ -48,7 +48,7 @@ class Outputs:
     rows: Rows
     vectors: Floats
     probabilities: Floats | None
-    untouched: Floats | None = None
+    probabilities_without_tta: Floats | None = None
     hidden: Floats | None = None
     card: dict[str, Any] = field(default_factory=dict)
     last_layer: dict[str, float] | None = None
@@ -66,10 +66,10 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
     network.to(fabric.device)
     images, batch = Images(data.images, fabric.device), recipe.runtime.encode_batch
 
-    def said(pixels: Tensor) -> Tensor:
-        return everything(network, pixels, card["link"], tta)
+    def preds(pixels: Tensor) -> Tensor:
+        return forward_packed(network, pixels, card["link"], tta)
 
-    found = engine.encode(fabric, said, rows, batch, images.take, network=network)
+    found = engine.encode(fabric, preds, rows, batch, images.take, network=network)
     vectors, *others = np.split(found, np.cumsum(widths(network, tta))[:-1], axis=1)
     if not others:
         return Outputs(rows, vectors, None, card=card)
@@ -78,32 +78,36 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
         rows,
         vectors,
         probabilities=averaged[0] if averaged else probabilities,
-        untouched=probabilities if averaged else None,
+        probabilities_without_tta=probabilities if averaged else None,
         hidden=None if np.array_equal(hidden, vectors) else hidden,
         card=card,
         last_layer=head_statistics(network),
     )
 
 
-def write_arrays(folder: Path, data: Dataset, asked: Outputs, reference: Dataset, known: Outputs) -> None:
+def write_arrays(folder: Path, data: Dataset, query: Outputs, reference: Dataset, train: Outputs) -> None:
     """`vectors.npy`, `labels.npy`, `patients.npy`, `rows.csv`; of the training rows `train_*`.
 
     With a classifier `probabilities.npy`, with test-time augmentation `untouched.npy`, and `hidden.npy` where the last
     hidden layer is not the vectors. An array that this evaluation does not have is taken away.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    folders.write_array(folder / "vectors.npy", asked.vectors)
-    folders.write_array(folder / "labels.npy", data.labels[asked.rows])
-    folders.write_array(folder / "patients.npy", data.patients[asked.rows])
-    folders.write_table(folder / "rows.csv", data.manifest_table().iloc[asked.rows])
-    for name in ("probabilities", "untouched", "hidden"):
-        array = getattr(asked, name)
+    folders.write_array(folder / "vectors.npy", query.vectors)
+    folders.write_array(folder / "labels.npy", data.labels[query.rows])
+    folders.write_array(folder / "patients.npy", data.patients[query.rows])
+    folders.write_table(folder / "rows.csv", data.manifest_table().iloc[query.rows])
+    optional = {
+        "probabilities": query.probabilities,
+        "untouched": query.probabilities_without_tta,
+        "hidden": query.hidden,
+    }
+    for name, array in optional.items():
         if array is None:
             (folder / f"{name}.npy").unlink(missing_ok=True)
         else:
             folders.write_array(folder / f"{name}.npy", array)
-    folders.write_array(folder / "train_vectors.npy", known.vectors)
-    folders.write_table(folder / "train_rows.csv", reference.manifest_table().iloc[known.rows])
+    folders.write_array(folder / "train_vectors.npy", train.vectors)
+    folders.write_table(folder / "train_rows.csv", reference.manifest_table().iloc[train.rows])
 
 
 def write_thumbnails(folder: Path, data: Dataset, rows: Rows) -> None:

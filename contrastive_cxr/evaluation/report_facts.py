@@ -1,4 +1,4 @@
-"""What the models of a run said, and the facts of a report made from it."""
+"""The predictions of all phases of a run, and the facts of a report made from them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from contrastive_cxr.augment import TTA_SETS
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
-from contrastive_cxr.evaluation.knn_vote import Voters
+from contrastive_cxr.evaluation.knn_vote import KnnClassifier
 from contrastive_cxr.evaluation.predictions import Outputs, outputs
-from contrastive_cxr.metrics import baselines, decisions, neighbours
+from contrastive_cxr.metrics import baselines, decisions
+from contrastive_cxr.metrics import neighbours as neighbour_metrics
 from contrastive_cxr.metrics.fitting import Validation
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
@@ -28,8 +29,8 @@ Blind = list[tuple[str, Probabilities]]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What is scored, and by what.
+class EvaluationContext:
+    """The evaluated images and the training images; and what decides where it is not the classifier.
 
     Attributes
     ----------
@@ -44,89 +45,93 @@ class Scene:
     recipe: Recipe
     data: Dataset
     reference: Dataset
-    voters: Voters | None = None
+    voters: KnnClassifier | None = None
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the models of a run said.
+class PhasePredictions:
+    """What the models of a run's phases predict.
 
     Attributes
     ----------
-    asked, known : {phase: Outputs} of the scored and of the training rows
-    reserved : Outputs or None
+    query, train : {phase: Outputs} of the scored and of the training rows
+    validation : Outputs or None
         Of the validation rows by the last phase, where other rows are scored.
-    found : {phase: NeighbourScores} of the scored rows among the training rows
+    neighbours : {phase: NeighbourScores} of the scored rows among the training rows
     """
 
-    asked: dict[PhaseName, Outputs]
-    known: dict[PhaseName, Outputs]
-    reserved: Outputs | None
-    found: dict[PhaseName, neighbours.NeighbourScores]
+    query: dict[PhaseName, Outputs]
+    train: dict[PhaseName, Outputs]
+    validation: Outputs | None
+    neighbours: dict[PhaseName, neighbour_metrics.NeighbourScores]
 
     @property
     def final(self) -> PhaseName:
         """The last phase."""
-        return list(self.asked)[-1]
+        return list(self.query)[-1]
 
     @property
     def probabilities(self) -> Probabilities:
         """Of the last phase, float [n, C]; without a classifier the vote of the neighbours."""
-        said = self.asked[self.final].probabilities
-        return self.found[self.final].votes if said is None else said
+        given = self.query[self.final].probabilities
+        return self.neighbours[self.final].votes if given is None else given
 
 
-def reserve(scene: Scene, fabric: Fabric, phase: Path, split: str) -> Outputs | None:
+def predict_validation(context: EvaluationContext, fabric: Fabric, phase: Path, split: str) -> Outputs | None:
     """What the model in `phase` says of the validation rows; None where those are scored, or there are none."""
-    rows = scene.reference.rows("val")
+    rows = context.reference.rows("val")
     if split == "val" or not len(rows):
         return None
-    return outputs(scene.recipe, scene.reference, fabric, phase, rows, scene.recipe.evaluation.tta)
+    return outputs(context.recipe, context.reference, fabric, phase, rows, context.recipe.evaluation.tta)
 
 
-def validation(scene: Scene, said: Said) -> Validation | None:
+def fit_on_validation(context: EvaluationContext, preds: PhasePredictions) -> Validation | None:
     """Probabilities and labels of the validation rows, as temperature and thresholds are fitted on them."""
-    if said.reserved is None:
+    if preds.validation is None:
         return None
-    probabilities: Probabilities | None = said.reserved.probabilities
+    probabilities: Probabilities | None = preds.validation.probabilities
     if probabilities is None:
-        known = said.known[said.final]
-        probabilities = neighbour_scores(scene.recipe, scene.reference, scene.reference, said.reserved, known).votes
-    labels = scene.reference.labels[said.reserved.rows]
+        train = preds.train[preds.final]
+        probabilities = neighbour_scores(
+            context.recipe, context.reference, context.reference, preds.validation, train
+        ).votes
+    labels = context.reference.labels[preds.validation.rows]
     return Validation(np.asarray(probabilities, dtype=np.float64), labels)
 
 
-def judge(scene: Scene, said: Said, kept: Validation | None, blind: Blind, split: str) -> dict[str, Any]:
+def build_report_facts(
+    context: EvaluationContext, preds: PhasePredictions, kept: Validation | None, blind: Blind, split: str
+) -> dict[str, Any]:
     """The facts of `report.json`: scores of the last phase, neighbours of each, baselines on the same rows.
 
     Parameters
     ----------
     kept : Validation or None
-        As from `validation`.
+        As from `fit_on_validation`.
     blind : as from `blind_baselines`
     """
-    recipe, data, options, final = scene.recipe, scene.data, scene.recipe.evaluation, said.asked[said.final]
-    beside = report.Beside(
-        neighbours=said.found,
-        answers={} if scene.voters is not None else answers(said),
+    recipe, data, options, final = context.recipe, context.data, context.recipe.evaluation, preds.query[preds.final]
+    extras = report.ReportExtras(
+        neighbours=preds.neighbours,
+        answers={} if context.voters is not None else answers(preds),
         baselines=blind,
         validation=kept,
         targets=options.target.wanted(),
-        familiarity=familiarity(scene, final, said.known[said.final]),
+        familiarity=familiarity(context, final, preds.train[preds.final]),
         costs=decisions.matrix(data.classes, options.costs) if options.costs else None,
-        tta=tta_of(options.tta, final.untouched),
-        last_layers={name: each.last_layer for name, each in said.asked.items() if each.last_layer is not None},
+        tta=tta_of(options.tta, final.probabilities_without_tta),
+        last_layers={name: each.last_layer for name, each in preds.query.items() if each.last_layer is not None},
         skipped=data.skipped,
         notes=[*notes(recipe, final, split), *data.manifest.notes],
     )
-    predictions = report.Predictions(said.probabilities, data.labels[final.rows], data.patients[final.rows])
-    subject = report.Subject(recipe.name, recipe.task, said.final, split)
-    return report.build(subject, predictions, beside, resamples=options.resamples)
+    predictions = report.Predictions(preds.probabilities, data.labels[final.rows], data.patients[final.rows])
+    subject = report.Subject(recipe.name, recipe.task, preds.final, split)
+    return report.build(subject, predictions, extras, resamples=options.resamples)
 
 
-def answers(said: Said) -> dict[PhaseName, Probabilities]:
+def answers(preds: PhasePredictions) -> dict[PhaseName, Probabilities]:
     """Probabilities of the phases that have a classifier, float32 [n, C]."""
-    return {name: each.probabilities for name, each in said.asked.items() if each.probabilities is not None}
+    return {name: each.probabilities for name, each in preds.query.items() if each.probabilities is not None}
 
 
 def notes(recipe: Recipe, final: Outputs, split: str) -> list[str]:
@@ -141,18 +146,22 @@ def notes(recipe: Recipe, final: Outputs, split: str) -> list[str]:
     return found
 
 
-def tta_of(name: str, untouched: Probabilities | None) -> report.Tta | None:
+def tta_of(name: str, probabilities_without_tta: Probabilities | None) -> report.Tta | None:
     """The test-time augmentation of a report; None without one."""
-    return None if untouched is None else report.Tta(name, tuple(TTA_SETS[name]), untouched)
+    return (
+        None
+        if probabilities_without_tta is None
+        else report.Tta(name, tuple(TTA_SETS[name]), probabilities_without_tta)
+    )
 
 
-def blind_baselines(scene: Scene, rows: Rows) -> Blind:
+def blind_baselines(context: EvaluationContext, rows: Rows) -> Blind:
     """The blind baselines, fitted on the training rows and asked about `rows`; none where the recipe wants none."""
-    recipe, trained = scene.recipe, scene.reference.rows("train")
+    recipe, trained = context.recipe, context.reference.rows("train")
     if not recipe.evaluation.baselines or not len(trained):
         return []
-    train, scored = material(scene.reference, trained), material(scene.data, rows)
-    labels, classes = scene.reference.labels[trained], len(scene.data.classes)
+    train, scored = material(context.reference, trained), material(context.data, rows)
+    labels, classes = context.reference.labels[trained], len(context.data.classes)
     return list(baselines.blind(train, labels, scored, classes, recipe.seed))
 
 
@@ -180,56 +189,58 @@ def read_blind(run: Path, phase: str) -> Blind:
     return [(name, stacked[:, place]) for place, name in enumerate(names)]
 
 
-def write_validation(arrays: Path, scene: Scene, said: Said, kept: Validation | None) -> None:
+def write_validation(
+    arrays: Path, context: EvaluationContext, preds: PhasePredictions, kept: Validation | None
+) -> None:
     """`val_probabilities.npy`, `val_labels.npy` and `val_rows.csv`; taken away where there is none."""
-    if kept is None or said.reserved is None:
+    if kept is None or preds.validation is None:
         for name in ("val_probabilities.npy", "val_labels.npy", "val_rows.csv"):
             (arrays / name).unlink(missing_ok=True)
         return
     folders.write_array(arrays / "val_probabilities.npy", kept.probabilities.astype(np.float32))
     folders.write_array(arrays / "val_labels.npy", kept.labels)
-    folders.write_table(arrays / "val_rows.csv", scene.reference.manifest_table().iloc[said.reserved.rows])
+    folders.write_table(arrays / "val_rows.csv", context.reference.manifest_table().iloc[preds.validation.rows])
 
 
 def neighbour_scores(
-    recipe: Recipe, data: Dataset, reference: Dataset, asked: Outputs, known: Outputs
-) -> neighbours.NeighbourScores:
+    recipe: Recipe, data: Dataset, reference: Dataset, query: Outputs, train: Outputs
+) -> neighbour_metrics.NeighbourScores:
     """Neighbours of the scored images of `data` among the training images of `reference`, those of the same patient
     left out."""
-    return neighbours.scores(
-        known.vectors,
-        reference.labels[known.rows],
-        asked.vectors,
-        data.labels[asked.rows],
+    return neighbour_metrics.scores(
+        train.vectors,
+        reference.labels[train.rows],
+        query.vectors,
+        data.labels[query.rows],
         k=recipe.evaluation.k,
         vote=recipe.evaluation.vote,
         classes=len(data.classes),
-        **identity(data, reference, asked, known),
+        **identity(data, reference, query, train),
     )
 
 
-def familiarity(scene: Scene, asked: Outputs, known: Outputs) -> NDArray[np.float64] | None:
+def familiarity(context: EvaluationContext, query: Outputs, train: Outputs) -> NDArray[np.float64] | None:
     """Mean cosine similarity of each scored image to the nearest training images that vote, float64 [n].
 
     -1 for an image without any; None without training vectors.
     """
-    if not len(known.vectors):
+    if not len(train.vectors):
         return None
-    who = identity(scene.data, scene.reference, asked, known)
-    k = min(scene.recipe.evaluation.vote, len(known.vectors))
-    similarity = neighbours.search(known.vectors, asked.vectors, k, **who)[1]
+    who = identity(context.data, context.reference, query, train)
+    k = min(context.recipe.evaluation.vote, len(train.vectors))
+    similarity = neighbour_metrics.search(train.vectors, query.vectors, k, **who)[1]
     there = np.isfinite(similarity)
     sums = np.where(there, similarity, 0.0).sum(1, dtype=np.float64)
     return np.where(there.any(1), sums / np.maximum(there.sum(1), 1), -1.0)
 
 
-def identity(data: Dataset, reference: Dataset, asked: Outputs, known: Outputs) -> neighbours.Identity:
+def identity(data: Dataset, reference: Dataset, query: Outputs, train: Outputs) -> neighbour_metrics.Identity:
     """Who the rows are; images of an external test are strangers."""
     if data is not reference:
         return {}
     return {
-        "gallery_ids": known.rows,
-        "query_ids": asked.rows,
-        "gallery_patients": reference.patients[known.rows],
-        "query_patients": data.patients[asked.rows],
+        "gallery_ids": train.rows,
+        "query_ids": query.rows,
+        "gallery_patients": reference.patients[train.rows],
+        "query_patients": data.patients[query.rows],
     }

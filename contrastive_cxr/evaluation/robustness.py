@@ -18,12 +18,12 @@ from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.predictions import Outputs
-from contrastive_cxr.evaluation.report_facts import Said, Scene, neighbour_scores
+from contrastive_cxr.evaluation.report_facts import EvaluationContext, PhasePredictions, neighbour_scores
 from contrastive_cxr.metrics import robustness
 from contrastive_cxr.metrics.robustness import Case
 from contrastive_cxr.models import weights
 from contrastive_cxr.report.facts import robust_words
-from contrastive_cxr.retrieval.embedding import everything
+from contrastive_cxr.retrieval.embedding import forward_packed
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder.results import joined
 
@@ -39,7 +39,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Asked:
+class RobustnessPredictions:
     """What the last phase said under each change.
 
     Attributes
@@ -55,7 +55,7 @@ class Asked:
     note: str = ""
 
 
-def ask(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Asked:
+def ask(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePredictions) -> RobustnessPredictions:
     """Ask the last phase about the scored images under every change, where `evaluation.robustness` wants it.
 
     Each change is a pass over the images, with test-time augmentation one a view. A model without a classifier is asked
@@ -66,16 +66,16 @@ def ask(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Asked:
     RequestError
         It is wanted and there is no label to score by.
     """
-    word, final = scene.recipe.evaluation.robustness, said.asked[said.final]
-    if word == "on" and len(scene.data.classes) < 2:
+    word, final = context.recipe.evaluation.robustness, preds.query[preds.final]
+    if word == "on" and len(context.data.classes) < 2:
         raise RequestError(no_labels(run))
-    if word == "off" or len(scene.data.classes) < 2:
-        return Asked()
+    if word == "off" or len(context.data.classes) < 2:
+        return RobustnessPredictions()
     if word == "auto":
-        work, allowed = predicted(scene, len(final.rows)), SHARE * trained(scene, run, list(said.asked))
+        work, allowed = predicted(context, len(final.rows)), SHARE * trained(context, run, list(preds.query))
         if work >= allowed:
-            return Asked(note=left_out(len(final.rows), work, allowed))
-    return Asked(passes(scene, fabric, run, said))
+            return RobustnessPredictions(note=left_out(len(final.rows), work, allowed))
+    return RobustnessPredictions(passes(context, fabric, run, preds))
 
 
 def no_labels(run: Path) -> str:
@@ -86,21 +86,21 @@ def no_labels(run: Path) -> str:
     )
 
 
-def passes(scene: Scene, fabric: Fabric, run: Path, said: Said) -> Floats | None:
+def passes(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePredictions) -> Floats | None:
     """Probabilities under every change, float32 [K, n, C]; None on all processes but the first."""
-    final, tta = said.asked[said.final], scene.recipe.evaluation.tta
-    network, card = weights.load(run / said.final)
+    final, tta = preds.query[preds.final], context.recipe.evaluation.tta
+    network, card = weights.load(run / preds.final)
     network.to(fabric.device)
-    images, batch = Images(scene.data.images, fabric.device), scene.recipe.runtime.encode_batch
+    images, batch = Images(context.data.images, fabric.device), context.recipe.runtime.encode_batch
 
     def answer(pixels: Tensor) -> Tensor:
-        return everything(network, pixels, card["link"], tta)
+        return forward_packed(network, pixels, card["link"], tta)
 
     found = []
     for name, severity in CASES:
         answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, name, severity), network=network)
         if fabric.is_global_zero:
-            found.append(decided(scene, said, answers, network.spec.classes))
+            found.append(decided(context, preds, answers, network.spec.classes))
     return np.stack(found) if found else None
 
 
@@ -117,21 +117,21 @@ class Changed:
         return corrupt(self.images.take(rows), self.name, self.severity, rows, NOISE_SEED)
 
 
-def decided(scene: Scene, said: Said, answers: Floats, classes: int) -> Floats:
-    """Probabilities float32 [n, C] from `everything` that the network said of n images: its own, or a vote."""
-    final = said.asked[said.final]
-    if scene.voters is None and classes:
+def decided(context: EvaluationContext, preds: PhasePredictions, answers: Floats, classes: int) -> Floats:
+    """Probabilities float32 [n, C] from `forward_packed` that the network said of n images: its own, or a vote."""
+    final = preds.query[preds.final]
+    if context.voters is None and classes:
         return np.ascontiguousarray(answers[:, -classes:])  # the averaged ones stand last, where there are any
     moved = Outputs(final.rows, np.ascontiguousarray(answers[:, : final.vectors.shape[1]]), None, card=final.card)
-    if scene.voters is not None:
-        shares = scene.voters.vote(scene.data, moved, strangers=scene.data is not scene.reference).probabilities
+    if context.voters is not None:
+        shares = context.voters.vote(context.data, moved, strangers=context.data is not context.reference).probabilities
         assert shares is not None, "a gallery votes for every image"
         return shares
-    known = said.known[said.final]
-    return neighbour_scores(scene.recipe, scene.data, scene.reference, moved, known).votes.astype(np.float32)
+    train = preds.train[preds.final]
+    return neighbour_scores(context.recipe, context.data, context.reference, moved, train).votes.astype(np.float32)
 
 
-def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
+def trained(context: EvaluationContext, run: Path, phases: Sequence[str]) -> float:
     """Images that the phases of a run trained on, each as often as it was seen.
 
     Counted, not timed, so that a run that was killed and resumed decides as one left alone. A head that learns on ready
@@ -139,16 +139,16 @@ def trained(scene: Scene, run: Path, phases: Sequence[str]) -> float:
     """
     seen = 0.0
     for name in phases:
-        if name == "finetune" and scene.recipe.finetune and scene.recipe.finetune.on_vectors:
-            seen += FORWARD * (len(scene.reference.rows("train")) + len(scene.reference.rows("val")))
+        if name == "finetune" and context.recipe.finetune and context.recipe.finetune.on_vectors:
+            seen += FORWARD * (len(context.reference.rows("train")) + len(context.reference.rows("val")))
         else:
             seen += done(run, name).get("images_seen", 0)
     return seen
 
 
-def predicted(scene: Scene, images: int) -> float:
+def predicted(context: EvaluationContext, images: int) -> float:
     """What all changes of so many images take, in images trained on: a pass without gradients is a third of one."""
-    return len(CASES) * len(TTA_SETS[scene.recipe.evaluation.tta]) * images * FORWARD
+    return len(CASES) * len(TTA_SETS[context.recipe.evaluation.tta]) * images * FORWARD
 
 
 def done(run: Path, phase: str) -> dict[str, Any]:
@@ -166,23 +166,25 @@ def left_out(images: int, work: float, allowed: float) -> str:
     )
 
 
-def write(arrays: Path, asked: Asked) -> None:
+def write(arrays: Path, query: RobustnessPredictions) -> None:
     """`robustness.npy`, float32 [K, n, C]; taken away where there is none."""
-    if asked.probabilities is None:
+    if query.probabilities is None:
         (arrays / f"{ARRAY}.npy").unlink(missing_ok=True)
     else:
-        folders.write_array(arrays / f"{ARRAY}.npy", asked.probabilities)
+        folders.write_array(arrays / f"{ARRAY}.npy", query.probabilities)
 
 
-def facts_of(scene: Scene, said: Said, asked: Asked) -> dict[str, Any] | None:
+def facts_of(
+    context: EvaluationContext, preds: PhasePredictions, query: RobustnessPredictions
+) -> dict[str, Any] | None:
     """The report's field `robustness`; None where it was not asked about."""
-    if asked.probabilities is None:
+    if query.probabilities is None:
         return None
     cases = [case(*each) for each in CASES]
-    rows, data = said.asked[said.final].rows, scene.data
+    rows, data = preds.query[preds.final].rows, context.data
     return judged(
-        said.probabilities, asked.probabilities, data.labels[rows], cases, data.patients[rows],
-        scene.recipe.evaluation.resamples,
+        preds.probabilities, query.probabilities, data.labels[rows], cases, data.patients[rows],
+        context.recipe.evaluation.resamples,
     )  # fmt: skip
 
 
@@ -202,7 +204,7 @@ def judged(
 
 
 def pooled(
-    reports: Sequence[dict[str, Any]], arrays: Sequence[Path], said: NDArray[Any], labels: Rows, patients: Rows,
+    reports: Sequence[dict[str, Any]], arrays: Sequence[Path], preds: NDArray[Any], labels: Rows, patients: Rows,
     resamples: int,
 ) -> dict[str, Any] | None:  # fmt: skip
     """Of the mean probabilities of several runs; None where one of them was not asked, or about other changes.
@@ -219,7 +221,7 @@ def pooled(
     if any(other != cases[0] for other in cases):
         return None
     corrupted = np.moveaxis(joined(arrays, array=ARRAY, axis=1)[1], 1, 0)
-    return judged(said, corrupted, labels, cases[0], patients, resamples)
+    return judged(preds, corrupted, labels, cases[0], patients, resamples)
 
 
 def cases_of(facts: dict[str, Any]) -> list[Case]:

@@ -20,7 +20,7 @@ PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TestSet:
     """What is scored: a part of `data`, and what the reader is told of it.
 
     Attributes
@@ -35,22 +35,22 @@ class Wanted:
     notes: tuple[str, ...] = ()
 
 
-def recorded_split(run: Path, recipe: Recipe, split: str | None) -> Wanted:
+def recorded_split(run: Path, recipe: Recipe, split: str | None) -> TestSet:
     """A part as the run recorded it; or the part that its source has got since, which is new to the run."""
     counts = recorded.rows_of(run)["split"].value_counts()
     part = split or ("test" if counts.get("test", 0) else "val")
     if counts.get(part, 0):
-        return Wanted(recorded.reopen(run, recipe, part), part)
+        return TestSet(recorded.reopen(run, recipe, part), part)
     rows = recorded.never_recorded(run, recipe, part)
     if rows is None:
         there = [name for name in PARTS if counts.get(name, 0)]
         raise RequestError(f"--split {part}: the run has no such rows; it has {', '.join(there)}")
     data = open_dataset(recorded.official(recipe.data), recipe.task, need=(part,), manifest=rows)
     notes = overlap_notes(run, data)
-    return Wanted(data, part, recorded.reopen(run, recipe), notes)
+    return TestSet(data, part, recorded.reopen(run, recipe), notes)
 
 
-def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> Wanted:
+def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> TestSet:
     """The images of another source, in the part `split`: its own, or all of them where it has no parts.
 
     Where they are the recorded rows in another place, they are the recorded part.
@@ -60,10 +60,10 @@ def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> W
     manifest = part_of(sources.read_data(section), split)
     data = open_dataset(section, recipe.task, need=(split,), manifest=manifest)
     if moved(recorded.rows_of(run), data.manifest_table(), split):
-        return Wanted(own_images(run, recipe, section, split), split)
+        return TestSet(own_images(run, recipe, section, split), split)
     squeezed = grey_levels.warning(grey_levels.of_dataset(data), data.intensity.kind)
     notes = (*overlap_notes(run, data), *([f"{squeezed}."] if squeezed else []))
-    return Wanted(data, split, own_images(run, recipe, section), notes)
+    return TestSet(data, split, own_images(run, recipe, section), notes)
 
 
 def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = None) -> Dataset:

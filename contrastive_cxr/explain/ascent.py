@@ -85,11 +85,11 @@ def maximise(answer: Answer, size: int, ascent: Ascent, device: torch.device | s
     device : torch.device
         Where the answer is computed.
     """
-    dice = seeds.generator(ascent.seed, "explain", "ascent")
-    start = (GREY + NOISE * torch.randn(1, 1, size, size, generator=dice)).clamp(0, 1).to(device)
+    rng = seeds.generator(ascent.seed, "explain", "ascent")
+    start = (GREY + NOISE * torch.randn(1, 1, size, size, generator=rng)).clamp(0, 1).to(device)
     image = start
     for step in range(ascent.steps):
-        shift = torch.randint(-ascent.jitter, ascent.jitter + 1, (2,), generator=dice).tolist()
+        shift = torch.randint(-ascent.jitter, ascent.jitter + 1, (2,), generator=rng).tolist()
         gradient = _gradient(answer, image.roll(shift, (2, 3))).roll([-shift[0], -shift[1]], (2, 3))
         size_of_step = gradient.square().mean().sqrt().clamp_min(1e-12)
         climbed = image + ascent.rate * gradient / size_of_step - ascent.pull * (image - GREY)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contrastive_cxr import engine
-from contrastive_cxr.engine.fabric import losses_told
+from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.files import Together
+from contrastive_cxr.files import AtomicWrites
 from contrastive_cxr.inference import shards
 from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
 from contrastive_cxr.inference.image_sources import Pictures, pictures_of, squeezed_of
@@ -85,7 +85,7 @@ def encode(
         warn_of_squeezed(squeezed_of(pictures), len(pictures))
         return out
     record = shards.planned(pictures, model.digest, model.size, part_images)
-    with losses_told(fabric, "The parts that are written stay; the same command goes on"):
+    with report_lost_process(fabric, "The parts that are written stay; the same command goes on"):
         if fabric.is_global_zero:
             shards.begin(out, record)
         fabric.barrier()
@@ -117,7 +117,7 @@ def write_array(
     header = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
     table = out.with_suffix(".csv").name
     with (
-        Together(out.parent) as together,
+        AtomicWrites(out.parent) as together,
         together.place(out.name).open("wb") as numbers,
         together.place(table).open("wb") as lines,
     ):

@@ -16,7 +16,7 @@ from torch import Tensor
 from contrastive_cxr import explain as maps
 from contrastive_cxr.explain import Ascent
 from contrastive_cxr.files import write_bytes
-from contrastive_cxr.inference.explain_checks import Floats, Near, Ready, check, chosen, read
+from contrastive_cxr.inference.explain_checks import ExplainInputs, Floats, Near, check, chosen, read
 from contrastive_cxr.inference.given_images import Frames
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.recipe.schema import AxisName
@@ -108,7 +108,7 @@ def explain(
     return write(out, facts, files)
 
 
-def describe(ready: Ready, file: Path, name: str, files: Files) -> dict[str, Any]:
+def describe(ready: ExplainInputs, file: Path, name: str, files: Files) -> dict[str, Any]:
     """The image, what is decided for it, and the maps of that: an entry of `images`."""
     model, picture = ready.model, ready.pictures[file]
     files[f"{name}.png"] = maps.grey(plane(picture))
@@ -137,17 +137,17 @@ def decision(model: EmbeddingModel, probabilities: Floats) -> int:
     return int(decisions.decide(probabilities, decisions.matrix(model.classes, model.card["costs"]))[0])
 
 
-def neighbours_of(ready: Ready, file: Path, count: int) -> list[Near]:
+def neighbours_of(ready: ExplainInputs, file: Path, count: int) -> list[Near]:
     """The nearest training images of the run; none where it left no vectors."""
     return [] if ready.gallery is None else ready.gallery.nearest(file, ready.model.embed(file)[0], count)
 
 
-def own(ready: Ready, file: Path) -> Near:
+def own(ready: ExplainInputs, file: Path) -> Near:
     """The image that the user compares with."""
     return Near(file, "", ready.model.embed(file)[0])
 
 
-def compare(ready: Ready, file: Path, other: Near, name: str, files: Files) -> dict[str, Any]:
+def compare(ready: ExplainInputs, file: Path, other: Near, name: str, files: Files) -> dict[str, Any]:
     """Which region of each of two images makes them close: an entry of `neighbours`."""
     model = ready.model
     facts: dict[str, Any] = {"file": str(other.file), "label": other.label}
@@ -159,14 +159,14 @@ def compare(ready: Ready, file: Path, other: Near, name: str, files: Files) -> d
     return facts | {"cosine": toward["cosine"], "toward": toward, "back": back}
 
 
-def divided(ready: Ready, picture: Tensor, vector: Floats, name: str, files: Files) -> dict[str, Any]:
+def divided(ready: ExplainInputs, picture: Tensor, vector: Floats, name: str, files: Files) -> dict[str, Any]:
     """The similarity map of an image toward a vector, drawn."""
     found = maps.similarity(ready.model.network, picture, torch.from_numpy(vector.copy()).to(picture.device))
     entry = {"cosine": found.cosine, "exact": found.exact, "unplaced": found.unplaced}
     return drawn(files, name, picture, found.values) | entry
 
 
-def maximised(ready: Ready, targets: set[str | None], ascent: Ascent, files: Files) -> list[dict[str, Any]]:
+def maximised(ready: ExplainInputs, targets: set[str | None], ascent: Ascent, files: Files) -> list[dict[str, Any]]:
     """The ascent for each class that was explained: `maximisation`."""
     model, entries = ready.model, []
     for number, name in enumerate(model.classes):

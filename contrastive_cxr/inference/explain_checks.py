@@ -65,7 +65,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Ready:
+class ExplainInputs:
     """Everything checked and loaded.
 
     Attributes
@@ -97,7 +97,7 @@ def chosen(images: Sequence[Path], frames: Frames, axis: AxisName) -> list[Path]
 
 def check(
     run: Path, images: list[Path], target: str | None, phase: str | None, beside: Path | None, device: str, out: Path
-) -> Ready:
+) -> ExplainInputs:
     """Load the model and read all images, or tell every fault at once."""
     faults = [*faults_of(lambda: check_device(device)), *faults_of(lambda: check_out(out))]
     asked = [*images, *([] if beside is None else [beside])]
@@ -113,7 +113,7 @@ def check(
     pictures, unreadable = read(model, asked)
     raise_faults([*faults, *unreadable])
     number = None if target is None else model.classes.index(target)
-    return Ready(model, folder, pictures, number, gallery[0])
+    return ExplainInputs(model, folder, pictures, number, gallery[0])
 
 
 def check_out(out: Path) -> None:

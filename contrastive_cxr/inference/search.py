@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequest:
     """What is searched with: the images, their vectors, and what is left out for each."""
 
     gallery: Gallery
@@ -106,7 +106,7 @@ def search(
     raise_faults(faults)
     held = loaded[0]
     model = model_of(held, gallery, run, device)
-    asked = Asked(held, model, files, model.embed(files), unfamiliar)
+    asked = SearchRequest(held, model, files, model.embed(files), unfamiliar)
     warn_of_squeezed(model.squeezed, len(files))
     facts = facts_of(asked, k, where or {}) | {"gallery": str(gallery)}
     if html is not None:
@@ -130,7 +130,7 @@ def model_of(gallery: Gallery, folder: Path, run: Path | None, device: str) -> E
     return model
 
 
-def facts_of(asked: Asked, k: int, where: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def facts_of(asked: SearchRequest, k: int, where: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """What was found, as plain values."""
     gallery = asked.gallery
     places = files_of(gallery.rows)
@@ -158,7 +158,9 @@ def facts_of(asked: Asked, k: int, where: Mapping[str, Sequence[str]]) -> dict[s
     }
 
 
-def query_of(asked: Asked, file: Path, inside: bool, near: pd.DataFrame, places: list[Path], k: int) -> dict[str, Any]:
+def query_of(
+    asked: SearchRequest, file: Path, inside: bool, near: pd.DataFrame, places: list[Path], k: int
+) -> dict[str, Any]:
     """The entry of one image."""
     said, familiar = agreement(near), asked.gallery.familiar
     percentile = None
@@ -184,7 +186,7 @@ def files_of(rows: pd.DataFrame) -> list[Path]:
     return [Path(root) / path for root, path in zip(roots, rows["path"], strict=True)]
 
 
-def drawn(asked: Asked, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], list[str]]:
+def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], list[str]]:
     """The page's pictures by name, PNG or what `search_page` names: images, and the maps of the first neighbours."""
     pictures: dict[str, bytes] = {}
     note = ""

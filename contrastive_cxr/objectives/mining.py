@@ -24,7 +24,7 @@ FARTHEST = 1.4
 Triplets = tuple[Tensor, Tensor, Tensor]
 
 
-def mine(word: str, far: Tensor, pairs: Pairs, width: int, seed: int) -> Triplets:
+def mine(strategy: str, distances: Tensor, pairs: Pairs, width: int, seed: int) -> Triplets:
     """Choose triplets.
 
     Parameters
@@ -47,15 +47,15 @@ def mine(word: str, far: Tensor, pairs: Pairs, width: int, seed: int) -> Triplet
     tuple of Tensor
         Anchors (rows), positives and negatives (columns), int64 [T] each; T may be 0.
     """
-    if far.numel() == 0:
-        nobody = torch.zeros(0, dtype=torch.int64, device=far.device)
+    if distances.numel() == 0:
+        nobody = torch.zeros(0, dtype=torch.int64, device=distances.device)
         return nobody, nobody, nobody
-    if word == "random":
+    if strategy == "random":
         return _random(pairs, seed)
-    if word == "batch-hard":
-        return _batch_hard(far, pairs)
-    assert word == "distance-weighted", f"there is no mining '{word}'; the recipe lets none such through"
-    return _distance_weighted(far, pairs, width, seed)
+    if strategy == "batch-hard":
+        return _batch_hard(distances, pairs)
+    assert strategy == "distance-weighted", f"there is no mining '{strategy}'; the recipe lets none such through"
+    return _distance_weighted(distances, pairs, width, seed)
 
 
 def _random(pairs: Pairs, seed: int) -> Triplets:
@@ -64,30 +64,32 @@ def _random(pairs: Pairs, seed: int) -> Triplets:
     return _one_each(pairs, torch.where(pairs.positive, noise[0], -1.0), torch.where(pairs.negative, noise[1], -1.0))
 
 
-def _batch_hard(far: Tensor, pairs: Pairs) -> Triplets:
-    return _one_each(pairs, far.masked_fill(~pairs.positive, -math.inf), (-far).masked_fill(~pairs.negative, -math.inf))
+def _batch_hard(distances: Tensor, pairs: Pairs) -> Triplets:
+    return _one_each(
+        pairs, distances.masked_fill(~pairs.positive, -math.inf), (-distances).masked_fill(~pairs.negative, -math.inf)
+    )
 
 
-def _distance_weighted(far: Tensor, pairs: Pairs, width: int, seed: int) -> Triplets:
-    near = far.clamp(min=NEAREST)
+def _distance_weighted(distances: Tensor, pairs: Pairs, width: int, seed: int) -> Triplets:
+    near = distances.clamp(min=NEAREST)
     weight = (2.0 - width) * near.log() - (width - 3) / 2 * (1.0 - near**2 / 4).clamp(min=1e-6).log()
     weight = weight.masked_fill(~(pairs.negative & (near < FARTHEST)), -math.inf)
     anchors, positives = torch.where(pairs.positive & (weight > -math.inf).any(dim=1, keepdim=True))
     if len(anchors) == 0:
         return anchors, positives, anchors
     # The largest of log-weight + Gumbel noise is a draw by weight; at width 512 the weights themselves would underflow.
-    dice = _generator(seed)
+    rng = _generator(seed)
     # Into one tensor made before: small results kept from each turn would split the freed memory of the large ones.
     negatives = torch.empty_like(anchors)
-    for place, part in zip(torch.split(negatives, len(far)), torch.split(anchors, len(far)), strict=True):
-        torch.argmax(weight[part] + _gumbel(len(part), far, dice), dim=1, out=place)
+    for place, part in zip(torch.split(negatives, len(distances)), torch.split(anchors, len(distances)), strict=True):
+        torch.argmax(weight[part] + _gumbel(len(part), distances, rng), dim=1, out=place)
     return anchors, positives, negatives
 
 
-def _gumbel(count: int, far: Tensor, dice: torch.Generator) -> Tensor:
+def _gumbel(count: int, distances: Tensor, rng: torch.Generator) -> Tensor:
     """Noise of `count` rows of references, drawn on the CPU: the same for whatever number of rows at a time."""
-    uniform = torch.rand(count, far.shape[1], generator=dice, dtype=torch.float64)
-    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).to(far, non_blocking=True)
+    uniform = torch.rand(count, distances.shape[1], generator=rng, dtype=torch.float64)
+    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).to(distances, non_blocking=True)
 
 
 def _one_each(pairs: Pairs, positive_score: Tensor, negative_score: Tensor) -> Triplets:

@@ -101,26 +101,26 @@ class Objective(nn.Module):
 
     def _compare(self, vectors: Tensor, references: References, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         pairs = allowed(len(vectors), references)
-        far = distances_of(self.distance, vectors, references.embeddings)
+        distances = distances_of(self.distance, vectors, references.embeddings)
         if self.mining is not None and self.mining in KINDS:
-            loss, stats = triplet_margin(self.mining, far, pairs, self.margin)
+            loss, stats = triplet_margin(self.mining, distances, pairs, self.margin)
         else:
-            loss, stats = self._listed(vectors, references, far.detach(), pairs, seed)
+            loss, stats = self._listed(vectors, references, distances.detach(), pairs, seed)
         with torch.no_grad():
             stats["spread"] = measured.spread(vectors)
         return loss, stats
 
     def _listed(
-        self, vectors: Tensor, references: References, far: Tensor, pairs: Pairs, seed: int
+        self, vectors: Tensor, references: References, distances: Tensor, pairs: Pairs, seed: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss over triplets or pairs that are listed one by one."""
         if self.mining is not None:
-            triplets = mine(self.mining, far, pairs, vectors.shape[1], seed)
+            triplets = mine(self.mining, distances, pairs, vectors.shape[1], seed)
             chosen: tuple[Tensor, ...] = triplets
-            stats = measured.of_triplets(far, triplets, self.margin)
+            stats = measured.of_triplets(distances, triplets, self.margin)
         else:
             chosen = (*torch.where(pairs.positive), *torch.where(pairs.negative))
-            stats = measured.of_pairs(far, pairs)
+            stats = measured.of_pairs(distances, pairs)
         if any(len(part) == 0 for part in chosen):
             return vectors.sum() * 0.0, stats
         loss: Tensor = self.loss(vectors, indices_tuple=chosen, ref_emb=references.embeddings)

@@ -19,10 +19,10 @@ from contrastive_cxr.objectives.mining import Triplets
 from contrastive_cxr.objectives.pairs import Pairs
 
 
-def of_triplets(far: Tensor, triplets: Triplets, margin: float) -> dict[str, Tensor]:
-    """Describe triplets by the distances `far` float32 [B, M]."""
+def of_triplets(distances: Tensor, triplets: Triplets, margin: float) -> dict[str, Tensor]:
+    """Describe triplets by the distances `distances` float32 [B, M]."""
     anchors, positives, negatives = triplets
-    positive, negative = far[anchors, positives], far[anchors, negatives]
+    positive, negative = distances[anchors, positives], distances[anchors, negatives]
     every = torch.ones_like(positive, dtype=torch.bool)
     return {
         "mined": every.sum().float(),
@@ -32,17 +32,19 @@ def of_triplets(far: Tensor, triplets: Triplets, margin: float) -> dict[str, Ten
     }
 
 
-def of_pairs(far: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-    """Describe the allowed pairs by the distances `far` float32 [B, M]."""
+def of_pairs(distances: Tensor, pairs: Pairs) -> dict[str, Tensor]:
+    """Describe the allowed pairs by the distances `distances` float32 [B, M]."""
     mined = pairs.positive & pairs.negative.any(dim=1, keepdim=True)
     negative = pairs.negative & pairs.positive.any(dim=1, keepdim=True)
     # A column of infinity lets the minimum be taken of a batch without references.
-    nearest = functional.pad(far.masked_fill(~pairs.negative, math.inf), (0, 1), value=math.inf).amin(1, keepdim=True)
+    nearest = functional.pad(distances.masked_fill(~pairs.negative, math.inf), (0, 1), value=math.inf).amin(
+        1, keepdim=True
+    )
     return {
         "mined": mined.sum().float(),
-        "active": _mean((far > nearest).float(), mined),
-        "positive_distance": _mean(far, mined),
-        "negative_distance": _mean(far, negative),
+        "active": _mean((distances > nearest).float(), mined),
+        "positive_distance": _mean(distances, mined),
+        "negative_distance": _mean(distances, negative),
     }
 
 

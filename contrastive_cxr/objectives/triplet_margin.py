@@ -43,7 +43,7 @@ class Counts(NamedTuple):
     reached: Tensor
 
 
-def triplet_margin(kind: str, far: Tensor, pairs: Pairs, margin: float) -> tuple[Tensor, dict[str, Tensor]]:
+def triplet_margin(kind: str, distances: Tensor, pairs: Pairs, margin: float) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean loss over the triplets of a kind that have one, and what there is to watch.
 
     Parameters
@@ -55,29 +55,29 @@ def triplet_margin(kind: str, far: Tensor, pairs: Pairs, margin: float) -> tuple
     pairs : Pairs
         The allowed pairs, bool [B, M] each.
     margin : float
-        Above 0, in units of `far`.
+        Above 0, in units of `distances`.
 
     Returns
     -------
     loss : Tensor
-        float32 scalar; 0 and connected to `far` where no triplet has a loss.
+        float32 scalar; 0 and connected to `distances` where no triplet has a loss.
     stats : dict of str to Tensor
         As `stats.of_triplets` of the listed triplets.
     """
     assert kind in KINDS, f"there are no '{kind}' triplets; the recipe lets none such through"
-    counts = counted(far.detach(), pairs, margin)
+    counts = counted(distances.detach(), pairs, margin)
     mined, active = of_kind(kind, counts), losing(kind, counts)
     number = total(active, pairs.positive)
     # pulled in by each triplet it is the positive of, pushed away by each it is the negative of
     coefficients = torch.where(pairs.positive, active, -active)
-    loss = (coefficients * far.double()).sum() + margin * number
-    return (loss / number.clamp(min=1)).float(), described(far.detach(), pairs, mined, number)
+    loss = (coefficients * distances.double()).sum() + margin * number
+    return (loss / number.clamp(min=1)).float(), described(distances.detach(), pairs, mined, number)
 
 
-def counted(far: Tensor, pairs: Pairs, margin: float) -> Counts:
+def counted(distances: Tensor, pairs: Pairs, margin: float) -> Counts:
     """Count the partners of every pair; see `Counts`."""
-    positives = far.masked_fill(~pairs.positive, math.inf).sort(dim=1).values
-    negatives = far.masked_fill(~pairs.negative, math.inf).sort(dim=1).values
+    positives = distances.masked_fill(~pairs.positive, math.inf).sort(dim=1).values
+    negatives = distances.masked_fill(~pairs.negative, math.inf).sort(dim=1).values
     many_positives, many_negatives = (mask.sum(dim=1, keepdim=True) for mask in pairs)
     edges = positives + margin
 
@@ -85,18 +85,18 @@ def counted(far: Tensor, pairs: Pairs, margin: float) -> Counts:
         return torch.searchsorted(ordered, values.contiguous(), right=equal)
 
     of_positives = (
-        many_negatives.expand_as(far),
-        up_to(negatives, far, True),
-        up_to(negatives, far + margin, False),
-        up_to(negatives, far + margin, True),
+        many_negatives.expand_as(distances),
+        up_to(negatives, distances, True),
+        up_to(negatives, distances + margin, False),
+        up_to(negatives, distances + margin, True),
     )
     of_negatives = (
-        many_positives.expand_as(far),
-        many_positives - up_to(positives, far, False),
-        many_positives - up_to(edges, far, True),
-        many_positives - up_to(edges, far, False),
+        many_positives.expand_as(distances),
+        many_positives - up_to(positives, distances, False),
+        many_positives - up_to(edges, distances, True),
+        many_positives - up_to(edges, distances, False),
     )
-    zero = far.new_zeros((), dtype=torch.int64)
+    zero = distances.new_zeros((), dtype=torch.int64)
     return Counts(
         *(
             torch.where(pairs.positive, one, torch.where(pairs.negative, other, zero))
@@ -130,10 +130,10 @@ def total(triplets: Tensor, positive: Tensor) -> Tensor:
     return (triplets * positive).sum()
 
 
-def described(far: Tensor, pairs: Pairs, mined: Tensor, active: Tensor) -> dict[str, Tensor]:
+def described(distances: Tensor, pairs: Pairs, mined: Tensor, active: Tensor) -> dict[str, Tensor]:
     """What `stats.of_triplets` says, from the counts."""
     number = total(mined, pairs.positive)
-    sums = [(far.double() * mined * mask).sum() for mask in pairs]
+    sums = [(distances.double() * mined * mask).sum() for mask in pairs]
     each = [(value / number.clamp(min=1)).float() for value in (active, *sums)]
     return {
         "mined": number.float(),

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from contrastive_cxr.phases.context import PhaseContext
 from contrastive_cxr.phases.embed import embed
 from contrastive_cxr.phases.finetune import finetune
 from contrastive_cxr.phases.pretrain import pretrain
-from contrastive_cxr.phases.setting import Setting
 from contrastive_cxr.run_layout import PhaseName
 
-TRAIN: dict[PhaseName, Callable[[Setting], Path]] = {"pretrain": pretrain, "embed": embed, "finetune": finetune}
+TRAIN: dict[PhaseName, Callable[[PhaseContext], Path]] = {"pretrain": pretrain, "embed": embed, "finetune": finetune}
 """The function of each phase: trains it and returns its folder."""
 
-__all__ = ["TRAIN", "Setting", "embed", "finetune", "pretrain"]
+__all__ = ["TRAIN", "PhaseContext", "embed", "finetune", "pretrain"]

@@ -17,7 +17,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Batch, StepOutput, fit, gather, network_groups
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.models import Network
-from contrastive_cxr.phases.setting import Setting, Views
+from contrastive_cxr.phases.context import PhaseContext, Views
 from contrastive_cxr.recipe.schema import Embed
 from contrastive_cxr.run import seeds
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 VALIDATION_BATCH = 64  # images compared with each other in the validation loss
 
 
-def embed(setting: Setting) -> Path:
+def embed(context: PhaseContext) -> Path:
     """Remove the classifier, train the projection and the named blocks so that similar images lie close.
 
     With `positives: augmented` the pair is (image, another augmentation of it, `positive_augment`): no label is read,
@@ -42,39 +42,39 @@ def embed(setting: Setting) -> Path:
     RequestError
         The recipe has no such phase, a block that the backbone lacks, or more classes or images a batch than there are.
     """
-    phase = setting.recipe.embed
+    phase = context.recipe.embed
     assert phase is not None, "the caller runs only phases that the recipe has"
-    if setting.done("embed"):
-        return setting.folder
+    if context.done("embed"):
+        return context.folder
 
     # load
-    data = setting.data
+    data = context.data
 
     # prepare
-    network = setting.build("embed", projection=phase.projection)
+    network = context.build("embed", projection=phase.projection)
     network.train_only(phase.trainable)
-    step = ContrastiveStep(setting, phase)
-    validation = Validation(setting, phase, step)
+    step = ContrastiveStep(context, phase)
+    validation = Validation(context, phase, step)
 
     # fit and evaluate
-    spec = setting.spec(
+    spec = context.spec(
         "embed",
         phase,
         network,
         objective=step.compare.objective,
         parameter_groups=network_groups(network, phase.optimiser, phase.head),
-        batches=lambda epoch: epoch_batches(phase, data, setting.recipe.seed, epoch),
+        batches=lambda epoch: epoch_batches(phase, data, context.recipe.seed, epoch),
         step=step,
         validate=validation,
         choose_by=phase.choose_by,
-        on_epoch=lambda epoch, metrics: say_health(epoch, metrics, phase),
+        on_epoch=lambda epoch, metrics: warn_on_collapse(epoch, metrics, phase),
     )
-    result = fit(setting.fabric, spec, resume=setting.resume)
+    result = fit(context.fabric, spec, resume=context.resume)
 
     # write
     if phase.discard_projection:
         network.discard_projection()
-    return setting.finish("embed", network, result)
+    return context.finish("embed", network, result)
 
 
 def identities(phase: Embed, data: Dataset) -> NDArray[np.int64]:
@@ -101,22 +101,22 @@ def epoch_batches(phase: Embed, data: Dataset, seed: int, epoch: int) -> list[Ro
     rows = data.rows("train")
     steps = steps_per_epoch(phase, len(rows), len(data.classes))
     if phase.positives != "augmented":
-        dice = seeds.numpy_generator(seed, "embed", epoch, "batches")
+        rng = seeds.numpy_generator(seed, "embed", epoch, "batches")
         classes = phase.classes_per_batch or len(data.classes)
-        return balanced(rows, data.labels, classes, phase.images_per_class, steps, dice)
+        return balanced(rows, data.labels, classes, phase.images_per_class, steps, rng)
     size = min(phase.batch_size, len(rows))
     batches: list[Rows] = []
     while len(batches) < steps:
-        dice = seeds.numpy_generator(seed, "embed", epoch, "batches", len(batches))
-        batches += shuffled(rows, size, dice, drop_last=True)
+        rng = seeds.numpy_generator(seed, "embed", epoch, "batches", len(batches))
+        batches += shuffled(rows, size, rng, drop_last=True)
     return batches[:steps]
 
 
 class Comparison:
     """Miner and loss on the embeddings of some images, who their identities and patients say belong together."""
 
-    def __init__(self, setting: Setting, phase: Embed) -> None:
-        data, device = setting.data, setting.fabric.device
+    def __init__(self, context: PhaseContext, phase: Embed) -> None:
+        data, device = context.data, context.fabric.device
         self.objective = objectives.build(phase)
         self.identities = torch.from_numpy(identities(phase, data)).to(device)
         self.patients = torch.from_numpy(data.patients).to(device)
@@ -131,10 +131,10 @@ class Comparison:
 class ContrastiveStep:
     """Step of phase 2: views -> embeddings of all processes -> miner and loss."""
 
-    def __init__(self, setting: Setting, phase: Embed) -> None:
-        self.setting, self.phase, self.images = setting, phase, setting.images()
-        self.views = Views(setting, "embed", phase, self.images)
-        self.compare = Comparison(setting, phase)
+    def __init__(self, context: PhaseContext, phase: Embed) -> None:
+        self.context, self.phase, self.images = context, phase, context.images()
+        self.views = Views(context, "embed", phase, self.images)
+        self.compare = Comparison(context, phase)
 
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
         """One batch; the loss is that of the global batch, on every process."""
@@ -142,8 +142,8 @@ class ContrastiveStep:
         if self.phase.positives != "label":
             views.append(self.views(batch, self.phase.positive_augment, "positive"))
         vectors = network(torch.cat(views)).chunk(len(views))
-        everyone = torch.cat([gather(self.setting.fabric, part) for part in vectors])
-        seed = seeds.key(self.setting.recipe.seed, "embed", batch.step, "mining")
+        everyone = torch.cat([gather(self.context.fabric, part) for part in vectors])
+        seed = seeds.key(self.context.recipe.seed, "embed", batch.step, "mining")
         loss, values = self.compare(everyone, batch.global_rows, seed)
         return StepOutput(loss, values)
 
@@ -151,14 +151,14 @@ class ContrastiveStep:
 class Validation:
     """Validation of phase 2: the loss on fixed views; where labels may be used, the neighbours too."""
 
-    def __init__(self, setting: Setting, phase: Embed, step: ContrastiveStep) -> None:
-        self.setting, self.phase, self.step = setting, phase, step
-        self.rows = setting.data.rows("val")
+    def __init__(self, context: PhaseContext, phase: Embed, step: ContrastiveStep) -> None:
+        self.context, self.phase, self.step = context, phase, step
+        self.rows = context.data.rows("val")
 
     def __call__(self, network: nn.Module, epoch: int) -> dict[str, float]:
         """`loss` and `spread`, and with labels `map_at_r` and `knn_accuracy` of validation among itself."""
         del epoch
-        plain = self.setting.encode(network, self.step.images, self.rows)
+        plain = self.context.encode(network, self.step.images, self.rows)
         values = self.losses(network, plain)
         if self.phase.positives != "augmented":
             values |= self.neighbours(self.features(network) if self.phase.discard_projection else plain)
@@ -167,11 +167,11 @@ class Validation:
     def features(self, network: nn.Module) -> NDArray[np.float32]:
         """The backbone's features of the validation images, float32 [n, C]: the embedding without the projection."""
         assert isinstance(network, Network), "the engine validates the network itself, not wrapped"
-        return self.setting.encode(network, self.step.images, self.rows, function=network.features)
+        return self.context.encode(network, self.step.images, self.rows, function=network.features)
 
     def neighbours(self, vectors: NDArray[np.float32]) -> dict[str, float]:
         """MAP@R and vote of the validation images among each other."""
-        data = self.setting.data
+        data = self.context.data
         labels, patients = data.labels[self.rows], data.patients[self.rows]
         found = neighbours.scores(
             vectors, labels, vectors, labels, gallery_ids=self.rows, query_ids=self.rows,
@@ -182,14 +182,14 @@ class Validation:
 
     def losses(self, network: nn.Module, plain: NDArray[np.float32]) -> dict[str, float]:
         """Mean loss and spread over fixed batches, with fixed views where positives are augmentations."""
-        seed = seeds.key(self.setting.recipe.seed, "embed", "validation")
+        seed = seeds.key(self.context.recipe.seed, "embed", "validation")
         views = [plain] if self.phase.positives == "label" else [plain, self.positives(network, seed)]
         order = np.random.default_rng(seed).permutation(len(self.rows))
         found: list[dict[str, float]] = []
         training = self.step.compare.objective.training
         self.step.compare.objective.eval()  # the memory of past batches is neither read nor moved
         for number, part in enumerate(np.array_split(order, max(1, len(order) // VALIDATION_BATCH))):
-            vectors = torch.from_numpy(np.concatenate([view[part] for view in views])).to(self.setting.fabric.device)
+            vectors = torch.from_numpy(np.concatenate([view[part] for view in views])).to(self.context.fabric.device)
             loss, words = self.step.compare(vectors, self.rows[part], seeds.key(seed, number))
             found.append({"loss": loss.item(), "spread": float(words["spread"])})
         self.step.compare.objective.train(training)
@@ -197,17 +197,17 @@ class Validation:
 
     def positives(self, network: nn.Module, seed: int) -> NDArray[np.float32]:
         """Embeddings of one positive view of each validation image, the same view every time."""
-        size = self.setting.recipe.model.image_size
+        size = self.context.recipe.model.image_size
         draws = augment.draw(augment.resolve(self.phase.positive_augment), len(self.rows), seed)
-        place = np.searchsorted(self.rows, np.arange(len(self.setting.data)))
+        place = np.searchsorted(self.rows, np.arange(len(self.context.data)))
 
         def view(pixels: Tensor, rows: Rows) -> Tensor:
             return augment.apply(pixels, size, draws[torch.from_numpy(place[rows])])
 
-        return self.setting.encode(network, self.step.images, self.rows, view)
+        return self.context.encode(network, self.step.images, self.rows, view)
 
 
-def say_health(epoch: int, metrics: dict[str, dict[str, float]], phase: Embed) -> None:
+def warn_on_collapse(epoch: int, metrics: dict[str, dict[str, float]], phase: Embed) -> None:
     """Say in plain words that the embedding collapsed, or that an epoch had no triplet."""
     words = objectives.health.words(metrics["train"], phase)
     if words:

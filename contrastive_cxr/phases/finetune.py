@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Batch, FitSpec, encode, fit, network_groups, parameter_groups, waiting
 from contrastive_cxr.models import Network, weights
+from contrastive_cxr.phases.context import PhaseContext, Views
 from contrastive_cxr.phases.joint import JointStep
 from contrastive_cxr.phases.mixing import Mixing
-from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
 from contrastive_cxr.phases.validation import Validation
 from contrastive_cxr.recipe.schema import Finetune
 
 
-def finetune(setting: Setting) -> Path:
+def finetune(context: PhaseContext) -> Path:
     """Train a linear layer (or a small MLP) on the embedding, with the named blocks thawed.
 
     With a frozen encoder and no augmentation the vectors of all images are computed once, for the head to learn from.
@@ -36,54 +36,54 @@ def finetune(setting: Setting) -> Path:
     RequestError
         The recipe has no such phase, a block that the backbone lacks, or a start that does not fit.
     """
-    phase = setting.recipe.finetune
+    phase = context.recipe.finetune
     assert phase is not None, "the caller runs only phases that the recipe has"
-    if setting.done("finetune"):
-        return setting.folder
+    if context.done("finetune"):
+        return context.folder
 
     # load
-    data, images = setting.data, setting.images()
+    data, images = context.data, context.images()
 
     # prepare
-    network = setting.build("finetune", projection=projection(setting), classes=data.classes, hidden=phase.hidden)
+    network = context.build("finetune", projection=projection(context), classes=data.classes, hidden=phase.hidden)
     network.train_only(phase.trainable)
     make = head_spec if phase.on_vectors else network_spec
 
     # fit and evaluate
-    result = fit(setting.fabric, make(setting, phase, network, images), resume=setting.resume)
+    result = fit(context.fabric, make(context, phase, network, images), resume=context.resume)
 
     # write
-    return setting.finish("finetune", network, result, data.classes)
+    return context.finish("finetune", network, result, data.classes)
 
 
-def projection(setting: Setting) -> tuple[int, ...]:
+def projection(context: PhaseContext) -> tuple[int, ...]:
     """Widths of the projection below the head: as in the model that the phase starts from, else as in the recipe."""
-    if setting.start is not None:
-        return tuple(weights.load(setting.start)[1]["projection"])
-    return setting.recipe.embed.kept_projection if setting.recipe.embed else ()
+    if context.start is not None:
+        return tuple(weights.load(context.start)[1]["projection"])
+    return context.recipe.embed.kept_projection if context.recipe.embed else ()
 
 
-def network_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
+def network_spec(context: PhaseContext, phase: Finetune, network: Network, images: Images) -> FitSpec:
     """Orders for training head and thawed blocks together on augmented images."""
-    mixing = Mixing(Views(setting, "finetune", phase, images), phase)
-    train = setting.data.rows("train")
+    mixing = Mixing(Views(context, "finetune", phase, images), phase)
+    train = context.data.rows("train")
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(mixing.pictures(batch))  # type: ignore[no-any-return]
 
-    step = ClassStep(phase, setting.data, setting.fabric.device, logits, mixing.draw)
-    joint = JointStep(setting, step, mixing, phase.contrastive) if phase.contrastive else None
-    return setting.spec(
+    step = ClassStep(phase, context.data, context.fabric.device, logits, mixing.draw)
+    joint = JointStep(context, step, mixing, phase.contrastive) if phase.contrastive else None
+    return context.spec(
         "finetune",
         phase,
         network,
         objective=joint.compare.objective if joint else None,
         parameter_groups=groups(phase, network),
         prepare=waiting(network, phase.head, phase.head_epochs),
-        batches=epochs_of(train, setting.data.labels, phase, setting.recipe.seed, "finetune"),
+        batches=epochs_of(train, context.data.labels, phase, context.recipe.seed, "finetune"),
         step=joint or step,
         summarise=point_scores,
-        validate=Validation(setting, step, images, robust=phase.choose_by == "robust_auc"),
+        validate=Validation(context, step, images, robust=phase.choose_by == "robust_auc"),
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )
@@ -99,12 +99,12 @@ def groups(phase: Finetune, network: Network) -> list[dict[str, Any]]:
     return [*parameter_groups(blocks[phase.head], optimiser), *parameter_groups(thawed, optimiser, phase.thawed_lr)]
 
 
-def head_spec(setting: Setting, phase: Finetune, network: Network, images: Images) -> FitSpec:
+def head_spec(context: PhaseContext, phase: Finetune, network: Network, images: Images) -> FitSpec:
     """Orders for training the head alone, on vectors computed once; the rest of the network stays as it is."""
-    data, device = setting.data, setting.fabric.device
+    data, device = context.data, context.fabric.device
     train, val = data.rows("train"), data.rows("val")
     rows = np.concatenate([train, val])
-    table = torch.from_numpy(vectors(setting, network, images, rows)).to(device)
+    table = torch.from_numpy(vectors(context, network, images, rows)).to(device)
     place = np.full(len(data), -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
 
@@ -117,23 +117,23 @@ def head_spec(setting: Setting, phase: Finetune, network: Network, images: Image
     step = ClassStep(phase, data, device, logits)
     head = network.classifier
     assert head is not None, "phase 3 builds a classifier"
-    return setting.spec(
+    return context.spec(
         "finetune",
         phase,
         head,
         parameter_groups=parameter_groups([head], phase.optimiser, phase.optimiser.head_lr),
-        batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "finetune"),
+        batches=epochs_of(train, data.labels, phase, context.recipe.seed, "finetune"),
         step=step,
         summarise=point_scores,
         validate=lambda model, epoch: step.metrics(
-            encode(setting.fabric, model, val, len(val), load, network=model), val
+            encode(context.fabric, model, val, len(val), load, network=model), val
         ),
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )
 
 
-def vectors(setting: Setting, network: Network, images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def vectors(context: PhaseContext, network: Network, images: Images, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Embeddings (without a projection: features) of the plain images of `rows`, float32 [n, D]."""
     function = network.features if network.projection is None else network.embed
-    return setting.encode(network.to(setting.fabric.device), images, rows, function=function)
+    return context.encode(network.to(context.fabric.device), images, rows, function=function)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from contrastive_cxr.engine import Batch, StepOutput, gather
+from contrastive_cxr.phases.context import PhaseContext
 from contrastive_cxr.phases.embed import Comparison
 from contrastive_cxr.phases.mixing import Mixing
-from contrastive_cxr.phases.setting import Setting
 from contrastive_cxr.phases.supervised import ClassStep
 from contrastive_cxr.run import seeds
 
@@ -30,18 +30,18 @@ class JointStep:
         Of the second term, `finetune.contrastive`.
     """
 
-    def __init__(self, setting: Setting, of_classes: ClassStep, mixing: Mixing, weight: float) -> None:
-        embed = setting.recipe.embed
+    def __init__(self, context: PhaseContext, of_classes: ClassStep, mixing: Mixing, weight: float) -> None:
+        embed = context.recipe.embed
         assert embed is not None, "the recipe's checks refuse finetune.contrastive without a section embed"
-        self.setting, self.of_classes, self.mixing, self.weight = setting, of_classes, mixing, weight
-        self.compare = Comparison(setting, embed)
+        self.context, self.of_classes, self.mixing, self.weight = context, of_classes, mixing, weight
+        self.compare = Comparison(context, embed)
 
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
         """One batch; `class_loss` and `contrastive_loss` are logged beside their sum."""
         embedding, logits = network(self.mixing.pictures(batch), both=True)
         output = self.of_classes.scored(logits, batch)
-        everyone = gather(self.setting.fabric, embedding)
-        seed = seeds.key(self.setting.recipe.seed, "finetune", batch.step, "mining")
+        everyone = gather(self.context.fabric, embedding)
+        seed = seeds.key(self.context.recipe.seed, "finetune", batch.step, "mining")
         contrastive, _ = self.compare(everyone, batch.global_rows, seed)
         values = {"class_loss": output.loss.detach(), "contrastive_loss": contrastive.detach()}
         return StepOutput(output.loss + self.weight * contrastive, values, output.keep)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from contrastive_cxr import augment
 from contrastive_cxr.engine import Batch
-from contrastive_cxr.phases.setting import Views, input_size
+from contrastive_cxr.phases.context import Views, input_size
 from contrastive_cxr.recipe.schema import Supervised
 from contrastive_cxr.run import seeds
 
@@ -30,10 +30,10 @@ class Mixing:
         """How this batch is mixed, by a draw of its key (seed, phase, step, `mix`); None where it is not."""
         if not self.phase.mix.on:
             return None
-        recipe, mix = self.views.setting.recipe, self.phase.mix
+        recipe, mix = self.views.context.recipe, self.phase.mix
         size = input_size(self.phase, recipe.model.image_size, batch.epoch)
-        dice = seeds.numpy_generator(recipe.seed, self.views.name, batch.step, "mix")
-        return augment.draw_mix(mix.mixup, mix.cutmix, mix.probability, len(batch.global_rows), size, dice)
+        rng = seeds.numpy_generator(recipe.seed, self.views.name, batch.step, "mix")
+        return augment.draw_mix(mix.mixup, mix.cutmix, mix.probability, len(batch.global_rows), size, rng)
 
     def pictures(self, batch: Batch) -> Tensor:
         """What the network sees: float32 [B, 1, S, S] in 0..1."""

@@ -7,13 +7,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from contrastive_cxr.engine import Batch, fit, network_groups, waiting
+from contrastive_cxr.phases.context import PhaseContext, Views
 from contrastive_cxr.phases.mixing import Mixing
-from contrastive_cxr.phases.setting import Setting, Views
 from contrastive_cxr.phases.supervised import ClassStep, epochs_of, point_scores
 from contrastive_cxr.phases.validation import Validation
 
 
-def pretrain(setting: Setting) -> Path:
+def pretrain(context: PhaseContext) -> Path:
     """Train backbone and classifier on the labels; write the model that the best validation epoch left.
 
     Returns
@@ -26,40 +26,40 @@ def pretrain(setting: Setting) -> Path:
     RequestError
         The recipe has no such phase, a block that the backbone lacks, or weights that do not fit.
     """
-    phase = setting.recipe.pretrain
+    phase = context.recipe.pretrain
     assert phase is not None, "the caller runs only phases that the recipe has"
-    if setting.done("pretrain"):
-        return setting.folder
+    if context.done("pretrain"):
+        return context.folder
 
     # load
-    data, images = setting.data, setting.images()
+    data, images = context.data, context.images()
     train = data.rows("train")
 
     # prepare
-    network = setting.build("pretrain", classes=data.classes, hidden=phase.hidden)
+    network = context.build("pretrain", classes=data.classes, hidden=phase.hidden)
     network.train_only(phase.trainable)
-    mixing = Mixing(Views(setting, "pretrain", phase, images), phase)
+    mixing = Mixing(Views(context, "pretrain", phase, images), phase)
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(mixing.pictures(batch))  # type: ignore[no-any-return]
 
-    step = ClassStep(phase, data, setting.fabric.device, logits, mixing.draw)
+    step = ClassStep(phase, data, context.fabric.device, logits, mixing.draw)
 
     # fit and evaluate
-    spec = setting.spec(
+    spec = context.spec(
         "pretrain",
         phase,
         network,
         parameter_groups=network_groups(network, phase.optimiser, phase.head, head_epochs=phase.head_epochs),
         prepare=waiting(network, phase.head, phase.head_epochs),
-        batches=epochs_of(train, data.labels, phase, setting.recipe.seed, "pretrain"),
+        batches=epochs_of(train, data.labels, phase, context.recipe.seed, "pretrain"),
         step=step,
         summarise=point_scores,
-        validate=Validation(setting, step, images, robust=phase.choose_by == "robust_auc"),
+        validate=Validation(context, step, images, robust=phase.choose_by == "robust_auc"),
         choose_by=phase.choose_by,
         accumulate=phase.accumulate,
     )
-    result = fit(setting.fabric, spec, resume=setting.resume)
+    result = fit(context.fabric, spec, resume=context.resume)
 
     # write
-    return setting.finish("pretrain", network, result, data.classes)
+    return context.finish("pretrain", network, result, data.classes)

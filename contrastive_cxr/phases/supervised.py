@@ -161,8 +161,8 @@ def epochs_of(rows: Rows, labels: Rows, phase: Supervised, seed: int, name: str)
     size = min(phase.batch_size, epoch_size(labels[rows], phase.imbalance))
 
     def batches(epoch: int) -> list[Rows]:
-        dice = seeds.numpy_generator(seed, name, epoch, "imbalance")
-        chosen = epoch_rows(rows, labels, phase.imbalance, dice)
+        rng = seeds.numpy_generator(seed, name, epoch, "imbalance")
+        chosen = epoch_rows(rows, labels, phase.imbalance, rng)
         return shuffled(chosen, size, seeds.numpy_generator(seed, name, epoch, "batches"), drop_last=True)
 
     return batches

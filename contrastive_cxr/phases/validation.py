@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from contrastive_cxr import augment
 from contrastive_cxr.augment.corruptions import VALIDATED, corrupt
 from contrastive_cxr.data.batches import Images
-from contrastive_cxr.phases.setting import Setting
+from contrastive_cxr.phases.context import PhaseContext
 from contrastive_cxr.phases.supervised import ClassStep
 
 SEVERITY = 2
@@ -37,15 +37,15 @@ class Validation:
         Whether the changed images are asked about.
     """
 
-    setting: Setting
+    context: PhaseContext
     step: ClassStep
     images: Images
     robust: bool = False
 
     def __call__(self, network: nn.Module, epoch: int) -> dict[str, float]:
         """Loss and scores of the validation images; nan where one is undefined."""
-        rows = self.setting.data.rows("val")
-        found = self.step.metrics(self.setting.encode(network, self.images, rows), rows)
+        rows = self.context.data.rows("val")
+        found = self.step.metrics(self.context.encode(network, self.images, rows), rows)
         if not self.robust:
             return found
         areas = [found["auc"], *(self.changed(network, name, rows) for name in VALIDATED)]
@@ -53,9 +53,9 @@ class Validation:
 
     def changed(self, network: nn.Module, name: str, rows: NDArray[np.int64]) -> float:
         """AUC of the images under one change."""
-        size = self.setting.recipe.model.image_size
+        size = self.context.recipe.model.image_size
 
         def view(pixels: Tensor, part: NDArray[np.int64]) -> Tensor:
             return augment.plain(corrupt(pixels, name, SEVERITY, part), size)
 
-        return self.step.metrics(self.setting.encode(network, self.images, rows, view), rows)["auc"]
+        return self.step.metrics(self.context.encode(network, self.images, rows, view), rows)["auc"]

@@ -20,7 +20,9 @@ from contrastive_cxr.space import free, size_words
 from contrastive_cxr.tasks import Task
 
 
-def first_door(recipe: Recipe, out: Path | None = None, *, resume: bool = False, overwrite: bool = False) -> None:
+def check_data_and_folder(
+    recipe: Recipe, out: Path | None = None, *, resume: bool = False, overwrite: bool = False
+) -> None:
     """Check the run folder and the rows of the data; no image is opened, nothing is written.
 
     Parameters

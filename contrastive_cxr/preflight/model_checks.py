@@ -17,8 +17,8 @@ from contrastive_cxr.models import block_faults, growth_faults, norm_blocks, wei
 from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.models.pretrained.started import Started
+from contrastive_cxr.phases.context import input_size
 from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
-from contrastive_cxr.phases.setting import input_size
 from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.preflight import metric_checks
 from contrastive_cxr.recipe.schema import Recipe
@@ -33,7 +33,7 @@ def present(recipe: Recipe) -> tuple[PhaseName, ...]:
     return tuple(name for name in PHASES if getattr(recipe, name) is not None)
 
 
-def second_door(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> None:
+def check_model_and_batches(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> None:
     """Check blocks against the backbone, batches and the choice of checkpoints against the images there are.
 
     Raises

@@ -1,6 +1,6 @@
 """The report of a run: the facts (`build`, `build_cascade`: report.json) and the page made from them (`write`)."""
 
-from contrastive_cxr.report.facts.inputs import Beside, Predictions, Stages, Subject, Tta
+from contrastive_cxr.report.facts.inputs import Predictions, ReportExtras, Stages, Subject, Tta
 from contrastive_cxr.report.facts.report_json import VERSION, build, build_cascade
 from contrastive_cxr.report.figures.sheet import THUMBNAIL, shown
 from contrastive_cxr.report.pages.page import write
@@ -8,8 +8,8 @@ from contrastive_cxr.report.pages.page import write
 __all__ = [
     "THUMBNAIL",
     "VERSION",
-    "Beside",
     "Predictions",
+    "ReportExtras",
     "Stages",
     "Subject",
     "Tta",

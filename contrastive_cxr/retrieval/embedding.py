@@ -73,7 +73,7 @@ class Answer:
     averaged: Tensor | None = None
 
 
-def answer(network: Network, images: Tensor, link: str = "softmax", tta: str = "none") -> Answer:
+def forward_all(network: Network, images: Tensor, link: str = "softmax", tta: str = "none") -> Answer:
     """Everything a network says of decoded images, the plain ones passed through it once.
 
     Parameters
@@ -108,15 +108,15 @@ def answer(network: Network, images: Tensor, link: str = "softmax", tta: str = "
     return Answer(embedding, hidden, probabilities, (probabilities + len(others) * rest) / (1 + len(others)))
 
 
-def everything(network: Network, images: Tensor, link: str, tta: str = "none") -> Tensor:
-    """The parts of an `answer` that there are, side by side: float32 [B, sum of `widths`]."""
-    found = answer(network, images, link, tta)
+def forward_packed(network: Network, images: Tensor, link: str, tta: str = "none") -> Tensor:
+    """The parts of an `forward_all` that there are, side by side: float32 [B, sum of `widths`]."""
+    found = forward_all(network, images, link, tta)
     parts = (found.embedding, found.hidden, found.probabilities, found.averaged)
     return torch.cat([part for part in parts if part is not None], dim=1)
 
 
 def widths(network: Network, tta: str = "none") -> tuple[int, ...]:
-    """Columns of each part of `everything`: the embedding alone, or with the others three, or four with a set."""
+    """Columns of each part of `forward_packed`: the embedding alone, or with the others three, or four with a set."""
     if network.classifier is None:
         return (network.embedding_size,)
     last, classes = network.classifier[-1], network.spec.classes

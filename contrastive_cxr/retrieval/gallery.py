@@ -20,13 +20,13 @@ import contrastive_cxr.retrieval.measure as measure
 import contrastive_cxr.retrieval.voting as voting
 from contrastive_cxr import locks
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
-from contrastive_cxr.files import Together
+from contrastive_cxr.files import AtomicWrites
 from contrastive_cxr.retrieval.embedding import EmbeddingModel
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.held import Held
 from contrastive_cxr.retrieval.image_inputs import Inputs
 from contrastive_cxr.retrieval.index import Index
-from contrastive_cxr.retrieval.near import Own, nearest
+from contrastive_cxr.retrieval.near import PatientExclusion, nearest
 from contrastive_cxr.retrieval.result import SearchResult, masked
 from contrastive_cxr.retrieval.rows import Vectors, Where, matching, places, table, unit_vectors
 
@@ -122,7 +122,7 @@ class Gallery(Held):
             raise RequestError(f"{len(exclude_patients)} patients for {len(checked)} queries; give one a query")
         allowed = matching(self.rows, where) if where else None
         most = min(k, len(self) if allowed is None else int(allowed.sum()))
-        own = None if exclude_patients is None else Own(self._patients[0], self._numbers(exclude_patients))
+        own = None if exclude_patients is None else PatientExclusion(self._patients[0], self._numbers(exclude_patients))
         if not len(checked):
             return masked(np.empty((0, most), np.int64), np.empty((0, most), np.float32), self._columns, k)
         found, gaps = nearest(self.index, self.vectors, checked, most, allowed, own)
@@ -243,7 +243,7 @@ class Gallery(Held):
             self.recall = measure.tune(self.index, self.vectors)
         assert familiar is self.about.familiar, "the record holds it"
         with _held(folder, wait=True):
-            with Together(folder) as together:
+            with AtomicWrites(folder) as together:
                 record = gallery_files.write(together, self.vectors, self.rows, self.about)
                 if self.index.faiss_index is not None:
                     index_files.write(together, self.index, self.recall, record.vectors_sha256)
@@ -287,7 +287,7 @@ class Gallery(Held):
             logger.warning("%s: its index is built again, since %s", folder, reason)
             made = cls(vectors, rows, about, Index("exact", None, np.arange(len(vectors))))
             made.rebuild()
-            with suppress(CcxrError), _held(folder, wait=False), Together(folder) as together:
+            with suppress(CcxrError), _held(folder, wait=False), AtomicWrites(folder) as together:
                 index_files.write(together, made.index, made.recall, record.vectors_sha256)
             return made
         loaded = cls(vectors, rows, about, index, recall)

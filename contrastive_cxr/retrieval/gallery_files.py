@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contrastive_cxr import __version__
 from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.files import Together, complete, digest, read_json
+from contrastive_cxr.files import AtomicWrites, complete, digest, read_json
 from contrastive_cxr.retrieval.index import VERSION, Kind
 from contrastive_cxr.retrieval.measure import Familiar
 from contrastive_cxr.retrieval.rows import Vectors, unit_vectors
@@ -59,7 +59,7 @@ class About:
     familiar: Familiar | None = None
 
 
-def write(together: Together, vectors: Vectors, rows: pd.DataFrame, about: About) -> Record:
+def write(together: AtomicWrites, vectors: Vectors, rows: pd.DataFrame, about: About) -> Record:
     """Write the three files, the record last; they take their places when `together` ends."""
     paths = {name: together.place(name) for name in ("vectors.npy", "rows.csv")}
     with paths["vectors.npy"].open("wb") as file:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import contrastive_cxr.retrieval.index as indexes
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.files import Together, digest, read_json, write_bytes
+from contrastive_cxr.files import AtomicWrites, digest, read_json, write_bytes
 from contrastive_cxr.retrieval.gallery_files import Digest
 from contrastive_cxr.retrieval.index import Index, Kind
 from contrastive_cxr.retrieval.measure import Recall
@@ -50,7 +50,7 @@ class Record(BaseModel):
     seal: str = Field("", description="by the secret of the user who wrote it; empty: nobody's")
 
 
-def write(together: Together, index: Index, recall: Recall | None, vectors_sha256: str) -> None:
+def write(together: AtomicWrites, index: Index, recall: Recall | None, vectors_sha256: str) -> None:
     """Write the files of an index; they take their places when `together` ends."""
     place, keys_sha256 = together.place("index.faiss"), None
     indexes.write(index, place)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from contrastive_cxr.retrieval.index import FACTOR, Index, exact
-from contrastive_cxr.retrieval.near import Own, nearest, ranked
+from contrastive_cxr.retrieval.near import PatientExclusion, nearest, ranked
 from contrastive_cxr.retrieval.rows import Ids, Vectors
 
 AT = 10
@@ -70,7 +70,7 @@ def familiar(vectors: Vectors, patients: Ids) -> Familiar | None:
     single = np.arange(len(vectors)) + patients.max(initial=-1) + 1
     whose = np.where(patients >= 0, patients, single)
     index = Index("exact", None, np.arange(len(vectors)))
-    _, gaps = nearest(index, vectors, np.ascontiguousarray(vectors[rows]), 1, own=Own(whose, whose[rows]))
+    _, gaps = nearest(index, vectors, np.ascontiguousarray(vectors[rows]), 1, own=PatientExclusion(whose, whose[rows]))
     near = gaps[np.isfinite(gaps)]
     if not len(near):
         return None
@@ -86,7 +86,7 @@ def tune(index: Index, vectors: Vectors) -> Recall | None:
         return None
     rows, k = sample(len(vectors)), min(AT, len(vectors) - 1)
     queries = np.ascontiguousarray(vectors[rows])
-    own = Own(np.arange(len(vectors)), rows)
+    own = PatientExclusion(np.arange(len(vectors)), rows)
     _, true = ranked(vectors, queries, exact(vectors, queries, k + 1), k, own)
     count = min(len(vectors), max(FACTOR[index.kind] * k, k + 1))
     while True:

@@ -14,7 +14,7 @@ _SPARE = 64  # own rows that an approximate search is asked to see past; beyond 
 
 
 @dataclass(frozen=True)
-class Own:
+class PatientExclusion:
     """Whose rows are left out of which query.
 
     Attributes
@@ -33,7 +33,12 @@ class Own:
 
 
 def nearest(
-    index: Index, vectors: Vectors, queries: Vectors, k: int, allowed: Allowed = None, own: Own | None = None
+    index: Index,
+    vectors: Vectors,
+    queries: Vectors,
+    k: int,
+    allowed: Allowed = None,
+    own: PatientExclusion | None = None,
 ) -> tuple[Ids, Vectors]:
     """The k nearest allowed rows of each query, nearest first, equal ones by position.
 
@@ -58,13 +63,19 @@ def nearest(
     size = max(1, _PAIRS // max(1, widest))
     for first in range(0, len(queries), size):
         part = slice(first, first + size)
-        mine = None if own is None else Own(own.rows, own.queries[part])
+        mine = None if own is None else PatientExclusion(own.rows, own.queries[part])
         positions[part], gaps[part] = _some(index, vectors, queries[part], k, allowed, mine, skipped[part])
     return positions, gaps
 
 
 def _some(
-    index: Index, vectors: Vectors, queries: Vectors, k: int, allowed: Allowed, own: Own | None, skipped: Ids
+    index: Index,
+    vectors: Vectors,
+    queries: Vectors,
+    k: int,
+    allowed: Allowed,
+    own: PatientExclusion | None,
+    skipped: Ids,
 ) -> tuple[Ids, Vectors]:
     most = int(skipped.max(initial=0))
     wide = k + most  # k others are among the first k + (the query's own)
@@ -75,12 +86,12 @@ def _some(
     short = np.flatnonzero(found[:, -1] < 0)
     if len(short):
         again = Index("exact", None, index.keys)
-        mine = None if own is None else Own(own.rows, own.queries[short])
+        mine = None if own is None else PatientExclusion(own.rows, own.queries[short])
         found[short], gaps[short] = _some(again, vectors, queries[short], k, allowed, mine, skipped[short])
     return found, gaps
 
 
-def ranked(vectors: Vectors, queries: Vectors, found: Ids, k: int, own: Own | None) -> tuple[Ids, Vectors]:
+def ranked(vectors: Vectors, queries: Vectors, found: Ids, k: int, own: PatientExclusion | None) -> tuple[Ids, Vectors]:
     """The first k of the found rows by true distance; the query's own and places without a row are -1, behind them."""
     if own is not None:
         barred = (own.rows[found] == own.queries[:, None]) & (own.queries[:, None] >= 0)

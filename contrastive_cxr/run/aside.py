@@ -10,7 +10,7 @@ WAITING = 10_000
 """Things that may wait, some 10 MB of logged rows: more would be work that is never done."""
 
 
-class Aside:
+class BackgroundWorker:
     """Does what it is told in a thread of its own; the first failure ends it, and what comes after is left undone.
 
     Parameters

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.run.aside import Aside
+from contrastive_cxr.run.aside import BackgroundWorker
 from contrastive_cxr.run.folder import plain, write_json
 from contrastive_cxr.run.wandb_records import recorded
 
@@ -41,7 +41,7 @@ class Tracker:
     """
 
     def __init__(self) -> None:
-        self._aside: Aside | None = None
+        self._aside: BackgroundWorker | None = None
         # of the thread alone
         self._run: Any = None
         self._seen: dict[str, float] = {}
@@ -86,7 +86,7 @@ class Tracker:
         elif tracking.wandb != "off" and first:
             identity = _identity(folder, resume)
             arguments = _arguments(recipe, folder, tracking, identity)
-            tracker._aside = Aside("wandb", tracker._fail)
+            tracker._aside = BackgroundWorker("wandb", tracker._fail)
             tracker._aside.do(lambda: tracker._begin(arguments, resume))
         return tracker
 

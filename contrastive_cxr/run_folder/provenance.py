@@ -101,7 +101,7 @@ def weights_facts(recipe: Recipe) -> dict[str, Any]:
         origin = weights.start(network, word, recipe.model.stem).origin
         assert origin is not None, "published weights have an origin"
         came = {"source": origin.kind, "place": origin.place, "file_sha256": origin.sha256}
-        address = catalogue.address(recipe.model.backbone)
+        address = catalogue.weights_url(recipe.model.backbone)
         return {"word": word, **came, "address": str(address), "sha256": tensors_digest(network.backbone)}
     digests = {path.name: digest(path) for path in weights.files_of(word)}
     if len(digests) == 1:

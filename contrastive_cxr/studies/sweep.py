@@ -12,12 +12,12 @@ from typing import Any
 from contrastive_cxr import locks
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled, raise_faults
-from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, present, sharing_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import processes
 from contrastive_cxr.studies import compare
 from contrastive_cxr.studies.sweep_folder import State, record, state, sweep_door
-from contrastive_cxr.studies.sweep_points import Point, Words, points_of, read_words, together
+from contrastive_cxr.studies.sweep_points import Point, SweepSpec, points_of, read_words, together
 from contrastive_cxr.training.cascade import stage_recipes
 from contrastive_cxr.training.cross_validation import run_seeds
 from contrastive_cxr.training.dry_run import PhasePlan, phase_plan
@@ -126,7 +126,7 @@ def run_points(
     planned: Sequence[Planned],
     out: Path,
     reference: str,
-    words: Words,
+    words: SweepSpec,
     *,
     one_at_a_time: bool,
     seeds: int | None,
@@ -138,7 +138,7 @@ def run_points(
 
 
 def _run_points(
-    planned: Sequence[Planned], out: Path, reference: str, words: Words, one_at_a_time: bool, seeds: int | None,
+    planned: Sequence[Planned], out: Path, reference: str, words: SweepSpec, one_at_a_time: bool, seeds: int | None,
     say: Say,
 ) -> dict[str, Any]:  # fmt: skip
     """`run_points`, its folder held."""
@@ -206,7 +206,7 @@ def _plan(point: Point, data: Dataset, there: State, times: int) -> Planned:
     for part in parts:
         images = retask(data, part.task) if cascade else data
         try:
-            second_door(part, images, present(part))
+            check_model_and_batches(part, images, present(part))
             raise_faults(sharing_faults(part, images, present(part), processes.count()))
             plans.append([phase_plan(part, images, name) for name in present(part)])
         except RequestError as error:

@@ -14,7 +14,7 @@ from contrastive_cxr.preflight import data_checks
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import processes
-from contrastive_cxr.studies.sweep_points import Point, Words, together
+from contrastive_cxr.studies.sweep_points import Point, SweepSpec, together
 from contrastive_cxr.tasks import Task
 
 VERSION = 1
@@ -53,7 +53,13 @@ def state(folder: Path, recipe: Recipe, seeds: int | None) -> State:
 
 
 def record(
-    out: Path, reference: str, words: Words, points: Sequence[dict[str, Any]], *, one_at_a_time: bool, seeds: int | None
+    out: Path,
+    reference: str,
+    words: SweepSpec,
+    points: Sequence[dict[str, Any]],
+    *,
+    one_at_a_time: bool,
+    seeds: int | None,
 ) -> None:
     """Write `sweep.json`: what was asked for, and how far each point is (docs/studies.md)."""
     folders.write_json(

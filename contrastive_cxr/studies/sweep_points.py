@@ -31,7 +31,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Words:
+class SweepSpec:
     """The words of a sweep: `fixed` overrides of all points, and the factors."""
 
     fixed: tuple[str, ...]
@@ -47,7 +47,7 @@ class Point:
     recipe: Recipe
 
 
-def read_words(words: Sequence[str]) -> Words:
+def read_words(words: Sequence[str]) -> SweepSpec:
     """Tell overrides with one value from factors with several.
 
     The value is read as the items of a YAML list: commas between items count, those inside brackets or quotes do not.
@@ -80,7 +80,7 @@ def read_words(words: Sequence[str]) -> Words:
     if not factors:
         faults.append("a sweep needs a setting with several values, such as pretrain.optimiser.lr=0.1,0.01")
     raise_faults(faults)
-    return Words(tuple(fixed), tuple(factors))
+    return SweepSpec(tuple(fixed), tuple(factors))
 
 
 def _replaced(factors: Sequence[Factor], keys: Sequence[str]) -> list[str]:
@@ -109,7 +109,7 @@ def items(raw: str) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def points_of(reference: str, words: Words, *, one_at_a_time: bool = False) -> list[Point]:
+def points_of(reference: str, words: SweepSpec, *, one_at_a_time: bool = False) -> list[Point]:
     """The recipes of a sweep, each loaded and checked.
 
     Parameters

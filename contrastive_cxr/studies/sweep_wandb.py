@@ -12,12 +12,14 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.recipe.text import yaml_text
 from contrastive_cxr.run import folder as folders
-from contrastive_cxr.studies.sweep_points import Words
+from contrastive_cxr.studies.sweep_points import SweepSpec
 
 METRIC = "evaluation/balanced_accuracy"
 
 
-def write_definition(path: Path, reference: str, words: Words, recipe: Recipe, out: Path, seeds: int | None) -> None:
+def write_definition(
+    path: Path, reference: str, words: SweepSpec, recipe: Recipe, out: Path, seeds: int | None
+) -> None:
     """Write the grid of `words` to `path`; `wandb sweep PATH` takes it, and `wandb agent` then runs its points.
 
     Parameters
@@ -43,7 +45,7 @@ def write_definition(path: Path, reference: str, words: Words, recipe: Recipe, o
     folders.write_text(path, yaml_text.write(definition(reference, words, recipe, out, seeds)))
 
 
-def definition(reference: str, words: Words, recipe: Recipe, out: Path, seeds: int | None = None) -> dict[str, Any]:
+def definition(reference: str, words: SweepSpec, recipe: Recipe, out: Path, seeds: int | None = None) -> dict[str, Any]:
     """The sweep as W&B's schema has it; parameters as `write_definition`."""
     parameters = {factor.key: {"values": [written(value) for value in factor.values]} for factor in words.factors}
     if seeds is not None:

@@ -95,13 +95,13 @@ def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
     rows, kept = data.rows(split), data.rows("val") if split == "test" else np.empty(0, dtype=np.int64)
     final = present(recipe)[-1]
     said: dict[str, Floats] = {}
-    untouched: dict[str, Floats] = {}
+    probabilities_without_tta: dict[str, Floats] = {}
     for name in STAGES:
         found = outputs(recipe, data, fabric, out / name / final, np.concatenate([rows, kept]), recipe.evaluation.tta)
         assert found.probabilities is not None, "run_cascade refuses stages without a classifier"
         said[name] = found.probabilities
-        if found.untouched is not None:
-            untouched[name] = found.untouched
+        if found.probabilities_without_tta is not None:
+            probabilities_without_tta[name] = found.probabilities_without_tta
     if not fabric.is_global_zero:
         return
     parts = stage_recipes(recipe)
@@ -111,14 +111,16 @@ def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
     verdicts = joining.verdicts(said["stage1"][: len(rows)], said["stage2"][: len(rows)], order)
     reports = {name: folders.read_json(out / name / "report.json") for name in STAGES}
     options = recipe.evaluation
-    beside = report.Beside(
+    beside = report.ReportExtras(
         baselines=read_blind(out / "flat", final),
         validation=Validation(both[len(rows) :], data.labels[kept]) if len(kept) else None,
         targets=options.target.wanted(),
         costs=decisions.matrix(recipe.task.names, options.costs) if options.costs else None,
         tta=tta_of(
             options.tta,
-            joining.join(untouched["stage1"], untouched["stage2"], order)[: len(rows)] if untouched else None,
+            joining.join(probabilities_without_tta["stage1"], probabilities_without_tta["stage2"], order)[: len(rows)]
+            if probabilities_without_tta
+            else None,
         ),
     )
     flat = said["flat"][: len(rows)]

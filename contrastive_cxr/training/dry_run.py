@@ -13,7 +13,7 @@ from contrastive_cxr.data.decoding import grey_levels, ranges
 from contrastive_cxr.data.files.addresses import absolute
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.preflight import disk
-from contrastive_cxr.preflight.model_checks import load_weights, present, second_door, start_of, steps
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, load_weights, present, start_of, steps
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import tracking
 from contrastive_cxr.run_layout import PhaseName
@@ -84,7 +84,7 @@ def plan(
     """
     order = tuple(only) if only else present(recipe)
     data = open_dataset(recipe.data, recipe.task)
-    second_door(recipe, data, order)
+    check_model_and_batches(recipe, data, order)
     earlier = None if origin is None else start_of(None, order[0], recipe, origin)
     start = starting_weights(recipe) if earlier is None else f"those of {earlier}"
     counts = data.describe().reset_index().to_dict("records")

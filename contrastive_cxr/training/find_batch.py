@@ -13,12 +13,12 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.phases.embed import batch_size
 from contrastive_cxr.phases.supervised import epoch_size
-from contrastive_cxr.preflight.model_checks import check_weights, present, second_door
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, present
 from contrastive_cxr.recipe.schema import Embed, Recipe
 from contrastive_cxr.run import processes
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training import trial
-from contrastive_cxr.training.trial import Asked, setting_of
+from contrastive_cxr.training.trial import TrialConfig, setting_of
 
 SAMPLE = 64  # real images that a trial's batch is made of
 USED = 0.9  # of the CPU's free memory; the rest is for what else the machine does
@@ -75,7 +75,7 @@ def find_batch(recipe: Recipe, tell: Callable[[str], None] = lambda words: None)
         raise RequestError("--find-batch looks for the batch of one process; start it without torchrun")
     order = present(recipe)
     data = open_dataset(recipe.data, recipe.task)
-    second_door(recipe, data, order)
+    check_model_and_batches(recipe, data, order)
     check_weights(recipe)
     return [of_phase(recipe, data, name, tell) for name in order]
 
@@ -90,7 +90,7 @@ def of_phase(recipe: Recipe, data: Dataset, name: PhaseName, tell: Callable[[str
     said: dict[int, float | str] = {}
 
     def fits(value: int) -> bool:
-        said[value] = outcome = isolated(Asked(recipe, name, value, images, validation, memory))
+        said[value] = outcome = isolated(TrialConfig(recipe, name, value, images, validation, memory))
         words = outcome if isinstance(outcome, str) else f"trains, {outcome:,.0f} MiB"
         tell(f"{name}.{setting_of(phase)}={value}: {words}")
         return not isinstance(outcome, str)
@@ -162,7 +162,7 @@ def largest(fits: Callable[[int], bool], first: int, least: int, most: int) -> i
     return good or least
 
 
-def isolated(asked: Asked) -> float | str:
+def isolated(asked: TrialConfig) -> float | str:
     """The trial's peak memory, MiB, or why it failed; a process that the system ends says nothing, and failed too."""
     # forked from a server that has imported everything and computed nothing: safe for threads and for CUDA
     context = multiprocessing.get_context("forkserver")

@@ -21,8 +21,8 @@ from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.phases import Setting
-from contrastive_cxr.preflight.model_checks import check_weights, second_door
+from contrastive_cxr.phases import PhaseContext
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights
 from contrastive_cxr.recipe.mix import Mix
 from contrastive_cxr.recipe.schema import Embed, Recipe, Schedule, Supervised
 from contrastive_cxr.run import seeds
@@ -128,7 +128,7 @@ def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> list[Overfit]:
     small = {name: by_heart(recipe, name, data.labels[rows], max(1, round(steps / STEPS))) for name in names}
     few = alone(data, rows)
     for name in names:
-        second_door(small[name], few, (name,))
+        check_model_and_batches(small[name], few, (name,))
     check_weights(recipe)
     fabric = engine.launch(recipe.runtime)
     return [learn(small[name], name, few, fabric) for name in names]
@@ -150,7 +150,7 @@ def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Ove
     done = False
     with tempfile.TemporaryDirectory() as folder:
         try:
-            phases.TRAIN[name](Setting(recipe, data, fabric, Path(folder) / name, None, watcher))
+            phases.TRAIN[name](PhaseContext(recipe, data, fabric, Path(folder) / name, None, watcher))
         except Learned:
             done = True
     losses = watcher.of("train", "loss")

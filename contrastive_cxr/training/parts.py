@@ -13,7 +13,7 @@ from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import raise_faults
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.data_checks import same_recipe
-from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, present, sharing_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.training import finished
@@ -50,7 +50,7 @@ class Parts:
             Every fault of the first part that has one.
         """
         for name, part in self.recipes.items():
-            second_door(part, self.sets[name], present(part))
+            check_model_and_batches(part, self.sets[name], present(part))
 
     def check_processes(self, processes: int) -> None:
         """Check that `processes` processes can share the batches of every part.

@@ -21,10 +21,16 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import evaluate
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.models import weights
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
-from contrastive_cxr.preflight.model_checks import check_weights, present, second_door, sharing_faults, start_of
+from contrastive_cxr.preflight.model_checks import (
+    check_model_and_batches,
+    check_weights,
+    present,
+    sharing_faults,
+    start_of,
+)
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import seeds
@@ -73,7 +79,7 @@ def run_single(
     recipe = as_recorded(recipe, out, resume)
     data = data if data is not None else open_dataset(recipe.data, recipe.task)
     recipe = ranges.settled(recipe, data.intensity)
-    second_door(recipe, data, order)
+    check_model_and_batches(recipe, data, order)
     check_origin(recipe, data, origin, order[0])
     if overwrite:
         check_overwrite(recipe, out, origin)
@@ -116,7 +122,7 @@ def train(
             tracker.picture(picture.stem, picture)
         for name in order:
             start = start_of(out, name, recipe, origin)
-            phases.TRAIN[name](Setting(recipe, data, fabric, out / name, start, tracker, resume))
+            phases.TRAIN[name](PhaseContext(recipe, data, fabric, out / name, start, tracker, resume))
         evaluate.score_run(recipe, data, fabric, out, tracker)
     finally:
         tracker.close()

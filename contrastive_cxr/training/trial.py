@@ -19,14 +19,14 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine.fabric import peak_memory_mib
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.recipe.schema import Embed, Finetune, Pretrain, Recipe, Schedule
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialConfig:
     """What a trial is made of; small enough to be sent to another process.
 
     Attributes
@@ -57,7 +57,7 @@ def setting_of(phase: Pretrain | Embed | Finetune) -> str:
     return "images_per_class" if isinstance(phase, Embed) and phase.positives != "augmented" else "batch_size"
 
 
-def answer(asked: Asked, pipe: Connection) -> None:
+def answer(asked: TrialConfig, pipe: Connection) -> None:
     """Try, and send the peak memory in MiB, or in words why it did not go; the bars of a trial are not shown."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -68,7 +68,7 @@ def answer(asked: Asked, pipe: Connection) -> None:
         pipe.send(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
 
 
-def attempt(asked: Asked) -> float:
+def attempt(asked: TrialConfig) -> float:
     """Train two epochs of one step, validate once; returns the peak memory, MiB.
 
     The second step is the one that counts: in the first the optimiser has no state yet.
@@ -81,7 +81,7 @@ def attempt(asked: Asked) -> float:
     fabric = engine.launch(recipe.runtime)
     with tempfile.TemporaryDirectory() as folder:
         data = stand_in(recipe, asked)
-        phases.TRAIN[asked.name](Setting(recipe, data, fabric, Path(folder) / asked.name, None, Tracker()))
+        phases.TRAIN[asked.name](PhaseContext(recipe, data, fabric, Path(folder) / asked.name, None, Tracker()))
     return peak_memory_mib(fabric.device)
 
 
@@ -101,7 +101,7 @@ def two_steps(recipe: Recipe, name: PhaseName, value: int) -> Recipe:
     return recipe.model_copy(update={name: phase.model_copy(update=changes), "model": model})
 
 
-def stand_in(recipe: Recipe, asked: Asked) -> Dataset:
+def stand_in(recipe: Recipe, asked: TrialConfig) -> Dataset:
     """A data set whose training part is one batch, its classes in turn, and whose validation part is short."""
     classes, phase = len(recipe.task.names), getattr(recipe, asked.name)
     several = classes if setting_of(phase) == "images_per_class" else 1

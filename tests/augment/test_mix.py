@@ -53,9 +53,9 @@ def test_a_box_has_the_drawn_area_but_for_the_border() -> None:
         assert drawn is not None
         assert drawn.box is not None
         top, bottom, left, right = drawn.box
-        dice = np.random.default_rng(seed)
-        dice.random(4), dice.permutation(2)
-        share = dice.beta(1.0, 1.0)
+        rng = np.random.default_rng(seed)
+        rng.random(4), rng.permutation(2)
+        share = rng.beta(1.0, 1.0)
         if top > 0 and left > 0 and bottom < 1000 and right < 1000:
             assert drawn.share == pytest.approx(share, abs=5e-3)
         assert drawn.share >= share - 1e-9

@@ -14,10 +14,10 @@ from PIL import Image
 def test_the_command_looks_at_a_table_by_its_settings(
     ccxr: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    rows, dice = [], np.random.default_rng(0)
+    rows, rng = [], np.random.default_rng(0)
     (tmp_path / "x" / "part 1").mkdir(parents=True)
     for number in range(6):
-        picture = Image.fromarray(dice.integers(0, 255, (24, 24), dtype=np.uint8))
+        picture = Image.fromarray(rng.integers(0, 255, (24, 24), dtype=np.uint8))
         picture.save(tmp_path / "x" / "part 1" / f"{number}.png")
         rows.append({"name": f"{number}.png", "batch": "part 1", "kind of image": ["neg", "pos"][number % 2]})
     pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)

@@ -66,17 +66,17 @@ def alone(place: Path) -> Path:
     return place.with_name(f"{place.name}.alone")
 
 
-def drawn(seen: dict[str, Ended], count: int, dice: np.random.Generator) -> dict[str, list[Plan]]:
+def drawn(seen: dict[str, Ended], count: int, rng: np.random.Generator) -> dict[str, list[Plan]]:
     """`count` plans, evenly over the moments and then over their calls, by the command that they belong to."""
     found: dict[str, list[Plan]] = {name: [] for name in seen}
-    for moment in dice.choice(MOMENTS, count):
+    for moment in rng.choice(MOMENTS, count):
         where = [(name, call) for name, ended in seen.items() for call in range(len(ended.calls.get(moment, ())))]
         if not where:
             raise ValueError(f"no command has the moment '{moment}': it was renamed")
         # any time: a command by the time it takes
         weights = [seen[name].calls[moment][call][1] if moment == ANY else 1.0 for name, call in where]
-        name, call = where[dice.choice(len(where), p=np.array(weights) / sum(weights))]
-        found[name].append(Plan(str(moment), call + 1, float(dice.random()), seen[name].calls[moment][call][1]))
+        name, call = where[rng.choice(len(where), p=np.array(weights) / sum(weights))]
+        found[name].append(Plan(str(moment), call + 1, float(rng.random()), seen[name].calls[moment][call][1]))
     return {name: in_order(plans, seen[name]) for name, plans in found.items()}
 
 

@@ -97,8 +97,8 @@ def test_plans_are_put_in_the_order_of_their_times() -> None:
 def test_plans_are_drawn_evenly_over_the_moments_and_within_their_calls() -> None:
     calls = {moment: [(float(number), 0.5) for number in range(3)] for moment in (*STAGES, *POINTS)}
     seen = {"run": Ended(0, "", {**calls, ANY: [(0.0, 9.0)]}), "index": Ended(0, "", {ANY: [(0.0, 1.0)]})}
-    dice, count = np.random.default_rng(0), 2000
-    plans = [(name, plan) for _ in range(count) for name, each in drawn(seen, 1, dice).items() for plan in each]
+    rng, count = np.random.default_rng(0), 2000
+    plans = [(name, plan) for _ in range(count) for name, each in drawn(seen, 1, rng).items() for plan in each]
     expected = count / len(MOMENTS)
     for moment in MOMENTS:
         calls = [plan.call for _, plan in plans if plan.moment == moment]

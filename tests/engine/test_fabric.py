@@ -12,7 +12,7 @@ import torch
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from contrastive_cxr import engine
-from contrastive_cxr.engine.fabric import losses_told
+from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.recipe import schema
 
@@ -63,7 +63,7 @@ def test_several_processes_wait_as_long_as_the_recipe_says(monkeypatch: pytest.M
 )
 def test_a_lost_process_is_told_and_other_errors_pass(world: int, error: RuntimeError, told: bool) -> None:
     fabric: Any = SimpleNamespace(world_size=world, global_rank=0)
-    with pytest.raises(CcxrError if told else RuntimeError) as raised, losses_told(fabric, "So go on"):
+    with pytest.raises(CcxrError if told else RuntimeError) as raised, report_lost_process(fabric, "So go on"):
         raise error
     assert ("process 0 of 2 lost another process" in str(raised.value)) == told
     assert str(raised.value).endswith("So go on") == told

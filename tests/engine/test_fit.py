@@ -287,7 +287,7 @@ def test_too_little_memory_is_said(tmp_path: Path, fabric: Fabric) -> None:
     with pytest.raises(CcxrError, match="cpu has too little memory for tiny with 6 images a step on a process; make"):
         engine.fit(fabric, replace(spec(tmp_path, fabric), step=step))
     with pytest.raises(CcxrError, match=r"6 images a step on a process; set tiny\.batch_size=3"):
-        engine.fit(fabric, replace(spec(tmp_path, fabric), step=step, smaller="set tiny.batch_size=3"))
+        engine.fit(fabric, replace(spec(tmp_path, fabric), step=step, out_of_memory_hint="set tiny.batch_size=3"))
 
 
 def test_too_little_memory_in_a_validation_is_said(tmp_path: Path, fabric: Fabric) -> None:

@@ -7,14 +7,14 @@ import math
 import pytest
 import torch
 
-from contrastive_cxr.engine.state import Tally
+from contrastive_cxr.engine.state import EpochMetrics
 
 NAMES = ["loss", "mined", "never"]
 STEPS = [([0.5, 3.0, math.nan], 4), ([math.nan, 1.0, math.nan], 2), ([0.25, 0.0, math.nan], 3)]
 
 
-def tally(steps: list[tuple[list[float], int]], first: Tally | None = None) -> Tally:
-    made = first or Tally()
+def tally(steps: list[tuple[list[float], int]], first: EpochMetrics | None = None) -> EpochMetrics:
+    made = first or EpochMetrics()
     for values, images in steps:
         made.add(NAMES, torch.tensor(values, dtype=torch.float64), {"p": torch.full((images, 2), values[1])}, images)
     return made
@@ -32,7 +32,7 @@ def test_means_are_over_the_images_that_had_a_value() -> None:
 
 
 def test_a_tally_goes_on_from_a_checkpoint() -> None:
-    half = Tally.from_state(tally(STEPS[:2]).state_dict(), torch.device("cpu"))
+    half = EpochMetrics.from_state(tally(STEPS[:2]).state_dict(), torch.device("cpu"))
     whole, resumed = tally(STEPS), tally(STEPS[2:], half)
     assert resumed.means() == pytest.approx(whole.means(), rel=0, abs=0, nan_ok=True)
     assert (resumed.arrays()["p"] == whole.arrays()["p"]).all()
@@ -40,7 +40,7 @@ def test_a_tally_goes_on_from_a_checkpoint() -> None:
 
 
 def test_an_empty_tally_is_saved_and_read() -> None:
-    again = Tally.from_state(Tally().state_dict(), torch.device("cpu"))
+    again = EpochMetrics.from_state(EpochMetrics().state_dict(), torch.device("cpu"))
     assert again.means() == {}
     assert tally(STEPS, again).means() == pytest.approx(tally(STEPS).means(), nan_ok=True)
 

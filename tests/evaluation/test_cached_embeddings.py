@@ -12,7 +12,7 @@ import pytest
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.evaluation import cached_embeddings
 from contrastive_cxr.evaluation.predictions import Outputs
-from contrastive_cxr.phases.setting import decode_settings
+from contrastive_cxr.phases.context import decode_settings
 from contrastive_cxr.run_folder.recorded import recipe_of, reopen
 from tests.run_folder.recorded_runs import images, record
 
@@ -83,8 +83,8 @@ def test_the_model_is_asked_only_where_it_must_be(
     card = {"sha256": MODEL, "decode": decode_settings(recipe)}
     nothing: Any = None
     asked = Outputs(rows[:0], np.zeros((0, 2), dtype=np.float32), None, card=card)
-    assert cached_embeddings.known(recipe, data, nothing, arrays.parent, asked, rows).vectors.sum() == 66
+    assert cached_embeddings.load_or_embed_train(recipe, data, nothing, arrays.parent, asked, rows).vectors.sum() == 66
     assert not encoded
     other = Outputs(rows[:0], asked.vectors, None, card=card | {"decode": {"cache_size": 999}})
-    assert cached_embeddings.known(recipe, data, nothing, arrays.parent, other, rows).vectors.sum() == 0
+    assert cached_embeddings.load_or_embed_train(recipe, data, nothing, arrays.parent, other, rows).vectors.sum() == 0
     assert len(encoded) == 1, "decoded otherwise than in training"

@@ -81,12 +81,12 @@ def test_predictions_are_augmented_and_decided_by_cost_as_in_the_evaluation(spec
     reached = [f"{positive}_at_{line['of']}_{line['wanted']:g}" for line in lines if line["threshold"] is not None]
     columns = [*(f"p_{name}" for name in CLASSES), "decision", "most_probable"]
     assert list(table) == [*columns, *(f"calibrated_{name}" for name in CLASSES), *reached]
-    said = table.loc[[str(Path(root) / path) for root, path in zip(rows["root"], rows["path"], strict=True)]]
+    preds = table.loc[[str(Path(root) / path) for root, path in zip(rows["root"], rows["path"], strict=True)]]
     probabilities = np.load(arrays / "probabilities.npy")
-    np.testing.assert_allclose(said[[f"p_{name}" for name in CLASSES]].to_numpy(), probabilities, atol=1e-5)
+    np.testing.assert_allclose(preds[[f"p_{name}" for name in CLASSES]].to_numpy(), probabilities, atol=1e-5)
     costs = np.array([[0, 1, 1], [4, 0, 1], [10, 1, 0]])
-    assert list(said["decision"]) == [CLASSES[number] for number in (probabilities @ costs).argmin(1)]
-    assert list(said["most_probable"]) == [CLASSES[number] for number in probabilities.argmax(1)]
+    assert list(preds["decision"]) == [CLASSES[number] for number in (probabilities @ costs).argmin(1)]
+    assert list(preds["most_probable"]) == [CLASSES[number] for number in probabilities.argmax(1)]
     facts = json.loads((special / "report.json").read_text())["costs"]
     spent = costs[np.load(arrays / "labels.npy"), decisions.decide(probabilities, costs)]
     assert facts["by_cost"]["mean_cost"]["value"] == pytest.approx(spent.mean())

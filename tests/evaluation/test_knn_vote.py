@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from contrastive_cxr.data import phantom
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.external import evaluate
-from contrastive_cxr.evaluation.knn_vote import Voters
+from contrastive_cxr.evaluation.knn_vote import KnnClassifier
 from contrastive_cxr.evaluation.predictions import Outputs
 from contrastive_cxr.inference.gallery import index
 from contrastive_cxr.retrieval import Gallery
@@ -133,7 +133,7 @@ def test_a_patients_own_rows_do_not_vote_but_a_strangers_of_that_name_do() -> No
     table = pd.DataFrame({"patient": ["p", ""]})
     data: Any = SimpleNamespace(classes=("well", "ill"), manifest_table=lambda: table)
     asked = Outputs(np.arange(2), np.array([[1.0, 0.0]] * 2, np.float32), None)
-    chosen = Voters(held, Path("gallery"), "embed", k=1)
+    chosen = KnnClassifier(held, Path("gallery"), "embed", k=1)
     own, strange = (chosen.vote(data, asked, strangers=each).probabilities for each in (False, True))
     assert own is not None
     assert strange is not None

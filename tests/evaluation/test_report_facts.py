@@ -48,12 +48,12 @@ def part(folder: Path, seed: int, start: int, kept: int) -> Path:
     """Arrays of a scored part of six images from `start` on, with two validation images from `kept` on."""
     arrays = folder / "pretrain" / "arrays"
     arrays.mkdir(parents=True)
-    said, labels = drawn(6, seed)
-    np.save(arrays / "probabilities.npy", said)
+    preds, labels = drawn(6, seed)
+    np.save(arrays / "probabilities.npy", preds)
     np.save(arrays / "labels.npy", labels)
-    np.save(arrays / "baselines.npy", np.stack([said * 0.5, said], axis=1))
+    np.save(arrays / "baselines.npy", np.stack([preds * 0.5, preds], axis=1))
     rows_of(labels, CLASSES, start=start).to_csv(arrays / "rows.csv", index=False)
-    np.save(arrays / "val_probabilities.npy", said[:2])
+    np.save(arrays / "val_probabilities.npy", preds[:2])
     np.save(arrays / "val_labels.npy", labels[:2])
     rows_of(labels[:2], CLASSES, start=kept).to_csv(arrays / "val_rows.csv", index=False)
     facts = {"baselines": [{"name": "metadata"}, {"name": "thumbnail"}]}

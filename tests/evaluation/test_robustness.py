@@ -17,12 +17,12 @@ from contrastive_cxr.augment.corruptions import CASES, corrupt
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation import robustness
-from contrastive_cxr.evaluation.evaluate import asked_of
+from contrastive_cxr.evaluation.evaluate import run_inference
 from contrastive_cxr.evaluation.external import evaluate
-from contrastive_cxr.evaluation.report_facts import Scene
+from contrastive_cxr.evaluation.report_facts import EvaluationContext
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import Recipe
-from contrastive_cxr.retrieval.embedding import answer
+from contrastive_cxr.retrieval.embedding import forward_all
 from contrastive_cxr.run_folder import recorded
 from contrastive_cxr.training.cross_validation import pool
 from tests.run_folder.scored_runs import a_recipe, drawn, edit, rows_of, write_run
@@ -62,7 +62,7 @@ def test_probabilities_are_those_of_the_network_on_the_changed_images(
     network, card = weights.load(finished / "finetune")
     network.eval()
     with torch.no_grad():
-        want = answer(network, pixels, card["link"], "mirror-turn").averaged
+        want = forward_all(network, pixels, card["link"], "mirror-turn").averaged
     assert want is not None
     array = np.load(robust / "finetune" / "arrays" / "robustness.npy")
     assert array.shape == (64, len(rows), 3)
@@ -96,8 +96,8 @@ def test_the_batch_does_not_change_what_is_said(finished: Path) -> None:
     found = []
     for size in (64, 5):
         small = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"encode_batch": size})})
-        scene = Scene(small, data, data)
-        found.append(robustness.passes(scene, fabric, finished, asked_of(scene, fabric, finished, "test")))
+        context = EvaluationContext(small, data, data)
+        found.append(robustness.passes(context, fabric, finished, run_inference(context, fabric, finished, "test")))
     np.testing.assert_allclose(*found, atol=1e-4)
 
 
@@ -116,15 +116,15 @@ def test_what_it_costs_is_counted_in_images_trained_on(finished: Path, tmp_path:
         (run / name).mkdir(parents=True)
         (run / name / "done.json").write_text(json.dumps({"seconds": 5.0, "images_seen": seen}))
     recipe, data = opened(finished)
-    scene = Scene(recipe, data, data)
-    assert robustness.predicted(scene, 12) == pytest.approx(64 * 12 / 3)
+    context = EvaluationContext(recipe, data, data)
+    assert robustness.predicted(context, 12) == pytest.approx(64 * 12 / 3)
     views = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"tta": "mirror-turn"})})
-    assert robustness.predicted(Scene(views, data, data), 12) == pytest.approx(3 * 64 * 12 / 3)
+    assert robustness.predicted(EvaluationContext(views, data, data), 12) == pytest.approx(3 * 64 * 12 / 3)
     ready = len(data.rows("train")) + len(data.rows("val"))  # the head alone: each image was encoded once
-    assert robustness.trained(scene, run, ["pretrain", "embed", "finetune"]) == pytest.approx(3000 + ready / 3)
+    assert robustness.trained(context, run, ["pretrain", "embed", "finetune"]) == pytest.approx(3000 + ready / 3)
     assert recipe.finetune is not None
     thawed = recipe.finetune.model_copy(update={"augment": "xray"})
-    moving = Scene(recipe.model_copy(update={"finetune": thawed}), data, data)
+    moving = EvaluationContext(recipe.model_copy(update={"finetune": thawed}), data, data)
     assert robustness.trained(moving, run, ["pretrain", "embed", "finetune"]) == 3090
 
 
@@ -164,15 +164,15 @@ def test_pooled_seeds_are_asked_by_their_mean(tmp_path: Path) -> None:
     parts, arrays, recipe = ["seed0", "seed1"], [], a_recipe()
     rng = np.random.default_rng(0)
     for number, name in enumerate(parts):
-        said, labels = drawn(seed=number)
+        preds, labels = drawn(seed=number)
         changed = rng.dirichlet(np.ones(3), (64, len(labels))).astype(np.float32)
         arrays.append(changed)
         order = np.arange(len(labels))[:: -1 if number else 1]
         rows = rows_of(labels, recipe.task.names).iloc[order]
-        write_run(tmp_path / name, recipe, said[order], labels[order], rows=rows)
+        write_run(tmp_path / name, recipe, preds[order], labels[order], rows=rows)
         np.save(tmp_path / name / "pretrain" / "arrays" / "robustness.npy", changed[:, order])
         cases = [robustness.case(*each) for each in CASES]
-        facts = robustness.judged(said, changed, labels, cases, np.full(len(labels), -1), 100)
+        facts = robustness.judged(preds, changed, labels, cases, np.full(len(labels), -1), 100)
         edit(tmp_path / name / "report.json", robustness=facts)
     found = pool(recipe, tmp_path, {name: tmp_path / name for name in parts})["robustness"]
     mean, labels = (arrays[0] + arrays[1]) / 2, drawn()[1]

@@ -10,7 +10,7 @@ import pytest
 
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.external import checked_recipe
-from contrastive_cxr.evaluation.test_set import Wanted, new_images
+from contrastive_cxr.evaluation.test_set import TestSet, new_images
 from contrastive_cxr.run_folder.recorded import recipe_of
 from tests.run_folder.recorded_runs import CLASSES, images, move, record, table
 
@@ -28,7 +28,7 @@ def run(root: Path, tmp_path: Path) -> Path:
     return record(tmp_path / "run", tmp_path / "cache", *words)
 
 
-def asked(run: Path, root: Path, *words: str, split: str = "test", source: str = "folders") -> Wanted:
+def asked(run: Path, root: Path, *words: str, split: str = "test", source: str = "folders") -> TestSet:
     csv = "labels.csv" if source == "csv" else "null"
     places = [f"data.source={source}", f"data.csv={csv}", f"data.root={root}", *words]
     return new_images(run, recipe_of(run), places, split)
@@ -40,7 +40,7 @@ def refused(run: Path, root: Path, *words: str, split: str = "test", source: str
     return "\n".join(caught.value.faults)
 
 
-def paths(wanted: Wanted) -> list[str]:
+def paths(wanted: TestSet) -> list[str]:
     return list(wanted.data.manifest.column("path")[wanted.data.rows(wanted.split)])
 
 

@@ -46,8 +46,8 @@ def image(size: int, seed: int = 0) -> Tensor:
 
 def drawn(network: nn.Module, seed: int = 0) -> nn.Module:
     """The network with weights drawn anew: no layer is left at the zeros or ones that libraries begin with."""
-    dice = seeded(seed)
+    rng = seeded(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=dice) / max(1, parameter[0].numel()) ** 0.5)
+            parameter.copy_(torch.randn(parameter.shape, generator=rng) / max(1, parameter[0].numel()) ** 0.5)
     return network.eval()

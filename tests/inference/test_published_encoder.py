@@ -32,11 +32,11 @@ NAME = "shufflenet_v2_x0_5"
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 pictures of two classes, dark and light, two of each patient, in a table."""
     root = tmp_path_factory.mktemp("images")
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     rows = []
     for number in range(24):
         label = "ab"[number // 2 % 2]
-        grey = dice.integers(0, 120, (64, 64)) + (100 if label == "b" else 0)
+        grey = rng.integers(0, 120, (64, 64)) + (100 if label == "b" else 0)
         Image.fromarray(grey.astype("uint8")).save(root / f"{number}.png")
         rows.append((f"{number}.png", label, f"p{number // 2}"))
     pd.DataFrame(rows, columns=["file", "label", "patient"]).to_csv(root / "labels.csv", index=False)
@@ -131,10 +131,10 @@ def rows_of(labels: list[str], **more: list[str]) -> pd.DataFrame:
 
 def test_the_probe_never_learns_from_the_patient_it_scores() -> None:
     """Vectors that tell patients and nothing else: each of two images of a patient finds the other at once."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(60), 2)
-    vectors = np.eye(60, dtype=np.float32)[patients] + dice.normal(0, 0.01, (120, 60)).astype(np.float32)
-    labels = dice.permutation(np.repeat(["a", "b"], 30))[patients].tolist()
+    vectors = np.eye(60, dtype=np.float32)[patients] + rng.normal(0, 0.01, (120, 60)).astype(np.float32)
+    labels = rng.permutation(np.repeat(["a", "b"], 30))[patients].tolist()
     facts = linear_probe.probe(vectors, rows_of(labels, patient=[str(each) for each in patients]), resamples=100)
     assert facts["linear"]["auc"]["value"] < 0.7
     assert facts["knn"]["recall_at_1"]["value"] < 0.7
@@ -143,8 +143,8 @@ def test_the_probe_never_learns_from_the_patient_it_scores() -> None:
 
 
 def test_a_split_is_kept_to() -> None:
-    dice = np.random.default_rng(1)
-    vectors = dice.normal(size=(80, 4)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(80, 4)).astype(np.float32)
     labels = np.where(vectors[:, 0] > 0, "x", "y")
     split = np.array(["train"] * 60 + ["test"] * 20)
     facts = linear_probe.probe(vectors, rows_of(labels.tolist(), split=split.tolist()), resamples=100)

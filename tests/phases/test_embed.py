@@ -17,7 +17,7 @@ from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.models import weights
-from contrastive_cxr.phases.embed import epoch_batches, say_health, steps_per_epoch
+from contrastive_cxr.phases.embed import epoch_batches, steps_per_epoch, warn_on_collapse
 from contrastive_cxr.recipe.schema import Embed
 from contrastive_cxr.training.run import run
 from tests.small import metrics, overrides, same_weights, small_recipe, tensors
@@ -100,7 +100,7 @@ def test_a_collapse_is_said_in_plain_words(caplog: pytest.LogCaptureFixture) -> 
         "spread": 0.0,
     }
     with caplog.at_level(logging.WARNING):
-        say_health(4, {"train": collapsed}, Embed(margin=0.2))
+        warn_on_collapse(4, {"train": collapsed}, Embed(margin=0.2))
     assert "embed, epoch 5:" in caplog.text
     assert "collapse" in caplog.text
     caplog.clear()
@@ -112,7 +112,7 @@ def test_a_collapse_is_said_in_plain_words(caplog: pytest.LogCaptureFixture) -> 
         "negative_distance": 1.2,
         "spread": 0.7,
     }
-    say_health(4, {"train": healthy}, Embed(margin=0.2))
+    warn_on_collapse(4, {"train": healthy}, Embed(margin=0.2))
     assert not caplog.text
 
 

@@ -14,10 +14,10 @@ from contrastive_cxr import engine
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.engine import Batch
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
+from contrastive_cxr.phases.context import Views
 from contrastive_cxr.phases.joint import JointStep
 from contrastive_cxr.phases.mixing import Mixing
-from contrastive_cxr.phases.setting import Views
 from contrastive_cxr.phases.supervised import ClassStep
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run.tracking import Tracker
@@ -32,7 +32,7 @@ def test_the_loss_is_the_sum_of_both_terms(tmp_path: Path) -> None:
     embed = schema.Embed(loss="supcon", temperature=0.2, projection=(8,))
     phase = schema.Finetune(trainable=("projection", "classifier"), augment="xray", contrastive=0.3)
     recipe = two.recipe().model_copy(update={"embed": embed, "finetune": phase})
-    setting = Setting(recipe, two.data(), engine.launch(schema.Runtime(device="cpu")), tmp_path, None, Tracker())
+    setting = PhaseContext(recipe, two.data(), engine.launch(schema.Runtime(device="cpu")), tmp_path, None, Tracker())
     network = setting.build("finetune", projection=(8,), classes=("a", "b")).eval()
     mixing = Mixing(Views(setting, "finetune", phase, setting.images()), phase)
     of_classes = ClassStep(phase, setting.data, torch.device("cpu"), lambda model, batch: model(mixing.pictures(batch)))

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, engine
 from contrastive_cxr.engine import Batch
 from contrastive_cxr.objectives.classes import LOSSES
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
+from contrastive_cxr.phases.context import Views
 from contrastive_cxr.phases.mixing import Mixing
-from contrastive_cxr.phases.setting import Views
 from contrastive_cxr.phases.supervised import ClassStep, class_weights
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run import seeds
@@ -23,10 +23,10 @@ from contrastive_cxr.run.tracking import Tracker
 from tests.phases import two
 
 
-def made(folder: Path, **changes: object) -> tuple[Mixing, Setting, schema.Pretrain]:
+def made(folder: Path, **changes: object) -> tuple[Mixing, PhaseContext, schema.Pretrain]:
     phase = schema.Pretrain(augment="xray", label_smoothing=0.1, imbalance="class-weights", **changes)  # type: ignore[arg-type]
     recipe = two.recipe().model_copy(update={"pretrain": phase})
-    setting = Setting(recipe, two.data(), engine.launch(schema.Runtime(device="cpu")), folder, None, Tracker())
+    setting = PhaseContext(recipe, two.data(), engine.launch(schema.Runtime(device="cpu")), folder, None, Tracker())
     return Mixing(Views(setting, "pretrain", phase, setting.images()), phase), setting, phase
 
 
@@ -49,8 +49,8 @@ def test_pictures_are_pairs_of_the_plain_views(tmp_path: Path, mix: schema.Mix) 
         if drawn is None:
             assert torch.equal(found, views)
             continue
-        dice = seeds.numpy_generator(3, "pretrain", step, "mix")
-        again = augment.draw_mix(mix.mixup, mix.cutmix, mix.probability, 8, 32, dice)
+        rng = seeds.numpy_generator(3, "pretrain", step, "mix")
+        again = augment.draw_mix(mix.mixup, mix.cutmix, mix.probability, 8, 32, rng)
         assert again is not None
         assert (again.share, again.box) == (drawn.share, drawn.box)
         for place, partner in enumerate(again.partner):

@@ -19,10 +19,10 @@ from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Batch, Fabric
 from contrastive_cxr.engine.fabric import share
-from contrastive_cxr.phases import Setting
+from contrastive_cxr.phases import PhaseContext
+from contrastive_cxr.phases.context import Views
 from contrastive_cxr.phases.embed import ContrastiveStep, epoch_batches
 from contrastive_cxr.phases.mixing import Mixing
-from contrastive_cxr.phases.setting import Views
 from contrastive_cxr.phases.supervised import ClassStep
 from contrastive_cxr.recipe import Augment, schema
 from contrastive_cxr.recipe.mix import Mix
@@ -82,7 +82,7 @@ def recipe() -> schema.Recipe:
 def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
     """Four steps: what each process drew, its gradients, its losses, its memory; and the validation's numbers."""
     torch.manual_seed(fabric.global_rank)  # nothing may come from the global generator
-    setting = Setting(recipe(), data(), fabric, folder, None, Tracker())
+    setting = PhaseContext(recipe(), data(), fabric, folder, None, Tracker())
     phase = setting.recipe.embed
     assert phase is not None
     network = setting.build("embed", projection=phase.projection)
@@ -115,7 +115,7 @@ def train(fabric: Fabric, folder: Path) -> dict[str, Any]:
     return found
 
 
-def mixed(setting: Setting, fabric: Fabric) -> tuple[list[Tensor], list[float]]:
+def mixed(setting: PhaseContext, fabric: Fabric) -> tuple[list[Tensor], list[float]]:
     """Pictures of the global batch and its loss, of a supervised step with mixup and cutmix."""
     mixing = Mixing(Views(setting, "pretrain", MIXED, setting.images()), MIXED)
 

@@ -120,10 +120,10 @@ def test_the_first_door_asks_for_room_for_the_decoded_images(
 ) -> None:
     recipe = small_recipe(cache)
     elsewhere = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache_dir": tmp_path})})
-    data_checks.first_door(elsewhere)
+    data_checks.check_data_and_folder(elsewhere)
     monkeypatch.setattr(data_checks, "free", lambda path: 60 * 32 * 32 - 1)
     with pytest.raises(RequestError, match=r"the 60 decoded images need 60\.0 KiB more in .* its disk has 60\.0 KiB"):
-        data_checks.first_door(elsewhere)
+        data_checks.check_data_and_folder(elsewhere)
     open_dataset(recipe.data, recipe.task)
     monkeypatch.setattr(data_checks, "free", lambda path: 0)
-    data_checks.first_door(recipe)
+    data_checks.check_data_and_folder(recipe)

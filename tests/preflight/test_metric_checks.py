@@ -11,7 +11,7 @@ from PIL import Image
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.preflight.model_checks import second_door
+from contrastive_cxr.preflight.model_checks import check_model_and_batches
 from contrastive_cxr.recipe import Recipe
 from contrastive_cxr.run.tracking import overruled
 from contrastive_cxr.training.dry_run import plan
@@ -28,12 +28,12 @@ tracking: {wandb: "off"}
 
 def tree(root: Path, **counts: int) -> Path:
     """Class folders, `val_neg=4` images of noise in `val/neg`."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for word, count in counts.items():
         place = root / word.replace("_", "/")
         place.mkdir(parents=True)
         for number in range(count):
-            Image.fromarray(dice.integers(0, 255, (48, 48)).astype("uint8")).save(place / f"{number}.png")
+            Image.fromarray(rng.integers(0, 255, (48, 48)).astype("uint8")).save(place / f"{number}.png")
     return root
 
 
@@ -65,17 +65,17 @@ def test_the_dry_run_says_that_auc_cannot_choose_where_validation_has_one_class(
 @pytest.mark.parametrize("word", ["loss", "last"])
 def test_the_cure_is_one(one_class: Path, word: str) -> None:
     recipe, data = loaded(one_class, f"pretrain.choose_by={word}")
-    second_door(recipe, data, ["pretrain"])
+    check_model_and_batches(recipe, data, ["pretrain"])
 
 
 def test_other_metrics_that_one_class_leaves_without_a_choice(one_class: Path) -> None:
     for word in ("balanced_accuracy", "accuracy", "f1"):
         recipe, data = loaded(one_class, f"pretrain.choose_by={word}")
         with pytest.raises(RequestError, match="all 4 validation images are of class 'neg'"):
-            second_door(recipe, data, ["pretrain"])
+            check_model_and_batches(recipe, data, ["pretrain"])
     recipe, data = loaded(one_class, "pretrain=null", "embed={epochs: 1, images_per_class: 2, augment: none}")
     with pytest.raises(RequestError, match=r"embed.choose_by=map_at_r cannot choose .* of class 'neg'"):
-        second_door(recipe, data, ["embed"])
+        check_model_and_batches(recipe, data, ["embed"])
 
 
 def test_neighbours_need_two_images_of_a_class(tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_neighbours_need_two_images_of_a_class(tmp_path: Path) -> None:
     embed = "embed={epochs: 1, images_per_class: 2, augment: none}"
     recipe, data = loaded(tmp_path, "pretrain=null", embed)
     with pytest.raises(RequestError, match="no validation image has another one of its class"):
-        second_door(recipe, data, ["embed"])
+        check_model_and_batches(recipe, data, ["embed"])
     recipe, data = loaded(
         tmp_path, "pretrain=null", embed.replace("augment", "positives: augmented, choose_by: loss, augment")
     )
-    second_door(recipe, data, ["embed"])
+    check_model_and_batches(recipe, data, ["embed"])
 
 
 def test_one_class_in_training(tmp_path: Path) -> None:

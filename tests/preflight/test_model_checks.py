@@ -8,7 +8,13 @@ import pytest
 
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.preflight.model_checks import PHASES, network_faults, norm_faults, second_door, sharing_faults
+from contrastive_cxr.preflight.model_checks import (
+    PHASES,
+    check_model_and_batches,
+    network_faults,
+    norm_faults,
+    sharing_faults,
+)
 from tests.small import small_recipe
 
 
@@ -21,7 +27,7 @@ def data(cache: Path) -> Dataset:
 def test_one_image_and_batch_norm(cache: Path, data: Dataset) -> None:
     recipe = small_recipe(cache, "pretrain.batch_size=1", "finetune.batch_size=1")
     with pytest.raises(RequestError) as caught:
-        second_door(recipe, data, PHASES)
+        check_model_and_batches(recipe, data, PHASES)
     (fault,) = caught.value.faults  # phase 3 trains the head alone: its batch norm is held
     assert fault.startswith("pretrain: a batch of 1 is one image at a time")
     assert (
@@ -33,7 +39,7 @@ def test_one_image_and_batch_norm(cache: Path, data: Dataset) -> None:
 def test_one_image_goes_through_without_batch_norm_or_with_it_held(cache: Path, data: Dataset) -> None:
     for words in (["model.backbone=cnn3"], ["pretrain.trainable=[classifier]"], ["model.backbone=timm/convnext_atto"]):
         recipe = small_recipe(cache, "pretrain.batch_size=1", *words)
-        second_door(recipe, data, PHASES)
+        check_model_and_batches(recipe, data, PHASES)
 
 
 def test_the_share_of_a_process_is_what_its_batch_norm_sees(cache: Path, data: Dataset) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.preflight.data_checks import first_door
+from contrastive_cxr.preflight.data_checks import check_data_and_folder
 from contrastive_cxr.preflight.subgroup_columns import column_faults, of_rows
 from tests.small import small_recipe
 
@@ -25,9 +25,9 @@ def test_columns_that_are_not_there_or_no_groups() -> None:
 
 
 def test_the_first_door_refuses_a_column_that_the_data_lack(cache: Path) -> None:
-    first_door(small_recipe(cache, "evaluation.subgroups=[source]"))
+    check_data_and_folder(small_recipe(cache, "evaluation.subgroups=[source]"))
     with pytest.raises(RequestError, match=r"evaluation\.subgroups 'sex' is not a column"):
-        first_door(small_recipe(cache, "evaluation.subgroups=[sex]"))
+        check_data_and_folder(small_recipe(cache, "evaluation.subgroups=[sex]"))
 
 
 def test_each_column_has_its_groups_and_json_can_hold_them(cache: Path) -> None:

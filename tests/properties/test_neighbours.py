@@ -86,14 +86,14 @@ def test_a_gallery_finds_what_brute_force_finds(kind: str, crowd: Crowd, k: int,
 
 
 @given(crowds(), st.randoms(use_true_random=False))
-def test_scores_keep_their_bounds_and_know_no_order_of_queries(crowd: Crowd, dice: Any) -> None:
+def test_scores_keep_their_bounds_and_know_no_order_of_queries(crowd: Crowd, rng: Any) -> None:
     split = len(crowd.gallery)
     whose = {"gallery_patients": crowd.patients, "query_patients": crowd.asking}
     first = neighbours.scores(crowd.gallery, crowd.labels[:split], crowd.queries, crowd.labels[split:], **whose)
     for name, entry in first.values.items():
         assert entry["value"] is None or 0 <= entry["value"] <= 1 + 1e-12, name
     order = np.arange(len(crowd.queries))
-    dice.shuffle(order)
+    rng.shuffle(order)
     whose["query_patients"] = crowd.asking[order]
     again = neighbours.scores(
         crowd.gallery, crowd.labels[:split], crowd.queries[order], crowd.labels[split:][order], **whose

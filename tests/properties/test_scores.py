@@ -15,7 +15,7 @@ from contrastive_cxr.metrics import calibration, scores, selective
 from contrastive_cxr.metrics.statistics import intervals, significance, weighted
 
 
-class Said(NamedTuple):
+class PhasePredictions(NamedTuple):
     """Probabilities [N, C] with many ties, and labels."""
 
     probabilities: Any
@@ -23,13 +23,13 @@ class Said(NamedTuple):
 
 
 @st.composite
-def answers(draw: st.DrawFn, least: int = 1, classes: int | None = None) -> Said:
+def answers(draw: st.DrawFn, least: int = 1, classes: int | None = None) -> PhasePredictions:
     """1 to 30 rows of 2 to 4 classes."""
     count, width = draw(st.integers(least, 30)), classes or draw(st.integers(2, 4))
     eighths = draw(st.lists(st.integers(1, 8), min_size=count * width, max_size=count * width))
     raw = np.array(eighths, dtype=np.float64).reshape(count, width)
     labels = draw(st.lists(st.integers(0, width - 1), min_size=count, max_size=count))
-    return Said(raw / raw.sum(1, keepdims=True), np.array(labels))
+    return PhasePredictions(raw / raw.sum(1, keepdims=True), np.array(labels))
 
 
 def ones(count: int) -> Any:
@@ -37,7 +37,7 @@ def ones(count: int) -> Any:
 
 
 @given(answers())
-def test_points_are_scikit_learns(said: Said) -> None:
+def test_points_are_scikit_learns(said: PhasePredictions) -> None:
     width = said.probabilities.shape[1]
     found, predicted = scores.point(said.probabilities, said.labels), said.probabilities.argmax(1)
     present = sorted(set(said.labels.tolist()))
@@ -56,10 +56,10 @@ def test_points_are_scikit_learns(said: Said) -> None:
 
 
 @given(answers(), st.randoms(use_true_random=False))
-def test_neither_the_order_of_rows_nor_that_of_classes_matters(said: Said, dice: Any) -> None:
+def test_neither_the_order_of_rows_nor_that_of_classes_matters(said: PhasePredictions, rng: Any) -> None:
     rows, classes = np.arange(len(said.labels)), np.arange(said.probabilities.shape[1])
-    dice.shuffle(rows)
-    dice.shuffle(classes)
+    rng.shuffle(rows)
+    rng.shuffle(classes)
     first = scores.point(said.probabilities, said.labels)
     assert scores.point(said.probabilities[rows], said.labels[rows]) == pytest.approx(first, nan_ok=True)
     top = np.sort(said.probabilities, axis=1)
@@ -69,7 +69,7 @@ def test_neither_the_order_of_rows_nor_that_of_classes_matters(said: Said, dice:
 
 
 @given(answers(classes=2))
-def test_an_auc_knows_ranks_alone(said: Said) -> None:
+def test_an_auc_knows_ranks_alone(said: PhasePredictions) -> None:
     positive, column = said.labels == 1, said.probabilities[:, 1]
     area = weighted.auc(column, positive, ones(len(column)))
     levels = np.unique(column, return_inverse=True)[1].astype(np.float64)
@@ -83,7 +83,7 @@ def test_an_auc_knows_ranks_alone(said: Said) -> None:
 
 
 @given(answers(classes=2), st.data())
-def test_a_weight_is_so_many_copies(said: Said, data: st.DataObject) -> None:
+def test_a_weight_is_so_many_copies(said: PhasePredictions, data: st.DataObject) -> None:
     column, positive = said.probabilities[:, 1], said.labels == 1
     times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(column), max_size=len(column))))
     assume(times.sum() > 0)
@@ -94,7 +94,7 @@ def test_a_weight_is_so_many_copies(said: Said, data: st.DataObject) -> None:
 
 
 @given(answers(), st.integers(0, 100))
-def test_values_are_in_bounds_and_inside_their_intervals(said: Said, seed: int) -> None:
+def test_values_are_in_bounds_and_inside_their_intervals(said: PhasePredictions, seed: int) -> None:
     width = said.probabilities.shape[1]
     patients = np.random.default_rng(seed).integers(-1, 6, len(said.labels))
     names = [f"c{number}" for number in range(width)]
@@ -117,14 +117,14 @@ def test_values_are_in_bounds_and_inside_their_intervals(said: Said, seed: int) 
 
 
 @given(answers())
-def test_what_is_always_right_scores_1(said: Said) -> None:
+def test_what_is_always_right_scores_1(said: PhasePredictions) -> None:
     sure = np.eye(said.probabilities.shape[1])[said.labels]
     for name, value in scores.point(sure, said.labels).items():
         assert np.isnan(value) or value == pytest.approx(1), name
 
 
 @given(answers(), st.integers(0, 100))
-def test_patients_are_means_of_their_images(said: Said, seed: int) -> None:
+def test_patients_are_means_of_their_images(said: PhasePredictions, seed: int) -> None:
     patients = np.random.default_rng(seed).integers(-1, 5, len(said.labels))
     means, labels = scores.by_patient(said.probabilities, said.labels, patients)
     np.testing.assert_allclose(means.sum(1), 1)
@@ -160,7 +160,7 @@ def test_groups_never_narrow_a_rates_interval(rows: list[tuple[bool, int]]) -> N
 
 
 @given(answers(classes=2), st.data())
-def test_two_classifiers_compare_alike_from_both_sides(said: Said, data: st.DataObject) -> None:
+def test_two_classifiers_compare_alike_from_both_sides(said: PhasePredictions, data: st.DataObject) -> None:
     other = np.array(data.draw(st.permutations(said.probabilities[:, 1].tolist())))
     first, second, positive = said.probabilities[:, 1], other, said.labels == 1
     pairs = ((first > 0.5, second > 0.5), (second > 0.5, first > 0.5))
@@ -175,7 +175,7 @@ def test_two_classifiers_compare_alike_from_both_sides(said: Said, data: st.Data
 
 
 @given(answers())
-def test_calibration_and_rejection_keep_their_bounds(said: Said) -> None:
+def test_calibration_and_rejection_keep_their_bounds(said: PhasePredictions) -> None:
     trust, right = said.probabilities.max(1), said.probabilities.argmax(1) == said.labels
     assert 0 <= calibration.expected_error(trust, right, ones(len(right)))[0] <= 1
     assert 0 <= selective.area(trust, right, ones(len(right)))[0] <= 1

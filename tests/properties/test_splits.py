@@ -94,10 +94,10 @@ def test_as_many_images_as_parts_are_enough(counts: list[int], rule: Split) -> N
 
 
 @given(images(), rules(), st.randoms(use_true_random=False))
-def test_the_order_of_the_rows_means_nothing(found: Images, rule: Split, dice: object) -> None:
+def test_the_order_of_the_rows_means_nothing(found: Images, rule: Split, rng: object) -> None:
     parts = divided(found, rule)
     order = np.arange(len(parts))
-    dice.shuffle(order)  # type: ignore[attr-defined]
+    rng.shuffle(order)  # type: ignore[attr-defined]
     again = divided(Images(found.manifest.take(order), found.labels[order], found.digests[order]), rule)
     assert again.tolist() == parts[order].tolist()
 

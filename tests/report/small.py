@@ -59,7 +59,7 @@ def facts_of(asked: dict[str, Any], known: dict[str, Any], **more: Any) -> dict[
     return report.build(
         report.Subject("a <small> run", TASK, "finetune", "test"),
         predictions(asked),
-        report.Beside(neighbours=found, **given | more),
+        report.ReportExtras(neighbours=found, **given | more),
         resamples=100,
     )
 

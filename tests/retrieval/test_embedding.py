@@ -16,7 +16,7 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import EmbeddingModel, embed_cached
-from contrastive_cxr.retrieval.embedding import answer
+from contrastive_cxr.retrieval.embedding import forward_all
 
 DECODE = {"cache_size": 40, "resize": "pad", "border_crop": 0.05, "denoise": "median", "equalise": "histogram"}
 
@@ -174,7 +174,7 @@ CACHED = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 1, 40, 4
 
 def test_answer_is_embedding_and_probabilities_in_one_pass(run: Path, model: EmbeddingModel) -> None:
     head = EmbeddingModel.load(run / "finetune")
-    found = answer(head.network, CACHED)
+    found = forward_all(head.network, CACHED)
     images = augment.plain(CACHED, 32)
     with torch.no_grad():
         assert torch.equal(found.embedding, head.network.embed(images))
@@ -183,7 +183,7 @@ def test_answer_is_embedding_and_probabilities_in_one_pass(run: Path, model: Emb
     assert found.hidden is not None
     assert torch.equal(found.hidden, found.embedding), "one linear layer on the embedding"
     assert found.averaged is None
-    bare = answer(model.network, CACHED)
+    bare = forward_all(model.network, CACHED)
     assert torch.equal(bare.embedding, embed_cached(model.network, CACHED))
     assert (bare.hidden, bare.probabilities) == (None, None)
 
@@ -191,7 +191,7 @@ def test_answer_is_embedding_and_probabilities_in_one_pass(run: Path, model: Emb
 def test_the_last_hidden_layer_is_what_the_last_linear_is_given() -> None:
     model = schema.Model(backbone="shufflenet_v2_x0_5", image_size=32)
     network = models.build(model, classes=3, hidden=(5,), mean=0.5, std=0.25, seed=1).eval()
-    found = answer(network, CACHED, "sigmoid")
+    found = forward_all(network, CACHED, "sigmoid")
     assert network.classifier is not None
     assert found.hidden is not None
     assert found.probabilities is not None
@@ -217,7 +217,7 @@ def test_test_time_augmentation_is_the_mean_over_its_views(name: str, count: int
         each = [network.logits(view).softmax(dim=1) for view in augment.views(CACHED, 32, name)]
     assert len(each) == count
     assert not torch.allclose(each[0], sum(each) / count, atol=0.02)
-    found = answer(head.network, CACHED, tta=name)
+    found = forward_all(head.network, CACHED, tta=name)
     assert found.averaged is not None
     torch.testing.assert_close(found.averaged, sum(each) / count, rtol=0, atol=1e-3)
     assert found.probabilities is not None

@@ -8,12 +8,12 @@ import time
 import pytest
 
 from contrastive_cxr.run import aside
-from contrastive_cxr.run.aside import Aside
+from contrastive_cxr.run.aside import BackgroundWorker
 
 
 def test_things_are_done_in_order_and_waited_for_at_the_end() -> None:
     done: list[int] = []
-    beside = Aside("test", lambda error: None)
+    beside = BackgroundWorker("test", lambda error: None)
     for number in range(100):
         beside.do(lambda number=number: done.append(number))
     assert beside.close(10)
@@ -25,7 +25,7 @@ def test_things_are_done_in_order_and_waited_for_at_the_end() -> None:
 
 def test_the_first_failure_is_told_once_and_ends_it() -> None:
     said: list[Exception] = []
-    beside = Aside("test", said.append)
+    beside = BackgroundWorker("test", said.append)
     for _ in range(3):
         beside.do(lambda: 1 / 0)
     assert beside.close(10)
@@ -41,7 +41,7 @@ def test_what_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
         said.append(error)
         told.set()
 
-    beside = Aside("test", failed)
+    beside = BackgroundWorker("test", failed)
     began = time.monotonic()
     for _ in range(20):
         beside.do(never.wait)

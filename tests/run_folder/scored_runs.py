@@ -68,7 +68,7 @@ def write_run(
     facts = report.build(
         report.Subject(recipe.name, recipe.task, "pretrain", "test"),
         report.Predictions(probabilities, labels, pd.factorize(rows["patient"])[0].astype(np.int64)),
-        report.Beside(budget=budget),
+        report.ReportExtras(budget=budget),
         resamples=100,
     )
     folders.write_json(folder / "report.json", facts)

@@ -12,7 +12,7 @@ from contrastive_cxr.preflight.model_checks import steps
 from contrastive_cxr.training import find_batch as finding
 from contrastive_cxr.training import trial
 from contrastive_cxr.training.find_batch import Found, find_batch, largest
-from contrastive_cxr.training.trial import Asked
+from contrastive_cxr.training.trial import TrialConfig
 from tests.small import small_recipe
 
 
@@ -44,9 +44,9 @@ def test_the_search_finds_every_limit_to_a_sixteenth() -> None:
 
 
 def test_each_phases_batch_is_bounded_by_its_images(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Asked] = []
+    seen: list[TrialConfig] = []
 
-    def isolated(asked: Asked) -> float | str:
+    def isolated(asked: TrialConfig) -> float | str:
         seen.append(asked)
         return 100.0 + asked.value if asked.value <= 10 else "too little memory; make it smaller"
 
@@ -67,7 +67,7 @@ def test_a_trial_is_two_steps_of_the_whole_batch(cache: Path) -> None:
     recipe = small_recipe(cache, "pretrain.imbalance=oversample", "pretrain.grow_from=32", "pretrain.epochs=7")
     images = np.zeros((5, 1, 32, 32), np.uint8)
     for name, value, size in (("pretrain", 11, 11), ("embed", 4, 12), ("finetune", 9, 9)):
-        asked = Asked(recipe, name, value, images, 6, None)  # type: ignore[arg-type]
+        asked = TrialConfig(recipe, name, value, images, 6, None)  # type: ignore[arg-type]
         changed = trial.two_steps(recipe, asked.name, value)
         data = trial.stand_in(changed, asked)
         phase = getattr(changed, name)

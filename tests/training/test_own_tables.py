@@ -29,11 +29,11 @@ tracking: {wandb: "off"}
 
 def paint(root: Path, patients: int, column: str) -> Path:
     """Two classes of 12 images each, and a table whose column of patients has another name; the recipe's file."""
-    lines, dice = [f"{column},file,label"], np.random.default_rng(0)
+    lines, rng = [f"{column},file,label"], np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
     for number in range(12):
         for label in ("neg", "pos"):
-            Image.fromarray(dice.integers(0, 255, (24, 24), dtype=np.uint8)).save(root / f"images/{label}{number}.png")
+            Image.fromarray(rng.integers(0, 255, (24, 24), dtype=np.uint8)).save(root / f"images/{label}{number}.png")
             lines.append(f"{label}{number % patients},images/{label}{number}.png,{label}")
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     (root / "tiny.yaml").write_text(TINY)

@@ -13,7 +13,7 @@ from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models.pretrained.packages import PACKAGES, Package
 from contrastive_cxr.preflight import model_checks
-from contrastive_cxr.preflight.model_checks import PHASES, check_weights, second_door
+from contrastive_cxr.preflight.model_checks import PHASES, check_model_and_batches, check_weights
 from contrastive_cxr.run import environment
 from contrastive_cxr.run_folder import provenance
 from contrastive_cxr.training.dry_run import plan
@@ -90,7 +90,7 @@ def test_a_damaged_package_is_a_fault_of_the_second_door(cache: Path, package: P
     (tmp_path / "site" / package.file).write_bytes(b"cut short")
     recipe = small_recipe(cache, *LITE, "pretrain.trainable=[layer4]", "embed.trainable=null")
     with pytest.raises(RequestError) as caught:
-        second_door(recipe, open_dataset(recipe.data, recipe.task), PHASES)
+        check_model_and_batches(recipe, open_dataset(recipe.data, recipe.task), PHASES)
     assert any("--force-reinstall" in fault for fault in caught.value.faults)
     assert any("pretrain.trainable names 'layer4'" in fault for fault in caught.value.faults)
     with pytest.raises(RequestError, match="--force-reinstall"):

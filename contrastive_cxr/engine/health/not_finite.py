@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 
 from contrastive_cxr.engine.fabric import gather
 from contrastive_cxr.engine.spec import Batch, FitSpec
-from contrastive_cxr.engine.state import Parts
+from contrastive_cxr.engine.state import TrainState
 from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.run.folder import write_json
 from contrastive_cxr.run.seeds import globals_from
@@ -27,7 +27,7 @@ ROSE = 10.0
 
 
 @dataclass(frozen=True)
-class Scene:
+class FailedStep:
     """The step that is looked into.
 
     Attributes
@@ -46,7 +46,7 @@ class Scene:
 
     fabric: Fabric
     spec: FitSpec
-    parts: Parts
+    parts: TrainState
     batch: Batch
     index: int
     values: Mapping[str, float]
@@ -81,7 +81,7 @@ def weights_of(network: nn.Module) -> list[str]:
     return [name for name, value in values.items() if not _finite(value)]
 
 
-def refuse(scene: Scene) -> CcxrError:
+def refuse(scene: FailedStep) -> CcxrError:
     """Write the step's `not_finite.json` and return the error to raise; called by all processes at once."""
     spec, batch, rows = scene.spec, scene.batch, scene.batch.global_rows
     weights, gradients = weights_of(scene.parts.network), _gradients(scene.parts.network)
@@ -114,7 +114,7 @@ def refuse(scene: Scene) -> CcxrError:
     return CcxrError(_message(scene, why, path))
 
 
-def _message(scene: Scene, why: str, path: Path) -> str:
+def _message(scene: FailedStep, why: str, path: Path) -> str:
     spec, batch = scene.spec, scene.batch
     what = (
         f"the loss is {scene.values['loss']}" if not math.isfinite(scene.values["loss"]) else "weights are not finite"
@@ -133,7 +133,7 @@ def _message(scene: Scene, why: str, path: Path) -> str:
     )
 
 
-def _why(scene: Scene, weights: list[str], broken: list[int], flat: list[int], module: str) -> str:
+def _why(scene: FailedStep, weights: list[str], broken: list[int], flat: list[int], module: str) -> str:
     """The likeliest cause, in words; the first that applies."""
     if broken:
         return f"{len(broken)} of the batch's images went into the network as NaN or infinity (rows {_few(broken)})"
@@ -152,7 +152,7 @@ def _why(scene: Scene, weights: list[str], broken: list[int], flat: list[int], m
     return f"the network's output is finite and the loss of it is not{f' (nor {_few(terms)})' if terms else ''}"
 
 
-def _again(scene: Scene) -> Pass:
+def _again(scene: FailedStep) -> Pass:
     """The same forward pass with the same draws, watched module by module. What it changes is never saved."""
     spec, batch, found = scene.spec, scene.batch, Pass()
     count = len(batch.rows)
@@ -193,7 +193,7 @@ def _each(good: Tensor, count: int) -> Tensor | None:
     return good.reshape(good.shape[0] // count, count, -1).all(dim=2).all(dim=0)
 
 
-def _rows(scene: Scene, good: Tensor | None) -> list[int]:
+def _rows(scene: FailedStep, good: Tensor | None) -> list[int]:
     """The rows of the global batch that are not good."""
     mine = torch.ones(len(scene.batch.rows), dtype=torch.bool) if good is None else good
     every = gather(scene.fabric, mine.to(scene.fabric.device), grads=False).cpu().numpy()

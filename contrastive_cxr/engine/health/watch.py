@@ -10,9 +10,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from contrastive_cxr.engine.health.not_finite import FILE, Scene, refuse, weights_of
+from contrastive_cxr.engine.health.not_finite import FILE, FailedStep, refuse, weights_of
 from contrastive_cxr.engine.spec import Batch, FitSpec
-from contrastive_cxr.engine.state import Parts
+from contrastive_cxr.engine.state import TrainState
 
 # losses before a step that is not finite: enough to see whether they ran away
 LOSSES = 20
@@ -33,7 +33,7 @@ class Watch:
         self,
         fabric: Fabric,
         spec: FitSpec,
-        parts: Parts,
+        parts: TrainState,
         batch_of: Callable[[int, int], Batch],
         rate_of: Callable[[int, int], float],
     ) -> None:
@@ -77,7 +77,7 @@ class Watch:
             loss = self._losses[-1] if self._losses else math.nan
             raise refuse(self._scene(epoch, index, {"loss": loss}))
 
-    def _scene(self, epoch: int, index: int, values: Mapping[str, float], late: int = 0) -> Scene:
+    def _scene(self, epoch: int, index: int, values: Mapping[str, float], late: int = 0) -> FailedStep:
         rate = self._spec.optimiser.lr * self._rate_of(epoch, index)
         batch, losses = self._batch_of(epoch, index), list(self._losses)
-        return Scene(self._fabric, self._spec, self._parts, batch, index, values, rate, losses, late)
+        return FailedStep(self._fabric, self._spec, self._parts, batch, index, values, rate, losses, late)

@@ -17,7 +17,7 @@ import contrastive_cxr.models.backbones.torchvision_nets as torchvision_nets
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.models.backbones.blocks import divide
 from contrastive_cxr.models.backbones.grey import fold_grey
-from contrastive_cxr.models.backbones.library import Shelf
+from contrastive_cxr.models.backbones.library import BackboneLibrary
 
 Stem = Literal["fold", "random"]
 
@@ -139,10 +139,10 @@ def grey_statistics(name: str) -> tuple[float, float]:
     return shelf.grey_statistics(short)
 
 
-def address(name: str) -> str | None:
+def weights_url(name: str) -> str | None:
     """Where the backbone's pretrained weights are downloaded from; None where there are none."""
     shelf, short = _shelf(name)
-    return shelf.address(short)
+    return shelf.weights_url(short)
 
 
 def cached(name: str) -> tuple[Path, str] | None:
@@ -226,7 +226,7 @@ def _built(build: Callable[[], nn.Module]) -> nn.Module:
             return build().to("meta")
 
 
-def _shelf(name: str) -> tuple[Shelf, str]:
+def _shelf(name: str) -> tuple[BackboneLibrary, str]:
     """The module that holds the backbone, and its name there."""
     check(name)
     library, _, short = name.rpartition("/")

@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 
-class Shelf(Protocol):
+class BackboneLibrary(Protocol):
     """What a module that holds networks by name can tell and do; its functions say more."""
 
     def names(self) -> list[str]: ...
@@ -19,7 +19,7 @@ class Shelf(Protocol):
 
     def grey_statistics(self, name: str) -> tuple[float, float]: ...
 
-    def address(self, name: str) -> str | None: ...
+    def weights_url(self, name: str) -> str | None: ...
 
     def cached(self, name: str) -> tuple[Path, str] | None: ...
 

@@ -71,7 +71,7 @@ def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Te
     return state
 
 
-def address(name: str) -> str | None:
+def weights_url(name: str) -> str | None:
     """None: there are no published weights."""
     del name
     return None

@@ -74,7 +74,7 @@ def grey_statistics(name: str) -> tuple[float, float]:
     return sum(record["mean"]) / 3, sum(record["std"]) / 3
 
 
-def address(name: str) -> str | None:
+def weights_url(name: str) -> str | None:
     """Where the published weights are downloaded from; None where there are none."""
     record = _record(name)
     hub, url = record["hf_hub_id"], record["url"]

@@ -55,14 +55,14 @@ def grey_statistics(name: str) -> tuple[float, float]:
     return (0.485 + 0.456 + 0.406) / 3, (0.229 + 0.224 + 0.225) / 3
 
 
-def address(name: str) -> str:
+def weights_url(name: str) -> str:
     """Where the published weights are downloaded from."""
     return str(_weights(name).url)
 
 
 def cached(name: str) -> tuple[Path, str] | None:
     """The published weights in torchvision's cache and the begin of their SHA-256; None where they are not there."""
-    file = address(name).rpartition("/")[2]
+    file = weights_url(name).rpartition("/")[2]
     path = Path(torch.hub.get_dir(), "checkpoints", file)
     return (path, published.named(file)) if path.is_file() else None
 
@@ -134,7 +134,7 @@ def _drop(name: str, dropout: float | tuple[float, ...]) -> dict[str, Any]:
 
 def _load(body: nn.Module, name: str, image_size: int | None) -> None:
     """Load the published weights, which are of 1000 classes and of their own input size; a cached file is checked."""
-    file = address(name).rpartition("/")[2]
+    file = weights_url(name).rpartition("/")[2]
     published.check(Path(torch.hub.get_dir(), "checkpoints", file), published.named(file))
     with published.plain_tensors():
         whole = torchvision.models.get_model(name, weights="DEFAULT", progress=False)

@@ -50,7 +50,7 @@ def origin(backbone: str, task: str = "") -> Origin:
     package = packages.of(backbone)
     if package is not None and packages.installed(package) is not None:
         return Origin("package", f"{package.distribution} {package.version}", package.sha256)
-    address = catalogue.address(backbone)
+    address = catalogue.weights_url(backbone)
     if address is None:
         raise RequestError(
             f"model.weights=imagenet: {backbone} has no published weights; set model.weights=none, or take another: "

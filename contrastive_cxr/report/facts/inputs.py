@@ -47,7 +47,7 @@ class Tta:
 
 
 @dataclass(frozen=True)
-class Beside:
+class ReportExtras:
     """What stands beside the predictions, as far as it is known.
 
     Attributes

@@ -11,18 +11,18 @@ from sklearn.metrics import roc_curve
 import contrastive_cxr.report.facts.phase_gains as phase_gains
 import contrastive_cxr.report.facts.words as words
 from contrastive_cxr.metrics import calibration, cascade, decisions, scores, selective, thresholds
-from contrastive_cxr.report.facts.inputs import Beside, Ints, Predictions, Probabilities, Stages, Subject
+from contrastive_cxr.report.facts.inputs import Ints, Predictions, Probabilities, ReportExtras, Stages, Subject
 from contrastive_cxr.run.folder import plain
 from contrastive_cxr.tasks import Task
 
 VERSION = 2
 _ROC_POINTS = 200
 _COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
-_NOTHING = Beside()
+_NOTHING = ReportExtras()
 
 
 def build(
-    subject: Subject, said: Predictions, beside: Beside = _NOTHING, *, resamples: int = 2000, seed: int = 0
+    subject: Subject, said: Predictions, beside: ReportExtras = _NOTHING, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """Score one model on one part.
 
@@ -76,7 +76,7 @@ def build_cascade(
     subject: Subject,
     joined: Predictions,
     stages: Stages,
-    beside: Beside = _NOTHING,
+    beside: ReportExtras = _NOTHING,
     *,
     resamples: int = 2000,
     seed: int = 0,
@@ -123,7 +123,7 @@ def _judged(task: Task, given: Probabilities, said: Predictions, options: dict[s
     return scores.classification(given, said.labels, task.names, task.positive_index, said.patients, **options)
 
 
-def _calibration(task: Task, said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any]:
+def _calibration(task: Task, said: Predictions, beside: ReportExtras, options: dict[str, Any]) -> dict[str, Any]:
     """As from `calibration.report`, with what the temperature was fitted on: {fitted_on, fitted_images}."""
     probabilities = np.asarray(said.probabilities, dtype=np.float64)
     found = calibration.report(
@@ -132,14 +132,14 @@ def _calibration(task: Task, said: Predictions, beside: Beside, options: dict[st
     return found | _fitted(said, beside)
 
 
-def _fitted(said: Predictions, beside: Beside) -> dict[str, Any]:
+def _fitted(said: Predictions, beside: ReportExtras) -> dict[str, Any]:
     """Whether validation images or, crosswise, the scored ones themselves were fitted on, and how many."""
     if beside.validation is None:
         return {"fitted_on": "scored", "fitted_images": len(said.labels)}
     return {"fitted_on": "validation", "fitted_images": len(beside.validation.labels)}
 
 
-def _thresholds(task: Task, said: Predictions, beside: Beside) -> list[dict[str, Any]]:
+def _thresholds(task: Task, said: Predictions, beside: ReportExtras) -> list[dict[str, Any]]:
     """As from `thresholds.report`: the positive class against the rest."""
     number = task.positive_index
     given = np.asarray(said.probabilities, dtype=np.float64)[:, number]
@@ -149,7 +149,7 @@ def _thresholds(task: Task, said: Predictions, beside: Beside) -> list[dict[str,
     return [line | _fitted(said, beside) for line in lines]
 
 
-def _selective(said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any] | None:
+def _selective(said: Predictions, beside: ReportExtras, options: dict[str, Any]) -> dict[str, Any] | None:
     """What accuracy remains when the least sure, or the least familiar, images are rejected."""
     if not len(said.labels):
         return None
@@ -159,7 +159,7 @@ def _selective(said: Predictions, beside: Beside, options: dict[str, Any]) -> di
     return selective.report(trusts, said.probabilities.argmax(1) == said.labels, said.patients, **options)
 
 
-def _costs(task: Task, said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any] | None:
+def _costs(task: Task, said: Predictions, beside: ReportExtras, options: dict[str, Any]) -> dict[str, Any] | None:
     """{matrix, by_cost, most_probable, paired, changed}; None without costs."""
     if beside.costs is None:
         return None
@@ -168,7 +168,7 @@ def _costs(task: Task, said: Predictions, beside: Beside, options: dict[str, Any
     return {"matrix": rows, **decisions.judged(said.probabilities, said.labels, table, said.patients, **options)}
 
 
-def _tta(task: Task, said: Predictions, beside: Beside, options: dict[str, Any]) -> dict[str, Any] | None:
+def _tta(task: Task, said: Predictions, beside: ReportExtras, options: dict[str, Any]) -> dict[str, Any] | None:
     """{name, views, scores (without it), gain (with minus without)}; None without test-time augmentation."""
     tta = beside.tta
     if tta is None:

@@ -109,4 +109,4 @@ def test_there_are_no_published_weights() -> None:
     net = models.build(schema.Model(backbone="cnn3", image_size=32), mean=0.5, std=0.5, seed=0)
     with pytest.raises(RequestError, match=r"cnn3 has no published weights; set model\.weights=none"):
         weights.start(net, "imagenet")
-    assert small.address("cnn3") is None
+    assert small.weights_url("cnn3") is None

@@ -28,12 +28,12 @@ def seeded() -> None:
 
 def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
     """Random weights, norms and tokens among them: a wrong place is then seen in the features."""
-    dice = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     for name, value in net.state_dict().items():
         if name.endswith(("running_var", "norm.weight")) or (value.ndim == 1 and name.endswith("weight")):
-            value.copy_(torch.rand(value.shape, generator=dice) + 0.5)
+            value.copy_(torch.rand(value.shape, generator=rng) + 0.5)
         elif value.is_floating_point() and (value.ndim == 1 or "token" in name or "pos_embed" in name):
-            value.copy_(torch.randn(value.shape, generator=dice) * 0.1)
+            value.copy_(torch.randn(value.shape, generator=rng) * 0.1)
     return net.eval()
 
 

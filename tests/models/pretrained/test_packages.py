@@ -188,7 +188,7 @@ def test_torchvisions_cache_is_named_with_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_cache: Path
 ) -> None:
     assert foreign.origin("resnet18").kind == "network"
-    file = tmp_path / "torch" / "hub" / "checkpoints" / catalogue.address("resnet18").rpartition("/")[2]
+    file = tmp_path / "torch" / "hub" / "checkpoints" / catalogue.weights_url("resnet18").rpartition("/")[2]
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
     monkeypatch.setattr(

@@ -73,7 +73,9 @@ def test_training_images_advise_nothing() -> None:
         name: neighbours.scores(known["vectors"], known["labels"], asked["vectors"], asked["labels"], classes=3)
         for name in ("pretrain", "embed")
     }
-    assert report.build(subject, predictions(asked), report.Beside(neighbours=near), resamples=100)["advice"] is None
+    assert (
+        report.build(subject, predictions(asked), report.ReportExtras(neighbours=near), resamples=100)["advice"] is None
+    )
 
 
 def test_no_phase_to_compare_with_is_no_advice() -> None:

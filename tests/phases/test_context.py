@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contrastive_cxr.phases.setting import decode_settings, input_size
+from contrastive_cxr.phases.context import decode_settings, input_size
 from contrastive_cxr.recipe import load
 from contrastive_cxr.recipe.schema import Phase
 

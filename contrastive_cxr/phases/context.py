@@ -28,7 +28,7 @@ View = Callable[[Tensor, NDArray[np.int64]], Tensor]
 
 
 @dataclass(frozen=True)
-class Setting:
+class PhaseContext:
     """A phase's world: the recipe, the images, the machine, its folder and where it starts.
 
     Attributes
@@ -108,7 +108,7 @@ class Setting:
             checkpoint_mib=runtime.checkpoint_mib,
             tracker=self.tracker,
             describe=self.describe,
-            smaller=smaller(name, phase, len(self.data.classes)),
+            out_of_memory_hint=out_of_memory_hint(name, phase, len(self.data.classes)),
             **parts,
         )
 
@@ -186,7 +186,7 @@ class Setting:
         return self.folder
 
 
-def smaller(name: PhaseName, phase: Phase, classes: int) -> str:
+def out_of_memory_hint(name: PhaseName, phase: Phase, classes: int) -> str:
     """What to set where a step's batch is too large for the device.
 
     Examples
@@ -237,7 +237,7 @@ def input_size(phase: Phase, full: int, epoch: int) -> int:
 class Views:
     """Augmented views of a batch's images; their dice are keyed by seed, phase, step and purpose."""
 
-    setting: Setting
+    context: PhaseContext
     name: PhaseName
     phase: Phase
     images: Images
@@ -247,7 +247,7 @@ class Views:
 
         `places`: int64 [B] on the CPU, other places of the global batch, each image with the draw that it has there.
         """
-        recipe = self.setting.recipe
+        recipe = self.context.recipe
         return augment.augment(
             self.images.take(batch.rows if places is None else batch.global_rows[places.numpy()]),
             input_size(self.phase, recipe.model.image_size, batch.epoch),
