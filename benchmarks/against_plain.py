@@ -99,7 +99,7 @@ def opened(scratch: Path, wanted: Size, options: Any, more: list[str]) -> Subjec
     loss = ["embed.loss=triplet", "embed.mining=semihard", "embed.margin=0.2"]
     fixed = ["embed.trainable=null", "embed.optimiser={name: adam, lr: 0.0001}", "embed.schedule={name: constant}"]
     steps = [f"embed.steps_per_epoch={options.steps // 2}", "embed.epochs=2", f"embed.batch_size={wanted.batch}"]
-    rest = ["embed.grow_from=null", "embed.average=0", "embed.choose_by=last", "embed.validate_every=2"]
+    rest = ["embed.initial_image_size=null", "embed.ema_decay=0", "embed.choose_by=last", "embed.validate_every=2"]
     return subject(scratch, wanted, [*fixed, *loss, *steps, *rest, *more], options.data)
 
 

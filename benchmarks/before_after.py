@@ -22,8 +22,9 @@ from benchmarks import record
 from contrastive_cxr.run.log import MetricsLog
 
 SHORT = (
-    "data.cache_size=112", "model.image_size=96", "pretrain.grow_from=48", "pretrain.epochs=3", "embed.epochs=1",
-    "finetune.epochs=10", "tracking.wandb=off", "evaluation.audit=false", "evaluation.baselines=false",
+    "data.cache_size=112", "model.image_size=96", "pretrain.initial_image_size=48", "pretrain.epochs=3",
+    "embed.epochs=1", "finetune.epochs=10", "tracking.wandb=off", "evaluation.audit=false",
+    "evaluation.baselines=false",
 )  # fmt: skip
 SCORES = {
     "pretrain": ("balanced_accuracy", "auc"),

@@ -56,7 +56,7 @@ def main() -> None:
 
 def overrides(name: PhaseName, last_block: str) -> list[str]:
     """Two epochs; phase 3 with augmentation and its last block thawed; its frozen head is what `frozen` asks."""
-    words = [f"{name}.epochs=2", f"{name}.validate_every=2", f"{name}.grow_from=null", f"{name}.average=0"]
+    words = [f"{name}.epochs=2", f"{name}.validate_every=2", f"{name}.initial_image_size=null", f"{name}.ema_decay=0"]
     if name == "embed":
         return [*words, "embed.trainable=null"]
     if name == "finetune":

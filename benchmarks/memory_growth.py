@@ -51,7 +51,7 @@ def command(scratch: Path, epochs: int) -> list[str]:
         f"data.cache_dir={scratch / 'cache'}", "data.split.val=0.25", "data.split.test=0.25",
         "pretrain.batch_size=6", "pretrain.augment=xray", "embed.images_per_class=2", "embed.choose_by=last",
         "embed.projection=[16]",
-        "embed.trainable=null", "embed.memory=24", "finetune.batch_size=6", "finetune.augment=xray",
+        "embed.trainable=null", "embed.memory_bank_size=24", "finetune.batch_size=6", "finetune.augment=xray",
         "evaluation.resamples=100", "evaluation.baselines=false", "evaluation.audit=false", "tracking.wandb=offline",
         "runtime.device=cpu", *(f"{name}.epochs={epochs}" for name in PHASES),
     ]  # fmt: skip

@@ -74,13 +74,13 @@ ROWS = (
     # length and averaging
     Row("twice as long", ("embed.epochs=8",)),
     Row("half as long", ("embed.epochs=2",)),
-    Row("no averaging", ("embed.average=0",)),
+    Row("no averaging", ("embed.ema_decay=0",)),
     # the head on top
     Row(
         "head and projection, light, contrastive 0.5",
         (
             "finetune.trainable=null", "finetune.augment=xray-wide", "finetune.epochs=2", "finetune.contrastive=0.5",
-            "finetune.optimiser.lr=0.003", "finetune.thawed_lr=0.0001", "finetune.batch_size=32",
+            "finetune.optimiser.lr=0.003", "finetune.backbone_lr=0.0001", "finetune.batch_size=32",
         ),
     ),
 )  # fmt: skip

@@ -66,7 +66,7 @@ def work(folder: Path, quick: bool) -> None:
     """Train as one of the processes; the first one prints its images a second."""
     if "WORLD_SIZE" not in os.environ:
         torch.set_num_threads(2)
-    words = [f"pretrain.epochs={EPOCHS}", f"pretrain.validate_every={EPOCHS}", "pretrain.grow_from=null"]
+    words = [f"pretrain.epochs={EPOCHS}", f"pretrain.validate_every={EPOCHS}", "pretrain.initial_image_size=null"]
     made = subject(folder.parent, size(quick), ["runtime.device=cpu", *words])
     phase = phases.pretrain(made.setting("pretrain", folder.name))
     if made.fabric.is_global_zero:

@@ -92,13 +92,13 @@ def test_published_settings() -> None:
     assert (e.optimiser.name, e.optimiser.momentum, e.optimiser.lr) == ("sgd", 0.9, 0.0005)
     assert (e.epochs, e.classes_per_batch, e.images_per_class, e.batch_size) == (300, 2, 32, 64)
     assert e.steps_per_epoch is None
-    assert (e.schedule.name, e.augment, e.choose_by, e.memory) == ("constant", "ct", "loss", 0)
+    assert (e.schedule.name, e.augment, e.choose_by, e.memory_bank_size) == ("constant", "ct", "loss", 0)
 
     assert f.trainable == ("denseblock4", "projection", "classifier")
-    assert (f.hidden, f.thawed_lr) == ((), None)
+    assert (f.hidden, f.backbone_lr) == ((), None)
     assert (f.optimiser.name, f.optimiser.momentum, f.optimiser.lr) == ("sgd", 0.9, 0.0003)
     assert (f.epochs, f.batch_size, f.accumulate) == (220, 64, 1)
     assert (f.schedule.name, f.augment, f.choose_by) == ("constant", "ct", "auc")
     for phase in (p, e, f):
-        assert (phase.average, phase.grow_from) == (0, None)
+        assert (phase.ema_decay, phase.initial_image_size) == (0, None)
         assert (phase.optimiser.weight_decay, phase.optimiser.clip_norm, phase.schedule.warmup_epochs) == (0, 0, 0)

@@ -35,7 +35,7 @@ def decay_factors(network: Network, decay: float) -> dict[str, float]:
 
 
 def network_groups(
-    network: Network, optimiser: schema.Optimiser, head: str, *, thawed_lr: float | None = None, head_epochs: int = 0
+    network: Network, optimiser: schema.Optimiser, head: str, *, backbone_lr: float | None = None, head_epochs: int = 0
 ) -> list[dict[str, Any]]:
     """Divide a network's trainable parameters into groups of one rate and one weight decay.
 
@@ -45,7 +45,7 @@ def network_groups(
         `lr`, `head_lr`, `layer_decay` and `weight_decay`.
     head : str
         The block of new layers; its rate is `head_lr`, or else `lr`.
-    thawed_lr : float, optional
+    backbone_lr : float, optional
         Rate of the other blocks before the decay, where it is not `lr`.
     head_epochs : int
         Epochs in which the other blocks are not updated.
@@ -56,13 +56,13 @@ def network_groups(
         `params`, `lr`, `weight_decay`; `from_epoch` (the first epoch with updates) where it is not 0. Without any of
         these settings the groups are `parameter_groups([network], optimiser)`.
     """
-    apart = optimiser.head_lr is not None or thawed_lr is not None or head_epochs
+    apart = optimiser.head_lr is not None or backbone_lr is not None or head_epochs
     if optimiser.layer_decay == 1 and not apart:
         return parameter_groups([network], optimiser)
     factors = decay_factors(network, optimiser.layer_decay)
     found = []
     for name, parameters in network.block_parameters().items():
-        rate = optimiser.lr if thawed_lr is None else thawed_lr
+        rate = optimiser.lr if backbone_lr is None else backbone_lr
         if name == head:
             rate = optimiser.lr if optimiser.head_lr is None else optimiser.head_lr
         own = groups_of(parameters, optimiser, rate * factors[name])

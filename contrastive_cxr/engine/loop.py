@@ -219,7 +219,7 @@ class Loop:
         try:
             with (
                 stop.at_once(self.fabric),
-                enough_memory(device, f"the validation of {name}", "set runtime.encode_batch lower"),
+                enough_memory(device, f"the validation of {name}", "set runtime.eval_batch_size lower"),
                 globals_from(self.spec.seed, name, epoch, "validate"),
             ):
                 values = self.fabric.broadcast(self.spec.validate(network, epoch))

@@ -64,7 +64,7 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
     """
     network, card = weights.load(phase)
     network.to(fabric.device)
-    images, batch = Images(data.images, fabric.device), recipe.runtime.encode_batch
+    images, batch = Images(data.images, fabric.device), recipe.runtime.eval_batch_size
 
     def preds(pixels: Tensor) -> Tensor:
         return forward_packed(network, pixels, card["link"], tta)

@@ -91,7 +91,7 @@ def passes(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePr
     final, tta = preds.query[preds.final], context.recipe.evaluation.tta
     network, card = weights.load(run / preds.final)
     network.to(fabric.device)
-    images, batch = Images(context.data.images, fabric.device), context.recipe.runtime.encode_batch
+    images, batch = Images(context.data.images, fabric.device), context.recipe.runtime.eval_batch_size
 
     def answer(pixels: Tensor) -> Tensor:
         return forward_packed(network, pixels, card["link"], tta)

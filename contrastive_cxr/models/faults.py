@@ -42,10 +42,10 @@ def block_faults(names: Sequence[str], backbone: str, projection: bool, classifi
 def growth_faults(sides: Sequence[int], backbone: str) -> list[str]:
     """Tell what is wrong with an input that grows through `sides` pixels to the last; at most one sentence."""
     if len(set(sides)) > 1 and catalogue.fixed_size(backbone):
-        return [f"grow_from={sides[0]}: '{backbone}' is built for one input size; set grow_from=null"]
+        return [f"initial_image_size={sides[0]}: '{backbone}' is built for one input size; set initial_image_size=null"]
     for side in sorted(set(sides))[:-1]:
         if faults := catalogue.size_faults(backbone, side):
-            return [f"grow_from={sides[0]}: {faults[0]}"]
+            return [f"initial_image_size={sides[0]}: {faults[0]}"]
     return []
 
 

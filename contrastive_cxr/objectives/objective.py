@@ -32,10 +32,10 @@ def build(embed: schema.Embed, width: int | None = None) -> Objective:
     """
     if width is None and embed.projection:
         width = embed.projection[-1]
-    if width is None and embed.memory:
+    if width is None and embed.memory_bank_size:
         raise RequestError(
-            f"embed.memory is {embed.memory} and embed.projection is empty; a memory needs the embedding's width: "
-            "give embed.projection at least one layer or set embed.memory to 0"
+            f"embed.memory_bank_size is {embed.memory_bank_size} and embed.projection is empty; a memory bank "
+            "needs the embedding's width: give embed.projection at least one layer or set embed.memory_bank_size to 0"
         )
     return Objective(embed, width or 0)
 
@@ -57,7 +57,7 @@ class Objective(nn.Module):
 
     def __init__(self, embed: schema.Embed, width: int) -> None:
         super().__init__()
-        self.memory = Memory(embed.memory, width)
+        self.memory = Memory(embed.memory_bank_size, width)
         self.loss = loss_of(embed)
         self.distance = distance_of(embed.distance)
         self.margin = embed.margin

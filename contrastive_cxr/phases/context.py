@@ -100,7 +100,7 @@ class PhaseContext:
             schedule=phase.schedule,
             epochs=phase.epochs,
             validate_every=phase.validate_every,
-            average=phase.average,
+            average=phase.ema_decay,
             channels_last=runtime.channels_last,
             compile=runtime.compile,
             checkpoint_minutes=runtime.checkpoint_minutes,
@@ -139,7 +139,9 @@ class PhaseContext:
             pixels = images.take(part)
             return augment.plain(pixels, size) if view is None else view(pixels, part)
 
-        return encode(self.fabric, function or network, rows, self.recipe.runtime.encode_batch, load, network=network)
+        return encode(
+            self.fabric, function or network, rows, self.recipe.runtime.eval_batch_size, load, network=network
+        )
 
     def done(self, name: PhaseName) -> bool:
         """Whether the phase is complete already; the tracker then gets what a killed sitting may have lost."""
@@ -217,20 +219,22 @@ def decode_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def input_size(phase: Phase, full: int, epoch: int) -> int:
-    """Side of the network's input in an epoch: from `grow_from` to `full` over the first two thirds, by 16 pixels.
+    """Side of the network's input in an epoch, pixels.
+
+    From `initial_image_size` it grows to `full` over the first two thirds of the epochs, in steps of 16.
 
     Examples
     --------
-    >>> [input_size(Phase(epochs=9, grow_from=64), 128, epoch) for epoch in (0, 3, 6, 8)]
+    >>> [input_size(Phase(epochs=9, initial_image_size=64), 128, epoch) for epoch in (0, 3, 6, 8)]
     [64, 96, 128, 128]
     """
-    if phase.grow_from is None:
+    if phase.initial_image_size is None:
         return full
     growing = max(1, round(phase.epochs * 2 / 3))
     share = epoch / growing
     if share >= 1:
         return full  # also where it is not a whole number of steps away
-    return min(full, phase.grow_from + round((full - phase.grow_from) * share / 16) * 16)
+    return min(full, phase.initial_image_size + round((full - phase.initial_image_size) * share / 16) * 16)
 
 
 @dataclass(frozen=True)

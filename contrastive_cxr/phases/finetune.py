@@ -93,10 +93,12 @@ def groups(phase: Finetune, network: Network) -> list[dict[str, Any]]:
     """Head and thawed blocks, each at its rate; without rates by layer in the order of earlier checkpoints."""
     optimiser = phase.optimiser
     if optimiser.layer_decay < 1 or optimiser.head_lr is not None or phase.head_epochs:
-        return network_groups(network, optimiser, phase.head, thawed_lr=phase.thawed_lr, head_epochs=phase.head_epochs)
+        return network_groups(
+            network, optimiser, phase.head, backbone_lr=phase.backbone_lr, head_epochs=phase.head_epochs
+        )
     blocks = network.blocks()
     thawed = [module for name, modules in blocks.items() if name != phase.head for module in modules]
-    return [*parameter_groups(blocks[phase.head], optimiser), *parameter_groups(thawed, optimiser, phase.thawed_lr)]
+    return [*parameter_groups(blocks[phase.head], optimiser), *parameter_groups(thawed, optimiser, phase.backbone_lr)]
 
 
 def head_spec(context: PhaseContext, phase: Finetune, network: Network, images: Images) -> FitSpec:

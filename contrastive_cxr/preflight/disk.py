@@ -95,8 +95,8 @@ def checkpoint_sizes(recipe: Recipe, data: Dataset, name: PhaseName, whole: mode
     moved = sum(value.numel() * FLOAT for value in trained.parameters() if value.requires_grad)
     tally = len(data.rows("train")) * (len(data.classes) * FLOAT + 8)
     remembers = name == "embed" or (isinstance(phase, Finetune) and phase.contrastive > 0)
-    memory = recipe.embed.memory * (whole.embedding_size * FLOAT + 16) if remembers and recipe.embed else 0
-    averaged = state if phase.average > 0 else 0
+    memory = recipe.embed.memory_bank_size * (whole.embedding_size * FLOAT + 16) if remembers and recipe.embed else 0
+    averaged = state if phase.ema_decay > 0 else 0
     return state + averaged + OPTIMISER[phase.optimiser.name] * moved + tally + memory + HEAD_BYTES, state + HEAD_BYTES
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from contrastive_cxr import tasks
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.recipe.schema import Embed, Finetune, Pretrain, Recipe
 
+logger = logging.getLogger(__name__)
 _TASK_PLACES = (("task",), ("cascade", "stage1"), ("cascade", "stage2"))
 # Where a set's name or a mapping over one stands, and the name that counts where none is given.
 _AUGMENTS = {
@@ -61,7 +63,13 @@ def load(reference: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     tree = _read(_find(reference))
     earlier.keep_meaning(tree)
-    faults = [fault for text in overrides for fault in _override(tree, text)]
+    told, faults = earlier.rename(tree)
+    told = [] if earlier.is_recorded(tree) else told
+    faults += [fault for text in overrides for fault in _override(tree, text, told)]
+    again = earlier.rename(tree)  # of overrides that give a whole section
+    told, faults = told + again[0], faults + again[1]
+    for sentence in dict.fromkeys(told):
+        logger.warning("recipe: %s", sentence)
     _expand_tasks(tree)
     _expand_public_sets(tree)
     _name_sets(tree)
@@ -145,10 +153,16 @@ def _name_kind(tree: dict[str, object]) -> None:
         data["intensity"] = {"kind": data["intensity"]}
 
 
-def _override(tree: dict[str, object], text: str) -> list[str]:
-    """Set one `section.key=value` in `tree`; return the fault where that cannot be done."""
+def _override(tree: dict[str, object], text: str, told: list[str]) -> list[str]:
+    """Set one `section.key=value` in `tree`; return the fault where that cannot be done.
+
+    `told` gets a sentence where the setting is given by an earlier name.
+    """
     dotted, equals, raw = text.partition("=")
-    keys = dotted.strip().split(".")
+    given = dotted.strip().split(".")
+    keys = earlier.current(given)
+    if keys != given:
+        told.append(f"{'.'.join(given)} is called {'.'.join(keys)} now; the earlier name is read as before")
     if not equals or not all(keys):
         return [f"'{text}' is not an override; write section.key=value, such as pretrain.epochs=20"]
     try:
@@ -174,6 +188,6 @@ def _override(tree: dict[str, object], text: str) -> list[str]:
                 place[key] = {"set": place[key]}  # a range over the recipe's own set
             place = place[key]
         else:
-            given = ".".join(keys[:depth])
-            return [f"'{text}': {given} is {fault_sentences.show(place)} and has no '{key}'; set {given} itself"]
+            above = ".".join(keys[:depth])
+            return [f"'{text}': {above} is {fault_sentences.show(place)} and has no '{key}'; set {above} itself"]
     return []

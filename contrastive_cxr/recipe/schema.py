@@ -145,10 +145,10 @@ class Phase(Section):
     )
     optimiser: Optimiser = Field(default_factory=Optimiser, description="the optimiser")
     schedule: Schedule = Field(default_factory=Schedule, description="the learning rate's schedule")
-    average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0, description="decay of the running average of weights that is validated and kept; 0: none"
     )
-    grow_from: Annotated[int, Field(ge=32)] | None = Field(
+    initial_image_size: Annotated[int, Field(ge=32)] | None = Field(
         None, description="input side in the first epoch, growing to model.image_size over the first two thirds, pixels"
     )
     validate_every: Count = Field(1, description="epochs between two validations")
@@ -216,7 +216,9 @@ class Embed(Phase):
         description="whether the projection is for training alone (SimCLR, SupCon): the embedding is then the "
         "backbone's features",
     )
-    memory: Annotated[int, Field(ge=0)] = Field(0, description="embeddings of past batches also compared with; 0: none")
+    memory_bank_size: Annotated[int, Field(ge=0)] = Field(
+        0, description="embeddings of past batches also compared with; 0: none"
+    )
     choose_by: Literal["map_at_r", "knn_accuracy", "loss", "last"] = Field(
         "map_at_r", description="validation metric that chooses the checkpoint; with augmented: loss or last"
     )
@@ -235,7 +237,7 @@ class Finetune(Supervised):
     contrastive: Annotated[float, Field(ge=0.0)] = Field(
         0.0, description="weight of phase 2's loss (section embed) as a second term, where blocks are thawed; 0: none"
     )
-    thawed_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
+    backbone_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
     augment: AugmentChoice = Field(
         "none", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
     )
@@ -325,7 +327,7 @@ class Runtime(Section):
     timeout_minutes: Annotated[float, Field(gt=0.0)] = Field(
         30.0, description="minutes that a process waits for the others before the run ends; more than evaluation takes"
     )
-    encode_batch: Count = Field(64, description="images a step without gradients")
+    eval_batch_size: Count = Field(64, description="images a step without gradients")
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = Field(
         5.0, description="minutes between checkpoints inside an epoch; 0: only at its end"
     )

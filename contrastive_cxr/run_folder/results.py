@@ -17,7 +17,7 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr import report
 from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.recipe.text import yaml_text
+from contrastive_cxr.recipe.text import earlier, yaml_text
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_layout import MODEL, STAGES
 
@@ -188,7 +188,10 @@ def _recipe(folder: Path) -> dict[str, Any]:
             tree = yaml_text.parse(place.read_text(encoding="utf-8"))
         except (yaml.YAMLError, OSError, ValueError):
             return {}
-        return tree if isinstance(tree, dict) else {}
+        if not isinstance(tree, dict):
+            return {}
+        earlier.rename(tree)
+        return tree
 
 
 def _cost(run: Path, facts: dict[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def of_phase(recipe: Recipe, data: Dataset, name: PhaseName, tell: Callable[[str
     """The largest batch of one phase."""
     phase = getattr(recipe, name)
     images = data.take(data.rows("train")[:SAMPLE])
-    validation = min(max(len(data.rows("val")), len(data.classes)), recipe.runtime.encode_batch)
+    validation = min(max(len(data.rows("val")), len(data.classes)), recipe.runtime.eval_batch_size)
     free = trial.free_memory() if on_cpu(recipe) else None
     memory = None if free is None else int(USED * free)
     said: dict[int, float | str] = {}

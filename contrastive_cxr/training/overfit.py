@@ -162,8 +162,8 @@ def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs:
     """The recipe whose phase is `epochs` epochs of `STEPS` steps on the images of `labels`; nothing regularises."""
     phase = getattr(recipe, name)
     changes: dict[str, Any] = {
-        "epochs": epochs, "validate_every": 1, "choose_by": "last", "grow_from": None, "schedule": Schedule(),
-        "average": 0.0, "augment": "none",
+        "epochs": epochs, "validate_every": 1, "choose_by": "last", "initial_image_size": None, "schedule": Schedule(),
+        "ema_decay": 0.0, "augment": "none",
     }  # fmt: skip
     if isinstance(phase, Embed):
         counts = np.bincount(labels)
@@ -174,7 +174,7 @@ def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs:
                 f"{2 * len(recipe.task.names)}"
             )
         changes |= {"steps_per_epoch": STEPS, "batch_size": len(labels), "images_per_class": max(2, fewest)}
-        changes |= {"classes_per_batch": int((counts > 0).sum()), "memory": 0}
+        changes |= {"classes_per_batch": int((counts > 0).sum()), "memory_bank_size": 0}
     elif isinstance(phase, Supervised):
         changes |= {"batch_size": len(labels), "accumulate": 1, "label_smoothing": 0.0, "imbalance": "none"}
         changes |= {"head_epochs": 0, "mix": Mix()}

@@ -89,7 +89,7 @@ def two_steps(recipe: Recipe, name: PhaseName, value: int) -> Recipe:
     """The recipe whose phase is two epochs of one step at full image size, from random weights."""
     phase = getattr(recipe, name)
     changes = {
-        setting_of(phase): value, "epochs": 2, "validate_every": 2, "choose_by": "last", "grow_from": None,
+        setting_of(phase): value, "epochs": 2, "validate_every": 2, "choose_by": "last", "initial_image_size": None,
         "schedule": Schedule(),
     }  # fmt: skip
     changes |= {"steps_per_epoch": 1} if isinstance(phase, Embed) else {}

@@ -16,7 +16,7 @@ from tests.small import overrides
 Sit = Callable[[Sequence[str], Path, Plan | None], Ended]
 TINY = (
     "model.backbone=cnn2", "data.images=36", "data.workers=1", "pretrain.trainable=null", "pretrain.augment=none",
-    "embed.augment=none", "embed.images_per_class=2", "pretrain.average=0.5", "embed.memory=8",
+    "embed.augment=none", "embed.images_per_class=2", "pretrain.ema_decay=0.5", "embed.memory_bank_size=8",
     "runtime.checkpoint_minutes=1.0e-9",
 )  # fmt: skip
 """Beside what makes the phantom recipe small: seconds a run, a checkpoint after every update."""

@@ -295,7 +295,7 @@ def test_too_little_memory_in_a_validation_is_said(tmp_path: Path, fabric: Fabri
         torch.empty(2**60)
         raise AssertionError("more memory than any machine has")
 
-    with pytest.raises(CcxrError, match=r"memory for the validation of tiny; set runtime\.encode_batch lower"):
+    with pytest.raises(CcxrError, match=r"memory for the validation of tiny; set runtime\.eval_batch_size lower"):
         engine.fit(fabric, replace(spec(tmp_path, fabric), validate=validate))
 
 

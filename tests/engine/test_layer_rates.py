@@ -81,7 +81,9 @@ def test_a_parameters_rate_is_its_blocks() -> None:
 def test_thawed_blocks_have_their_own_rate_before_the_decay() -> None:
     whole = network(projection=(8,))
     whole.train_only(["layer4", "classifier"])
-    found = rates(whole, network_groups(whole, schema.Optimiser(lr=0.1, layer_decay=0.5), "classifier", thawed_lr=0.01))
+    found = rates(
+        whole, network_groups(whole, schema.Optimiser(lr=0.1, layer_decay=0.5), "classifier", backbone_lr=0.01)
+    )
     assert set(found.values()) == {0.1, 0.01 / 4}
     assert found["backbone.layer4.0.conv1.weight"] == 0.01 / 4
 

@@ -95,7 +95,7 @@ def test_the_batch_does_not_change_what_is_said(finished: Path) -> None:
     fabric = engine.launch(recipe.runtime)
     found = []
     for size in (64, 5):
-        small = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"encode_batch": size})})
+        small = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update={"eval_batch_size": size})})
         context = EvaluationContext(small, data, data)
         found.append(robustness.passes(context, fabric, finished, run_inference(context, fabric, finished, "test")))
     np.testing.assert_allclose(*found, atol=1e-4)

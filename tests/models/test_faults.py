@@ -54,7 +54,7 @@ def test_growing_is_for_networks_of_any_size() -> None:
     assert growth_faults([32, 48, 64], "resnet18") == []
     assert growth_faults([64, 64], "cnn3") == []
     (fault,) = growth_faults([32, 64], "cnn3")
-    assert "'cnn3' is built for one input size; set grow_from=null" in fault
+    assert "'cnn3' is built for one input size; set initial_image_size=null" in fault
     (fault,) = growth_faults([32, 64, 224], "alexnet")
-    assert "grow_from=32" in fault
+    assert "initial_image_size=32" in fault
     assert "does not go through 'alexnet'" in fault

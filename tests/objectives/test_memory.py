@@ -18,7 +18,7 @@ def batch(*labels: int) -> References:
 
 
 def objective(**changes: object) -> Objective:
-    return build(Embed(**({"memory": 6, "projection": (3,), "mining": "all", "margin": 2.0} | changes)))
+    return build(Embed(**({"memory_bank_size": 6, "projection": (3,), "mining": "all", "margin": 2.0} | changes)))
 
 
 def test_the_last_places_are_kept_in_a_ring() -> None:
@@ -78,7 +78,7 @@ def test_a_saved_memory_goes_on_alike(loss: str, mining: str) -> None:
 
 
 def test_evaluation_neither_reads_nor_fills_the_memory() -> None:
-    compared, alone = objective(), objective(memory=0)
+    compared, alone = objective(), objective(memory_bank_size=0)
     vectors, labels, nobody = torch.eye(3), torch.tensor([0, 0, 1]), torch.full((3,), -1)
     compared(vectors.flip(0), labels, nobody, seed=0)
     before = {name: value.clone() for name, value in compared.state_dict().items()}
@@ -98,6 +98,6 @@ def test_no_gradient_reaches_the_past() -> None:
 
 
 def test_a_memory_needs_a_width() -> None:
-    with pytest.raises(RequestError, match=r"embed.memory is 6 and embed.projection is empty"):
+    with pytest.raises(RequestError, match=r"embed.memory_bank_size is 6 and embed.projection is empty"):
         objective(projection=())
-    assert build(Embed(memory=6, projection=()), width=9).memory.embeddings.shape == (6, 9)
+    assert build(Embed(memory_bank_size=6, projection=()), width=9).memory.embeddings.shape == (6, 9)

@@ -10,7 +10,7 @@ from contrastive_cxr.recipe.schema import Phase
 
 
 def test_the_input_grows_by_16_pixels_to_the_full_size() -> None:
-    phase = Phase(epochs=30, grow_from=96)
+    phase = Phase(epochs=30, initial_image_size=96)
     sizes = [input_size(phase, 160, epoch) for epoch in range(30)]
     assert sizes[0] == 96
     assert sizes == sorted(sizes)
@@ -20,7 +20,7 @@ def test_the_input_grows_by_16_pixels_to_the_full_size() -> None:
 
 @pytest.mark.parametrize("full", [100, 112, 224])
 def test_the_input_never_passes_the_full_size(full: int) -> None:
-    sizes = [input_size(Phase(epochs=5, grow_from=64), full, epoch) for epoch in range(5)]
+    sizes = [input_size(Phase(epochs=5, initial_image_size=64), full, epoch) for epoch in range(5)]
     assert sizes[-1] == full
     assert max(sizes) == full
     assert {input_size(Phase(epochs=5), full, epoch) for epoch in range(5)} == {full}

@@ -70,7 +70,7 @@ def recipe() -> schema.Recipe:
         positives="both",
         loss="supcon",
         augment="xray",
-        memory=24,
+        memory_bank_size=24,
         projection=(8,),
         epochs=1,
         positive_augment=Augment(set="strong", aspect=0.2, gamma=0.3, noise=0.05, resolution=(0.5, 0.9)),

@@ -46,7 +46,7 @@ def test_what_is_reckoned_is_near_what_a_run_takes(finished: Path, cache: Path) 
 
 @pytest.mark.parametrize(("name", "copies"), [("sgd", 1), ("adamw", 2)])
 def test_the_optimiser_and_the_average_are_counted(cache: Path, name: str, copies: int) -> None:
-    recipe = small_recipe(cache, f"pretrain.optimiser.name={name}", "pretrain.average=0.9")
+    recipe = small_recipe(cache, f"pretrain.optimiser.name={name}", "pretrain.ema_decay=0.9")
     data = open_dataset(recipe.data, recipe.task)
     whole = disk.network(recipe, data, "pretrain")
     weights = sum(value.numel() * 4 for value in whole.parameters())

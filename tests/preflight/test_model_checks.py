@@ -58,7 +58,10 @@ def test_the_share_of_a_process_is_what_its_batch_norm_sees(cache: Path, data: D
         (["model.backbone=cnn3", "model.weights=imagenet"], ["cnn3 has no published weights"]),
         (["model.drop_rates=[0.25, 0.35, 0.4]"], ["are for cnn2, cnn3, cnn4; give 'timm/test_resnet' one rate"]),
         (["model.backbone=resnet18", "model.dropout=0.3"], ["'resnet18' has no drop rate"]),
-        (["model.backbone=cnn3", "pretrain.grow_from=32", "model.image_size=64"], ["pretrain.grow_from=32: 'cnn3' is"]),
+        (
+            ["model.backbone=cnn3", "pretrain.initial_image_size=32", "model.image_size=64"],
+            ["pretrain.initial_image_size=32: 'cnn3' is"],
+        ),
         (["model.backbone=vit_b_16", "model.image_size=100"], ["does not go through 'vit_b_16'"]),
         (["model.backbone=cn3"], ["model.backbone: model.backbone 'cn3' is not known (did you mean 'cnn3'?)"]),
         (

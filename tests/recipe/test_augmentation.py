@@ -156,7 +156,7 @@ def test_ranges_over_nothing_are_fine() -> None:
 def test_the_smaller_inputs_of_growing_images_are_checked_too() -> None:
     words = ("pretrain.augment.resolution=[0.4, 1]", "model.image_size=64")
     assert choice(*words) != "xray"
-    assert "of an input of 32 pixels leaves 13" in faults(*words, "pretrain.grow_from=32")[0]
+    assert "of an input of 32 pixels leaves 13" in faults(*words, "pretrain.initial_image_size=32")[0]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -131,7 +131,9 @@ def test_a_wrong_override_is_one_sentence(small: Path, override: str, words: tup
 def test_all_faults_come_at_once(small: Path) -> None:
     found = faults(small, "zzz", "pretrain.epochs=abc", "embed.margin=3", "seeed=1")
     assert len(found) == 4
-    assert len(faults(small, "zzz", "data.source=folders", "pretrain.grow_from=512")) == 3  # with those of checks
+    assert (
+        len(faults(small, "zzz", "data.source=folders", "pretrain.initial_image_size=512")) == 3
+    )  # with those of checks
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ TINY = (
     "model.backbone=cnn2", "pretrain.epochs=1", "embed.epochs=1", "finetune.epochs=2", "embed.projection=[16]",
     "data.images=24", "embed.images_per_class=2", "pretrain.batch_size=4", "finetune.batch_size=4",
     "data.split.val=0.3", "data.split.test=0.3", "finetune.trainable=[projection, classifier]",
-    "finetune.augment=strong", "model.dropout=0.2", "embed.memory=12",
+    "finetune.augment=strong", "model.dropout=0.2", "embed.memory_bank_size=12",
 )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def test_the_published_settings_cell_by_cell(covid_ct: Path, tmp_path: Path) -> 
     schedule = pretrain.schedule
     assert (schedule.name, schedule.step_epochs, schedule.gamma) == ("step", 400, 0.5)
     assert embed.schedule.name == finetune.schedule.name == "constant"
-    assert finetune.thawed_lr is None
+    assert finetune.backbone_lr is None
     # epochs, batch
     assert [phase.epochs for phase in found.phases] == [3000, 300, 220]
     assert [phase.batch for phase in found.phases] == [128, 64, 64]

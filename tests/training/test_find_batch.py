@@ -64,14 +64,14 @@ def test_each_phases_batch_is_bounded_by_its_images(cache: Path, monkeypatch: py
 
 
 def test_a_trial_is_two_steps_of_the_whole_batch(cache: Path) -> None:
-    recipe = small_recipe(cache, "pretrain.imbalance=oversample", "pretrain.grow_from=32", "pretrain.epochs=7")
+    recipe = small_recipe(cache, "pretrain.imbalance=oversample", "pretrain.initial_image_size=32", "pretrain.epochs=7")
     images = np.zeros((5, 1, 32, 32), np.uint8)
     for name, value, size in (("pretrain", 11, 11), ("embed", 4, 12), ("finetune", 9, 9)):
         asked = TrialConfig(recipe, name, value, images, 6, None)  # type: ignore[arg-type]
         changed = trial.two_steps(recipe, asked.name, value)
         data = trial.stand_in(changed, asked)
         phase = getattr(changed, name)
-        assert (phase.epochs, phase.grow_from) == (2, None)
+        assert (phase.epochs, phase.initial_image_size) == (2, None)
         assert (len(data.rows("train")), len(data.rows("val"))) == (size, 6)
         assert set(data.labels[data.rows("val")]) == {0, 1, 2}
         assert steps(changed, data, asked.name) == (1, size)

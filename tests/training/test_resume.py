@@ -20,12 +20,12 @@ from tests.small import PHASES, overrides, same_weights, small_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 MID_EPOCH = ("runtime.checkpoint_minutes=1.0e-9",)  # a checkpoint after every update
-THAWED = ("finetune.trainable=[layer4, projection, classifier]", "finetune.augment=xray", "finetune.thawed_lr=0.0001")
-MEMORY = ("embed.memory=16", "pretrain.accumulate=2", "pretrain.average=0.9")
+THAWED = ("finetune.trainable=[layer4, projection, classifier]", "finetune.augment=xray", "finetune.backbone_lr=0.0001")
+MEMORY = ("embed.memory_bank_size=16", "pretrain.accumulate=2", "pretrain.ema_decay=0.9")
 TUNED = (
     *THAWED, "finetune.head_epochs=1", "finetune.optimiser.layer_decay=0.5", "finetune.mix.cutmix=1", "embed=null",
     "finetune.trainable=[layer4, classifier]", "pretrain.head_epochs=1", "pretrain.mix.mixup=0.4",
-    "pretrain.average=0.9", "pretrain.optimiser.layer_decay=0.7", "pretrain.optimiser.head_lr=0.01",
+    "pretrain.ema_decay=0.9", "pretrain.optimiser.layer_decay=0.7", "pretrain.optimiser.head_lr=0.01",
     "model.backbone=timm/resnet18", "model.drop_path=0.2",
 )  # fmt: skip
 

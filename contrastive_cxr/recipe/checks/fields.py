@@ -52,10 +52,10 @@ def _phases(recipe: Recipe) -> Iterator[str]:
     if not named:
         yield "the recipe has no phase; give it at least one of the sections pretrain, embed and finetune"
     for name, phase in named:
-        if phase.grow_from is not None and phase.grow_from > recipe.model.image_size:
+        if phase.initial_image_size is not None and phase.initial_image_size > recipe.model.image_size:
             yield (
-                f"`{name}.grow_from`: {phase.grow_from} is above model.image_size ({recipe.model.image_size}); "
-                "images grow to that size, so start at or below it"
+                f"`{name}.initial_image_size`: {phase.initial_image_size} is above model.image_size "
+                f"({recipe.model.image_size}); images grow to that size, so start at or below it"
             )
         warmup = phase.schedule.warmup_epochs
         if phase.schedule.name == "one-cycle" and warmup > 0:
@@ -70,7 +70,7 @@ def _phases(recipe: Recipe) -> Iterator[str]:
             )
         if phase.trainable is not None and not phase.trainable:
             yield f"`{name}.trainable`: the list is empty, so nothing would be trained; name blocks, or null for all"
-        size = phase.grow_from or recipe.model.image_size
+        size = phase.initial_image_size or recipe.model.image_size
         yield from augmentation.faults(f"{name}.augment", phase.augment, size)
         if isinstance(phase, Embed):
             yield from augmentation.faults(f"{name}.positive_augment", phase.positive_augment, size)
@@ -130,10 +130,10 @@ def _embed(embed: Embed, task: Task) -> Iterator[str]:
             "`embed.mining`: distance-weighted is defined for euclidean distances of unit vectors, not for cosine; "
             "set embed.distance=euclidean"
         )
-    if embed.memory and embed.mining in _MINING_WITHOUT_MEMORY:
+    if embed.memory_bank_size and embed.mining in _MINING_WITHOUT_MEMORY:
         yield (
-            f"`embed.memory`: {embed.mining} mining stays within the batch and cannot use a memory; set "
-            "embed.memory=0, or embed.mining to random, all, easy, semihard or hard"
+            f"`embed.memory_bank_size`: {embed.mining} mining stays within the batch and cannot use a memory; set "
+            "embed.memory_bank_size=0, or embed.mining to random, all, easy, semihard or hard"
         )
 
 

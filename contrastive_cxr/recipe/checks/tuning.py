@@ -46,11 +46,12 @@ def _rates(name: str, phase: Phase) -> Iterator[str]:
             f"`{name}.optimiser.head_lr`: {rate:g} is the rate of the projection and {name}.projection is empty; set "
             "it to null"
         )
-    if isinstance(phase, Finetune) and phase.thawed_lr is not None:
+    if isinstance(phase, Finetune) and phase.backbone_lr is not None:
         yield (
-            f"`{name}.thawed_lr`: {phase.thawed_lr:g} is the rate of the thawed blocks and {name}.optimiser.head_lr="
-            f"{rate:g} that of the head, so no block would use {name}.optimiser.lr={phase.optimiser.lr:g}; set "
-            f"{name}.optimiser.lr={phase.thawed_lr:g} and {name}.thawed_lr=null"
+            f"`{name}.backbone_lr`: {phase.backbone_lr:g} is the rate of the thawed blocks and "
+            f"{name}.optimiser.head_lr={rate:g} that of the head, so no block would use "
+            f"{name}.optimiser.lr={phase.optimiser.lr:g}; set {name}.optimiser.lr={phase.backbone_lr:g} and "
+            f"{name}.backbone_lr=null"
         )
 
 
@@ -113,10 +114,10 @@ def _contrastive(phase: Finetune, embed: Embed | None) -> Iterator[str]:
             f"{place} changes nothing where finetune.trainable is [{head}] alone: the embedding is frozen; thaw blocks "
             f"such as projection, or {off}"
         )
-    if embed is not None and embed.discard_projection and embed.memory:
+    if embed is not None and embed.discard_projection and embed.memory_bank_size:
         yield (
-            f"{place} compares features, and the memory of embed.memory={embed.memory} is of the projection that "
-            f"embed.discard_projection takes off; set embed.memory=0, or {off}"
+            f"{place} compares features, and the memory bank (embed.memory_bank_size={embed.memory_bank_size}) is "
+            f"of the projection that embed.discard_projection takes off; set embed.memory_bank_size=0, or {off}"
         )
     if phase.accumulate > 1:
         yield (

@@ -42,7 +42,7 @@ _LIMITS = {
 }
 _NO_ACCUMULATION = (
     "accumulating gradients would not enlarge the contrastive batch, whose pairs are those of one step; "
-    "raise embed.images_per_class (with positives augmented: embed.batch_size), or set embed.memory"
+    "raise embed.images_per_class (with positives augmented: embed.batch_size), or set embed.memory_bank_size"
 )
 # The forms of a column's role, and what a wrong key of a mapping is called, as pydantic names them.
 UNIONS = ("str", "Part", "[key]")

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from contrastive_cxr.data.tables.text_tables import read_table
-from contrastive_cxr.recipe.text import yaml_text
+from contrastive_cxr.recipe.text import earlier, yaml_text
 from contrastive_cxr.run_layout import MODEL, PHASES, STAGES
 
 
@@ -126,7 +126,10 @@ def _recipe(path: Path) -> dict[str, Any]:
         tree = yaml_text.parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
-    return tree if isinstance(tree, dict) else {}
+    if not isinstance(tree, dict):
+        return {}
+    earlier.rename(tree)
+    return tree
 
 
 def _table(path: Path) -> pd.DataFrame | None:

@@ -20,7 +20,7 @@ _SETTINGS = (
     "augment",
     "positive_augment",
     "trainable",
-    "average",
+    "ema_decay",
 )
 
 

@@ -23,7 +23,7 @@ TWO_STAGES = {"stage1": SHIPPED["phantom/lesion"], "stage2": SHIPPED["phantom/op
 
 WRONG: dict[str, tuple[dict[str, object], list[str]]] = {
     "no phase": ({"pretrain": None}, ["no phase"]),
-    "grows down": ({"pretrain": {"grow_from": 256}}, ["pretrain.grow_from", "256", "224"]),
+    "grows down": ({"pretrain": {"initial_image_size": 256}}, ["pretrain.initial_image_size", "256", "224"]),
     "one-cycle warms up": (
         {"embed": {"schedule": {"name": "one-cycle", "warmup_epochs": 1}}},
         ["embed.schedule.warmup_epochs", "one-cycle"],
@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[dict[str, object], list[str]]] = {
     "too many classes": ({"embed": {"classes_per_batch": 4}}, ["embed.classes_per_batch", "4", "3 classes"]),
     "no negatives": ({"embed": {"classes_per_batch": 1}}, ["embed.classes_per_batch", "negatives"]),
     "cosine": ({"embed": {"mining": "distance-weighted", "distance": "cosine"}}, ["distance-weighted", "cosine"]),
-    "memory": ({"embed": {"mining": "batch-hard", "memory": 512}}, ["embed.memory", "batch-hard"]),
+    "memory": ({"embed": {"mining": "batch-hard", "memory_bank_size": 512}}, ["embed.memory_bank_size", "batch-hard"]),
     "one class, pretrain": ({"task": ONE_CLASS}, ["one class", "pretrain"]),
     "one class, labels": ({"task": ONE_CLASS, "pretrain": None, "embed": {}}, ["one class", "embed.positives"]),
     "half precision": ({"runtime": {"precision": "16-mixed", "device": "cpu"}}, ["runtime.precision", "bf16-mixed"]),
@@ -126,8 +126,10 @@ SOUND: dict[str, dict[str, object]] = {
     "finetune alone, its start named later": {"pretrain": None, "finetune": {}},
     "join": {"data": join({"source": "phantom"}, {"source": "folders", "root": "a"})},
     "label-free": {"task": ONE_CLASS, "pretrain": None, "embed": {"positives": "augmented", "choose_by": "last"}},
-    "memory of hard triplets": {"embed": {"mining": "hard", "memory": 512}},
-    "other losses leave the mining alone": {"embed": {"loss": "supcon", "mining": "batch-hard", "memory": 512}},
+    "memory of hard triplets": {"embed": {"mining": "hard", "memory_bank_size": 512}},
+    "other losses leave the mining alone": {
+        "embed": {"loss": "supcon", "mining": "batch-hard", "memory_bank_size": 512}
+    },
     "dtype leaves the limits alone": {"data": {"source": "phantom", "intensity": {"low": 5, "high": 1}}},
     "official split leaves the fractions alone": {"data": {"source": "phantom", "split": {"val": 0.6, "test": 0.6}}},
     "nothing to choose": {

@@ -41,8 +41,8 @@ THAWED = ("finetune.trainable=[projection, classifier]", "finetune.augment=xray"
         (("embed.optimiser.layer_decay=0.7", "embed.trainable=[projection]"), "changes nothing where embed.trainable"),
         (("embed.optimiser.head_lr=0.1", "embed.projection=[]"), "embed.projection is empty"),
         (
-            (*THAWED, "finetune.optimiser.head_lr=0.1", "finetune.thawed_lr=0.01"),
-            "set finetune.optimiser.lr=0.01 and finetune.thawed_lr=null",
+            (*THAWED, "finetune.optimiser.head_lr=0.1", "finetune.backbone_lr=0.01"),
+            "set finetune.optimiser.lr=0.01 and finetune.backbone_lr=null",
         ),
         (("model.drop_path=1",), "`model.drop_path`: 1 is too large"),
         (("pretrain.mix.probability=0.5",), "0.5 changes nothing where nothing is mixed"),
