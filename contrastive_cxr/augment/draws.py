@@ -103,26 +103,26 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         Of `total` images.
     """
     generator = torch.Generator().manual_seed(seed)
-    rng: dict[str, Tensor] = {}
+    uniforms: dict[str, Tensor] = {}
     for purposes in (PURPOSES, LATER, LATEST):
         uniform = torch.rand(total, len(purposes), generator=generator)
-        rng |= zip(purposes, uniform.unbind(dim=1), strict=True)
+        uniforms |= zip(purposes, uniform.unbind(dim=1), strict=True)
     drawn = Draw(
-        **_window(set, rng),
-        **_erased(set, rng),
-        angle=_symmetric(rng["turn"], set.rotate),
-        mirror_x=1.0 - 2.0 * (rng["flip_horizontal"] < set.flip_horizontal),
-        mirror_y=1.0 - 2.0 * (rng["flip_vertical"] < set.flip_vertical),
-        brightness=_symmetric(rng["brightness"], set.brightness),
-        contrast=1.0 + _symmetric(rng["contrast"], set.contrast),
-        sigma=_between(rng["sigma"], *set.sigma) * (rng["blur"] < set.blur),
-        equalise=(rng["equalise"] < set.equalise).float(),
-        gamma=_symmetric(rng["gamma"], set.gamma).exp(),
-        **_quality(set, rng),
-        **_framed(set, rng),
+        **_window(set, uniforms),
+        **_erased(set, uniforms),
+        angle=_symmetric(uniforms["turn"], set.rotate),
+        mirror_x=1.0 - 2.0 * (uniforms["flip_horizontal"] < set.flip_horizontal),
+        mirror_y=1.0 - 2.0 * (uniforms["flip_vertical"] < set.flip_vertical),
+        brightness=_symmetric(uniforms["brightness"], set.brightness),
+        contrast=1.0 + _symmetric(uniforms["contrast"], set.contrast),
+        sigma=_between(uniforms["sigma"], *set.sigma) * (uniforms["blur"] < set.blur),
+        equalise=(uniforms["equalise"] < set.equalise).float(),
+        gamma=_symmetric(uniforms["gamma"], set.gamma).exp(),
+        **_quality(set, uniforms),
+        **_framed(set, uniforms),
         noise_seed=torch.randint(SEEDS, (total,), generator=generator),
     )
-    return drawn if set.rate >= 1 else _left_plain(drawn, rng["rate"] >= set.rate)
+    return drawn if set.rate >= 1 else _left_plain(drawn, uniforms["rate"] >= set.rate)
 
 
 def _left_plain(drawn: Draw, plain: Tensor) -> Draw:
@@ -131,53 +131,53 @@ def _left_plain(drawn: Draw, plain: Tensor) -> Draw:
     return dataclasses.replace(drawn, **fields)
 
 
-def _window(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
+def _window(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
     """Size and centre of the window: the random resized crop, then zoom, stretch and shift."""
-    area = _between(rng["area"], *set.crop)
+    area = _between(uniforms["area"], *set.crop)
     # Only ratios at which a window of this area fits into the image, so that the area is met exactly.
     low, high = area.clamp(min=set.ratio[0]), (1 / area).clamp(max=set.ratio[1])
-    ratio = low * (high / low) ** rng["ratio"]
+    ratio = low * (high / low) ** uniforms["ratio"]
     width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
-    zoom = _between(rng["zoom"], *set.zoom)
+    zoom = _between(uniforms["zoom"], *set.zoom)
     # A narrower window makes its content wider; its area stays.
-    stretch = _symmetric(rng["aspect"], set.aspect / 2).exp()
+    stretch = _symmetric(uniforms["aspect"], set.aspect / 2).exp()
     return {
         "width": width / zoom / stretch,
         "height": height / zoom * stretch,
-        "x": _symmetric(rng["across"], 1.0) * (1 - width) + 2 * _symmetric(rng["right"], set.shift),
-        "y": _symmetric(rng["down"], 1.0) * (1 - height) + 2 * _symmetric(rng["below"], set.shift),
+        "x": _symmetric(uniforms["across"], 1.0) * (1 - width) + 2 * _symmetric(uniforms["right"], set.shift),
+        "y": _symmetric(uniforms["down"], 1.0) * (1 - height) + 2 * _symmetric(uniforms["below"], set.shift),
     }
 
 
-def _erased(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
+def _erased(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
     """The erased box, wholly inside the picture; width 0 where nothing is erased."""
-    area = _between(rng["erase_area"], *set.erase_area)
-    ratio = 2.0 ** _symmetric(rng["erase_ratio"], 1.0)
+    area = _between(uniforms["erase_area"], *set.erase_area)
+    ratio = 2.0 ** _symmetric(uniforms["erase_ratio"], 1.0)
     width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
     return {
-        "erase_left": rng["erase_across"] * (1 - width),
-        "erase_top": rng["erase_down"] * (1 - height),
-        "erase_width": width * (rng["erase"] < set.erase),
+        "erase_left": uniforms["erase_across"] * (1 - width),
+        "erase_top": uniforms["erase_down"] * (1 - height),
+        "erase_width": width * (uniforms["erase"] < set.erase),
         "erase_height": height,
     }
 
 
-def _framed(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
+def _framed(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
     """Widths of the black bands: each side has none in half of the framed pictures, else one of 0 to `frame`."""
-    framed = rng["frame_rate"] < set.frame_rate
+    framed = uniforms["frame_rate"] < set.frame_rate
     sides = ("frame_left", "frame_right", "frame_top", "frame_bottom")
-    return {side: _symmetric(rng[side], set.frame).clamp(min=0.0) * framed for side in sides}
+    return {side: _symmetric(uniforms[side], set.frame).clamp(min=0.0) * framed for side in sides}
 
 
-def _quality(set: AugmentSet, rng: dict[str, Tensor]) -> dict[str, Tensor]:
+def _quality(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
     """Noise, JPEG, resolution and sharpness."""
-    quality = _between(rng["jpeg"], *(set.jpeg or (0.0, 0.0)))
-    share = _between(rng["resolution"], *(set.resolution or (1.0, 1.0)))
+    quality = _between(uniforms["jpeg"], *(set.jpeg or (0.0, 0.0)))
+    share = _between(uniforms["resolution"], *(set.resolution or (1.0, 1.0)))
     return {
-        "noise": set.noise * rng["noise"] * (rng["noise_rate"] < set.noise_rate),
-        "jpeg": quality * (rng["jpeg_rate"] < set.jpeg_rate),
-        "resolution": torch.where(rng["resolution_rate"] < set.resolution_rate, share, 1.0),
-        "sharpness": 1.0 + _symmetric(rng["sharpness"], set.sharpness),
+        "noise": set.noise * uniforms["noise"] * (uniforms["noise_rate"] < set.noise_rate),
+        "jpeg": quality * (uniforms["jpeg_rate"] < set.jpeg_rate),
+        "resolution": torch.where(uniforms["resolution_rate"] < set.resolution_rate, share, 1.0),
+        "sharpness": 1.0 + _symmetric(uniforms["sharpness"], set.sharpness),
     }
 
 

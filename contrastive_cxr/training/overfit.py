@@ -5,6 +5,7 @@ The phases are the real ones, as a run trains them, on a data set that consists 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
+from contrastive_cxr.engine.health.not_finite import NotFinite
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights
@@ -44,7 +46,8 @@ class Overfit:
     steps : int
         Steps taken.
     first_loss, loss : float
-        Mean loss of the first and the last epoch of `STEPS` steps, nats where the loss is a cross-entropy.
+        Mean loss of the first and the last epoch of `STEPS` steps, nats where the loss is a cross-entropy; `loss` is
+        nan where it did not stay finite.
     score : float
         Accuracy on the training images, or of the contrastive phase MAP@R among them; nan where no label is used.
     learned : bool
@@ -147,15 +150,18 @@ def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Ove
         return scores[-1] >= 1.0 - 1e-9 if labelled else loss[-1] <= loss[0] / 2
 
     watcher = Watcher(learned)
-    done = False
+    done, finite = False, True
     with tempfile.TemporaryDirectory() as folder:
         try:
             phases.TRAIN[name](PhaseContext(recipe, data, fabric, Path(folder) / name, None, watcher))
         except Learned:
             done = True
-    losses = watcher.of("train", "loss")
-    last = watcher.of(*score)[-1] if labelled else float("nan")
-    return Overfit(name, len(losses) * STEPS, losses[0], losses[-1], last, done)
+        except NotFinite:
+            finite = False
+    losses, scores = watcher.of("train", "loss"), watcher.of(*score)
+    last = scores[-1] if labelled and scores else math.nan
+    first, newest = (losses[0], losses[-1]) if losses else (math.nan, math.nan)
+    return Overfit(name, len(losses) * STEPS, first, newest if finite else math.nan, last, done)
 
 
 def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs: int) -> Recipe:

@@ -228,7 +228,7 @@ def test_no_classifier(refused: Callable[..., str], run: Path, tmp_path: Path) -
     save(tmp_path / "run" / "embed")
     assert "--phase embed explains the embedding alone" in refused(where=tmp_path / "run")
     assert "has no classifier" in refused(phase="embed", target="opacity")
-    assert "it has finetune, embed" in refused(phase="pretrain")
+    assert "it has embed, finetune" in refused(phase="pretrain")
     assert "did you mean 'finetune'" in refused(phase="finetuned")
 
 
@@ -243,7 +243,7 @@ def test_vectors_of_another_model(refused: Callable[..., str], run: Path, tmp_pa
     np.save(tmp_path / "run" / "embed" / "arrays" / "train_vectors.npy", np.zeros((8, 5), np.float32))
     rows = (run / "embed" / "arrays" / "train_rows.csv").read_text()
     (tmp_path / "run" / "embed" / "arrays" / "train_rows.csv").write_text(rows)
-    assert "shape [8, 5]" in refused(where=tmp_path / "run", phase="embed")
+    assert "have 5 numbers, this model's have 6" in refused(where=tmp_path / "run", phase="embed")
 
 
 def test_the_missing_library_is_told(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,11 @@ def weights_of(network: nn.Module) -> list[str]:
     return [name for name, value in values.items() if not _finite(value)]
 
 
-def refuse(scene: FailedStep) -> CcxrError:
+class NotFinite(CcxrError):
+    """The loss or the weights became NaN or infinite."""
+
+
+def refuse(scene: FailedStep) -> NotFinite:
     """Write the step's `not_finite.json` and return the error to raise; called by all processes at once."""
     spec, batch, rows = scene.spec, scene.batch, scene.batch.global_rows
     weights, gradients = weights_of(scene.parts.network), _gradients(scene.parts.network)
@@ -111,7 +115,7 @@ def refuse(scene: FailedStep) -> CcxrError:
     path = spec.folder / FILE
     if scene.fabric.is_global_zero:
         write_json(path, _said(facts))
-    return CcxrError(_message(scene, why, path))
+    return NotFinite(_message(scene, why, path))
 
 
 def _message(scene: FailedStep, why: str, path: Path) -> str:

@@ -88,7 +88,9 @@ def test_what_a_run_wrote_out_is_read_without_a_word(tmp_path: Path, caplog: pyt
 
 
 def test_an_override_by_an_earlier_name_wins_over_the_recipe(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("task: xray/three-class\ndata: {source: folders, root: images}\npretrain: {ema_decay: 0.9}\n")
+    (tmp_path / "recipe.yaml").write_text(
+        "task: xray/three-class\ndata: {source: folders, root: images}\npretrain: {ema_decay: 0.9}\n"
+    )
     assert recipe.load(tmp_path / "recipe.yaml", ["pretrain.average=0.5"]).pretrain.ema_decay == 0.5
     with pytest.raises(RequestError, match="both are given; keep pretrain"):
         recipe.load(tmp_path / "recipe.yaml", ["pretrain={average: 0.5, ema_decay: 0.9}"])
