@@ -117,7 +117,7 @@ def build_report_facts(
         baselines=blind,
         validation=kept,
         targets=options.target.wanted(),
-        familiarity=familiarity(context, final, preds.train[preds.final]),
+        familiarity=preds.neighbours[preds.final].familiarity() if len(preds.train[preds.final].vectors) else None,
         costs=decisions.matrix(data.classes, options.costs) if options.costs else None,
         tta=tta_of(options.tta, final.probabilities_without_tta),
         last_layers={name: each.last_layer for name, each in preds.query.items() if each.last_layer is not None},
@@ -217,21 +217,6 @@ def neighbour_scores(
         classes=len(data.classes),
         **identity(data, reference, query, train),
     )
-
-
-def familiarity(context: EvaluationContext, query: Outputs, train: Outputs) -> NDArray[np.float64] | None:
-    """Mean cosine similarity of each scored image to the nearest training images that vote, float64 [n].
-
-    -1 for an image without any; None without training vectors.
-    """
-    if not len(train.vectors):
-        return None
-    who = identity(context.data, context.reference, query, train)
-    k = min(context.recipe.evaluation.vote, len(train.vectors))
-    similarity = neighbour_metrics.search(train.vectors, query.vectors, k, **who)[1]
-    there = np.isfinite(similarity)
-    sums = np.where(there, similarity, 0.0).sum(1, dtype=np.float64)
-    return np.where(there.any(1), sums / np.maximum(there.sum(1), 1), -1.0)
 
 
 def identity(data: Dataset, reference: Dataset, query: Outputs, train: Outputs) -> neighbour_metrics.Identity:

@@ -42,12 +42,20 @@ class NeighbourScores:
     per_query : {name: float64 [Q]}, nan for a query whose class has no possible neighbour
     votes : float64 [Q, C], class shares of the `vote` nearest, weighted by similarity; zeros without neighbours
     labels : int64 [Q]
+    similarity : float32 [Q, V], cosines of the neighbours that vote, nearest first; nan where there is none
     """
 
     values: dict[str, dict[str, Any]]
     per_query: dict[str, Floats]
     votes: Floats
     labels: Ints
+    similarity: Vectors
+
+    def familiarity(self) -> Floats:
+        """Mean cosine of each query to the neighbours that vote, float64 [Q]; -1 for a query without any."""
+        there = np.isfinite(self.similarity)
+        sums = np.where(there, self.similarity, 0.0).sum(1, dtype=np.float64)
+        return np.where(there.any(1), sums / np.maximum(there.sum(1), 1), -1.0)
 
     def with_intervals(self, groups: Ints | None = None, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
         """`values` with `low`, `high`: the 95 % interval of a bootstrap over `groups` (the queries' patients).
@@ -188,7 +196,7 @@ def scores(
     per_query: dict[str, Floats] = dict(zip(ranking.names(k), table.T.copy(), strict=True))
     correct = (votes.argmax(1) == query_labels).astype(float)
     per_query["knn_accuracy"] = np.where(np.isfinite(per_query["map_at_r"]), correct, np.nan)
-    return NeighbourScores(_values(per_query, votes, query_labels), per_query, votes, query_labels)
+    return NeighbourScores(_values(per_query, votes, query_labels), per_query, votes, query_labels, near)
 
 
 class _Barred:
