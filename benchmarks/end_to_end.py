@@ -21,7 +21,6 @@ import contrastive_cxr.engine.optim as optim
 from benchmarks import record, timing
 from benchmarks.subject import Subject, size, subject
 from contrastive_cxr import phases
-from contrastive_cxr.phases.embed import batch_size
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run_layout import PhaseName
 
@@ -98,7 +97,7 @@ def bare_step(made: Subject, name: PhaseName) -> tuple[Callable[[], None], int]:
         classes=made.data.classes if labelled else (),
     )
     network.train_only(phase.trainable)  # type: ignore[operator]
-    batch = phase.batch_size if labelled else batch_size(phase, len(made.data.classes))
+    batch = phase.batch_images(len(made.data.classes))
     images = torch.rand(batch, 1, recipe.model.image_size, recipe.model.image_size, device=made.device)
     network = network.to(made.device)
     if recipe.runtime.channels_last:

@@ -49,7 +49,7 @@ FLOORS = {
 DOORS = ("__init__", "__main__")
 # On the ground floor alone, siblings see each other: a recipe holds a task and both speak through errors.
 GROUND = {
-    "recipe": {"tasks", "errors", "shipped"},
+    "recipe": {"tasks", "errors", "shipped", "run_layout"},
     "shipped": {"errors"},
     "tasks": {"errors", "findings"},
     "findings": set[str](),

@@ -154,7 +154,7 @@ class PhaseContext:
 
     def answers(self, name: PhaseName) -> dict[str, Any]:
         """What a classifier's card says of its answers: its loss's link, decision costs, test-time augmentation."""
-        phase, evaluation = getattr(self.recipe, name), self.recipe.evaluation
+        phase, evaluation = self.recipe.phase(name), self.recipe.evaluation
         if not isinstance(phase, Supervised):
             return {}
         return {"link": LOSSES[phase.loss].link, "costs": evaluation.costs, "tta": evaluation.tta}
@@ -202,7 +202,7 @@ def out_of_memory_hint(name: PhaseName, phase: Phase, classes: int) -> str:
         half = f"{name}.batch_size={max(1, phase.batch_size // 2)} {name}.accumulate={2 * phase.accumulate}"
         return f"set {half} (updates stay as they are), or model.image_size lower"
     assert isinstance(phase, Embed), "there is no third kind of phase"
-    if phase.positives == "augmented":
+    if not phase.uses_labels:
         return f"set {name}.batch_size={max(2, phase.batch_size // 2)}, or model.image_size lower"
     count, each = phase.classes_per_batch or classes, phase.images_per_class
     fewer = f" or {name}.classes_per_batch={max(2, count // 2)}" if count > 2 else ""

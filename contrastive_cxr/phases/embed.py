@@ -79,28 +79,14 @@ def embed(context: PhaseContext) -> Path:
 
 def identities(phase: Embed, data: Dataset) -> NDArray[np.int64]:
     """What makes two rows alike, int64 [N]: their class, or without labels the image itself."""
-    return np.arange(len(data.labels)) if phase.positives == "augmented" else data.labels
-
-
-def steps_per_epoch(phase: Embed, images: int, classes: int) -> int:
-    """Steps of an epoch: the stated number, or one pass over the training images."""
-    if phase.steps_per_epoch is not None:
-        return phase.steps_per_epoch
-    return max(1, images // batch_size(phase, classes))
-
-
-def batch_size(phase: Embed, classes: int) -> int:
-    """Anchors of a step: P x K, or the stated number where no label is used."""
-    if phase.positives == "augmented":
-        return phase.batch_size
-    return (phase.classes_per_batch or classes) * phase.images_per_class
+    return data.labels if phase.uses_labels else np.arange(len(data.labels))
 
 
 def epoch_batches(phase: Embed, data: Dataset, seed: int, epoch: int) -> list[Rows]:
     """The epoch's batches of anchors: P classes x K images, or uniform where no label is used."""
     rows = data.rows("train")
-    steps = steps_per_epoch(phase, len(rows), len(data.classes))
-    if phase.positives != "augmented":
+    steps = phase.epoch_steps(len(rows), len(data.classes))
+    if phase.uses_labels:
         rng = seeds.numpy_generator(seed, "embed", epoch, "batches")
         classes = phase.classes_per_batch or len(data.classes)
         return balanced(rows, data.labels, classes, phase.images_per_class, steps, rng)
@@ -139,7 +125,7 @@ class ContrastiveStep:
     def __call__(self, network: nn.Module, batch: Batch) -> StepOutput:
         """One batch; the loss is that of the global batch, on every process."""
         views = [self.views(batch, self.phase.augment, "augment")]
-        if self.phase.positives != "label":
+        if self.phase.views > 1:
             views.append(self.views(batch, self.phase.positive_augment, "positive"))
         vectors = network(torch.cat(views)).chunk(len(views))
         everyone = torch.cat([gather(self.context.fabric, part) for part in vectors])
@@ -160,7 +146,7 @@ class Validation:
         del epoch
         plain = self.context.encode(network, self.step.images, self.rows)
         values = self.losses(network, plain)
-        if self.phase.positives != "augmented":
+        if self.phase.uses_labels:
             values |= self.neighbours(self.features(network) if self.phase.discard_projection else plain)
         return values
 
@@ -183,7 +169,7 @@ class Validation:
     def losses(self, network: nn.Module, plain: NDArray[np.float32]) -> dict[str, float]:
         """Mean loss and spread over fixed batches, with fixed views where positives are augmentations."""
         seed = seeds.key(self.context.recipe.seed, "embed", "validation")
-        views = [plain] if self.phase.positives == "label" else [plain, self.positives(network, seed)]
+        views = [plain] if self.phase.views == 1 else [plain, self.positives(network, seed)]
         order = np.random.default_rng(seed).permutation(len(self.rows))
         found: list[dict[str, float]] = []
         training = self.step.compare.objective.training

@@ -14,7 +14,7 @@ from contrastive_cxr.augment.corruptions import CASES
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.preflight.model_checks import steps
-from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe
+from contrastive_cxr.recipe.schema import Embed, Finetune, Recipe
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free, size_words
 
@@ -38,11 +38,11 @@ OPTIMISER = {"sgd": 1, "rmsprop": 2, "adam": 2, "adamw": 2}
 
 def network(recipe: Recipe, data: Dataset, name: PhaseName) -> models.Network:
     """A phase's network on the meta device, its blocks frozen as they will be."""
-    phase = getattr(recipe, name)
+    phase = recipe.phase(name)
     embed = recipe.embed or Embed()
     projection = {"pretrain": (), "embed": embed.projection, "finetune": embed.kept_projection}[name]
-    classes = 0 if name == "embed" else len(data.classes)
-    hidden = () if name == "embed" else phase.hidden
+    classes = 0 if isinstance(phase, Embed) else len(data.classes)
+    hidden = () if isinstance(phase, Embed) else phase.hidden
     with torch.device("meta"):
         built = models.build(recipe.model, projection=projection, classes=classes, hidden=hidden, mean=0, std=1, seed=0)
     built.train_only(phase.trainable)
@@ -88,13 +88,13 @@ def state_size(network: nn.Module) -> int:
 
 def checkpoint_sizes(recipe: Recipe, data: Dataset, name: PhaseName, whole: models.Network) -> tuple[int, int]:
     """Bytes of `last.ckpt` and of a best checkpoint."""
-    phase: Phase = getattr(recipe, name)
+    phase = recipe.phase(name)
     alone = isinstance(phase, Finetune) and phase.on_vectors
     trained: nn.Module = whole.classifier if alone and whole.classifier is not None else whole
     state = state_size(trained)
     moved = sum(value.numel() * FLOAT for value in trained.parameters() if value.requires_grad)
     tally = len(data.rows("train")) * (len(data.classes) * FLOAT + 8)
-    remembers = name == "embed" or (isinstance(phase, Finetune) and phase.contrastive > 0)
+    remembers = isinstance(phase, Embed) or (isinstance(phase, Finetune) and phase.contrastive > 0)
     memory = recipe.embed.memory_bank_size * (whole.embedding_size * FLOAT + 16) if remembers and recipe.embed else 0
     averaged = state if phase.ema_decay > 0 else 0
     return state + averaged + OPTIMISER[phase.optimiser.name] * moved + tally + memory + HEAD_BYTES, state + HEAD_BYTES
@@ -118,7 +118,7 @@ def arrays_size(data: Dataset, whole: models.Network) -> int:
 
 def logs_size(recipe: Recipe, data: Dataset, name: PhaseName) -> int:
     """Bytes of `metrics.jsonl` and `timing.jsonl`."""
-    epochs = getattr(recipe, name).epochs
+    epochs = recipe.phase(name).epochs
     return int(epochs * LOG_ROW * (3 + steps(recipe, data, name)[0] / LOG_EVERY))
 
 

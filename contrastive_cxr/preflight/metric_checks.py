@@ -24,8 +24,8 @@ def faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> list[s
     """
     found = []
     for phase in phases:
-        word = getattr(recipe, phase).choose_by
-        if phase == "embed" and getattr(recipe, phase).positives == "augmented":
+        word = recipe.phase(phase).choose_by
+        if not recipe.phase(phase).uses_labels:
             continue
         lacking = _lacking(word, data)
         if lacking:

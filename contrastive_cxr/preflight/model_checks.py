@@ -18,19 +18,13 @@ from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.models.pretrained.started import Started
 from contrastive_cxr.phases.context import input_size
-from contrastive_cxr.phases.embed import batch_size, steps_per_epoch
 from contrastive_cxr.phases.supervised import epoch_size
 from contrastive_cxr.preflight import metric_checks
-from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.recipe.schema import Embed, Recipe
 from contrastive_cxr.run import processes
 from contrastive_cxr.run_layout import PHASES, PhaseName, has_model
 
 logger = logging.getLogger(__name__)
-
-
-def present(recipe: Recipe) -> tuple[PhaseName, ...]:
-    """The phases that the recipe has, in order."""
-    return tuple(name for name in PHASES if getattr(recipe, name) is not None)
 
 
 def check_model_and_batches(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> None:
@@ -56,7 +50,7 @@ def network_faults(recipe: Recipe, phases: Sequence[PhaseName]) -> list[str]:
         return [f"model.backbone: {fault}" for fault in error.faults]
     faults += model_faults(recipe)
     for phase in phases:
-        section = getattr(recipe, phase)
+        section = recipe.phase(phase)
         wanted, sides = section.trainable, [input_size(section, full, epoch) for epoch in range(section.epochs)]
         faults += [f"{phase}.{fault}" for fault in growth_faults([*sides, full], name)]
         projection = phase == "embed" or (phase == "finetune" and bool(recipe.embed and recipe.embed.kept_projection))
@@ -88,14 +82,12 @@ def norm_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], proc
     """Batch norm that would train on one image: its statistics are of a batch, on each process its own."""
     faults = []
     for name in phases:
-        section, size = getattr(recipe, name), steps(recipe, data, name)[1]
-        views = 2 if name == "embed" and section.positives != "label" else 1
-        if size * views // processes > 1:
+        section, size = recipe.phase(name), steps(recipe, data, name)[1]
+        if size * section.views // processes > 1:
             continue
         blocks = norm_blocks(recipe.model.backbone, section.trainable)
         if blocks:
-            labelled = name == "embed" and section.positives != "augmented"
-            word = f"{name}.{'images_per_class' if labelled else 'batch_size'}"
+            word = f"{name}.{section.batch_setting}"
             shared = f" shared by {processes} processes" if processes > 1 else ""
             faults.append(
                 f"{name}: a batch of {size}{shared} is one image at a time, over which the batch norm of "
@@ -163,7 +155,7 @@ def sharing_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], p
 
 def batch_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> list[str]:
     """P x K batches that the training images cannot fill."""
-    if "embed" not in phases or recipe.embed is None or recipe.embed.positives == "augmented":
+    if "embed" not in phases or recipe.embed is None or not recipe.embed.uses_labels:
         return []
     phase = recipe.embed
     classes = phase.classes_per_batch or len(data.classes)
@@ -199,12 +191,10 @@ def start_of(folder: Path | None, name: PhaseName, recipe: Recipe, origin: Path 
 def steps(recipe: Recipe, data: Dataset, name: PhaseName) -> tuple[int, int]:
     """(steps of an epoch, images of a step) of a phase."""
     images = len(data.rows("train"))
-    if name == "embed":
-        assert recipe.embed is not None, "asked of phases that the recipe has"
-        size = batch_size(recipe.embed, len(data.classes))
-        labels = recipe.embed.positives != "augmented"
-        return steps_per_epoch(recipe.embed, images, len(data.classes)), size if labels else min(size, images)
-    phase = getattr(recipe, name)
+    phase, classes = recipe.phase(name), len(data.classes)
+    size = phase.batch_images(classes)
+    if isinstance(phase, Embed):
+        return phase.epoch_steps(images, classes), size if phase.uses_labels else min(size, images)
     images = epoch_size(data.labels[data.rows("train")], phase.imbalance)
-    size = min(phase.batch_size, images)
+    size = min(size, images)
     return images // size, size

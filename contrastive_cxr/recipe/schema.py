@@ -16,6 +16,7 @@ from contrastive_cxr.recipe.source import Cell as Cell
 from contrastive_cxr.recipe.source import FrameRange as FrameRange
 from contrastive_cxr.recipe.source import Source as Source
 from contrastive_cxr.recipe.source import UserPath as UserPath
+from contrastive_cxr.run_layout import PHASES, PhaseName
 from contrastive_cxr.tasks import Task
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -153,6 +154,26 @@ class Phase(Section):
     )
     validate_every: Count = Field(1, description="epochs between two validations")
 
+    @property
+    def uses_labels(self) -> bool:
+        """Whether training reads the labels."""
+        return True
+
+    @property
+    def views(self) -> int:
+        """Augmented views of each image in a step."""
+        return 1
+
+    @property
+    def batch_setting(self) -> str:
+        """The field that says how large a batch is."""
+        return "batch_size"
+
+    def batch_images(self, classes: int) -> int:
+        """Images of a step over all processes, each counted once, for a task of `classes` classes."""
+        del classes
+        return int(getattr(self, self.batch_setting))
+
 
 class Supervised(Phase):
     """A phase that learns classes."""
@@ -223,6 +244,33 @@ class Embed(Phase):
         "map_at_r", description="validation metric that chooses the checkpoint; with augmented: loss or last"
     )
     optimiser: EmbedOptimiser = Field(default_factory=EmbedOptimiser, description="the optimiser")
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether training reads the labels."""
+        return self.positives != "augmented"
+
+    @property
+    def views(self) -> int:
+        """Augmented views of each image in a step."""
+        return 1 if self.positives == "label" else 2
+
+    @property
+    def batch_setting(self) -> str:
+        """The field that says how large a batch is."""
+        return "images_per_class" if self.uses_labels else "batch_size"
+
+    def batch_images(self, classes: int) -> int:
+        """Images of a step over all processes: P x K, or without labels the stated number."""
+        if not self.uses_labels:
+            return self.batch_size
+        return (self.classes_per_batch or classes) * self.images_per_class
+
+    def epoch_steps(self, images: int, classes: int) -> int:
+        """Steps of an epoch: the stated number, or one pass over `images` training images."""
+        if self.steps_per_epoch is not None:
+            return self.steps_per_epoch
+        return max(1, images // self.batch_images(classes))
 
     @property
     def kept_projection(self) -> tuple[int, ...]:
@@ -355,3 +403,14 @@ class Recipe(Section):
     card: Card | None = Field(None, description="texts of the model card")
     tracking: Tracking = Field(default_factory=Tracking, description="Weights & Biases")
     runtime: Runtime = Field(default_factory=Runtime, description="the machine")
+
+    @property
+    def phases(self) -> tuple[PhaseName, ...]:
+        """The phases that the recipe has, in the order of their training."""
+        return tuple(name for name in PHASES if getattr(self, name) is not None)
+
+    def phase(self, name: PhaseName) -> Pretrain | Embed | Finetune:
+        """The section of a phase that the recipe has."""
+        section: Pretrain | Embed | Finetune | None = getattr(self, name)
+        assert section is not None, f"asked of phases that the recipe has, {name} is none"
+        return section

@@ -12,7 +12,7 @@ from typing import Any
 from contrastive_cxr import locks
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled, raise_faults
-from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, present, sharing_faults
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, sharing_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import processes
 from contrastive_cxr.studies import compare
@@ -206,9 +206,9 @@ def _plan(point: Point, data: Dataset, there: State, times: int) -> Planned:
     for part in parts:
         images = retask(data, part.task) if cascade else data
         try:
-            check_model_and_batches(part, images, present(part))
-            raise_faults(sharing_faults(part, images, present(part), processes.count()))
-            plans.append([phase_plan(part, images, name) for name in present(part)])
+            check_model_and_batches(part, images, part.phases)
+            raise_faults(sharing_faults(part, images, part.phases, processes.count()))
+            plans.append([phase_plan(part, images, name) for name in part.phases])
         except RequestError as error:
             faults += [fault for fault in error.faults if fault not in faults]
     raise_faults(faults)

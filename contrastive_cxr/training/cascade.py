@@ -20,7 +20,6 @@ from contrastive_cxr.metrics import decisions
 from contrastive_cxr.metrics.fitting import Validation
 from contrastive_cxr.preflight import subgroup_columns
 from contrastive_cxr.preflight.data_checks import as_recorded
-from contrastive_cxr.preflight.model_checks import present
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.environment import environment
@@ -57,7 +56,7 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
     RequestError
         As `run`; or the stages' classes do not make up the flat task's.
     """
-    if present(recipe)[-1] == "embed":
+    if recipe.phases[-1] == "embed":
         raise RequestError(
             "a cascade joins the stages' classifiers, and its last phase has none; add a section finetune"
         )
@@ -93,7 +92,7 @@ def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
     """
     split = "test" if len(data.rows("test")) else "val"
     rows, kept = data.rows(split), data.rows("val") if split == "test" else np.empty(0, dtype=np.int64)
-    final = present(recipe)[-1]
+    final = recipe.phases[-1]
     said: dict[str, Floats] = {}
     probabilities_without_tta: dict[str, Floats] = {}
     for name in STAGES:

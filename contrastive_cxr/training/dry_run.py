@@ -13,7 +13,7 @@ from contrastive_cxr.data.decoding import grey_levels, ranges
 from contrastive_cxr.data.files.addresses import absolute
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.preflight import disk
-from contrastive_cxr.preflight.model_checks import check_model_and_batches, load_weights, present, start_of, steps
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, load_weights, start_of, steps
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import tracking
 from contrastive_cxr.run_layout import PhaseName
@@ -82,7 +82,7 @@ def plan(
     RequestError
         Whatever a run would refuse before training.
     """
-    order = tuple(only) if only else present(recipe)
+    order = tuple(only) if only else recipe.phases
     data = open_dataset(recipe.data, recipe.task)
     check_model_and_batches(recipe, data, order)
     earlier = None if origin is None else start_of(None, order[0], recipe, origin)
@@ -142,7 +142,7 @@ def runs(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> list[disk
 
 def phase_plan(recipe: Recipe, data: Dataset, name: PhaseName) -> PhasePlan:
     """One phase's steps and blocks; the network is built on the meta device."""
-    phase = getattr(recipe, name)
+    phase = recipe.phase(name)
     network = disk.network(recipe, data, name)
     per_epoch, batch = steps(recipe, data, name)
     return PhasePlan(name, phase.epochs, per_epoch, batch, tuple(network.describe()))

@@ -11,14 +11,13 @@ import torch
 
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.phases.embed import batch_size
 from contrastive_cxr.phases.supervised import epoch_size
-from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, present
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights
 from contrastive_cxr.recipe.schema import Embed, Recipe
 from contrastive_cxr.run import processes
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training import trial
-from contrastive_cxr.training.trial import TrialConfig, setting_of
+from contrastive_cxr.training.trial import TrialConfig
 
 SAMPLE = 64  # real images that a trial's batch is made of
 USED = 0.9  # of the CPU's free memory; the rest is for what else the machine does
@@ -73,7 +72,7 @@ def find_batch(recipe: Recipe, tell: Callable[[str], None] = lambda words: None)
     """
     if processes.count() > 1:
         raise RequestError("--find-batch looks for the batch of one process; start it without torchrun")
-    order = present(recipe)
+    order = recipe.phases
     data = open_dataset(recipe.data, recipe.task)
     check_model_and_batches(recipe, data, order)
     check_weights(recipe)
@@ -82,7 +81,7 @@ def find_batch(recipe: Recipe, tell: Callable[[str], None] = lambda words: None)
 
 def of_phase(recipe: Recipe, data: Dataset, name: PhaseName, tell: Callable[[str], None]) -> Found:
     """The largest batch of one phase."""
-    phase = getattr(recipe, name)
+    phase = recipe.phase(name)
     images = data.take(data.rows("train")[:SAMPLE])
     validation = min(max(len(data.rows("val")), len(data.classes)), recipe.runtime.eval_batch_size)
     free = trial.free_memory() if on_cpu(recipe) else None
@@ -92,18 +91,18 @@ def of_phase(recipe: Recipe, data: Dataset, name: PhaseName, tell: Callable[[str
     def fits(value: int) -> bool:
         said[value] = outcome = isolated(TrialConfig(recipe, name, value, images, validation, memory))
         words = outcome if isinstance(outcome, str) else f"trains, {outcome:,.0f} MiB"
-        tell(f"{name}.{setting_of(phase)}={value}: {words}")
+        tell(f"{name}.{phase.batch_setting}={value}: {words}")
         return not isinstance(outcome, str)
 
     least, most = bounds(recipe, data, name)
-    own = min(max(getattr(phase, setting_of(phase)), least), most)
+    own = min(max(getattr(phase, phase.batch_setting), least), most)
     value = largest(fits, own, least, most)
     peak = said.get(value)
     if peak is None or isinstance(peak, str):
-        raise CcxrError(f"{name}: not even {setting_of(phase)}={least} trains here: {said[least]}")
+        raise CcxrError(f"{name}: not even {phase.batch_setting}={least} trains here: {said[least]}")
     above = [said[tried] for tried in sorted(said) if tried > value]
     limit = str(above[0]) if above else "images"
-    return Found(f"{name}.{setting_of(phase)}", value, images_of(recipe, data, name, value), most, limit, peak)
+    return Found(f"{name}.{phase.batch_setting}", value, images_of(recipe, data, name, value), most, limit, peak)
 
 
 def on_cpu(recipe: Recipe) -> bool:
@@ -113,20 +112,18 @@ def on_cpu(recipe: Recipe) -> bool:
 
 def bounds(recipe: Recipe, data: Dataset, name: PhaseName) -> tuple[int, int]:
     """Least and most of the phase's setting: at most the training images, of P x K those of the smallest class."""
-    phase, labels = getattr(recipe, name), data.labels[data.rows("train")]
+    phase, labels = recipe.phase(name), data.labels[data.rows("train")]
     if not isinstance(phase, Embed):
         return 1, epoch_size(labels, phase.imbalance)
-    if phase.positives == "augmented":
+    if not phase.uses_labels:
         return 2, len(labels)
     return 2, int(np.bincount(labels).min())
 
 
 def images_of(recipe: Recipe, data: Dataset, name: PhaseName, value: int) -> int:
     """Images of a step at this value; of both views of an image one is counted."""
-    phase = getattr(recipe, name)
-    if not isinstance(phase, Embed):
-        return value
-    return batch_size(phase.model_copy(update={setting_of(phase): value}), len(data.classes))
+    phase = recipe.phase(name)
+    return phase.model_copy(update={phase.batch_setting: value}).batch_images(len(data.classes))
 
 
 def largest(fits: Callable[[int], bool], first: int, least: int, most: int) -> int:

@@ -10,7 +10,7 @@ from contrastive_cxr.preflight.data_checks import same_recipe
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import processes
-from contrastive_cxr.run_layout import PHASES, STAGES
+from contrastive_cxr.run_layout import STAGES
 
 RECORD = "done.json"
 VERSION = 1
@@ -62,4 +62,4 @@ def parts_of(recipe: Recipe, phase: str | None, folds: int | None, seeds: int | 
         return tuple(f"seed{number}" for number in range(recipe.seed, recipe.seed + seeds))
     if recipe.cascade is not None:
         return STAGES
-    return (phase,) if phase else tuple(name for name in PHASES if getattr(recipe, name) is not None)
+    return (phase,) if phase else recipe.phases

@@ -126,8 +126,8 @@ def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> list[Overfit]:
     """
     data = open_dataset(recipe.data, recipe.task)
     rows = one_batch(data, images, recipe.seed)
-    supervised: PhaseName | None = "pretrain" if recipe.pretrain else "finetune" if recipe.finetune else None
-    names: list[PhaseName] = [name for name in (supervised, "embed") if name and getattr(recipe, name) is not None]
+    supervised: PhaseName = "pretrain" if recipe.pretrain else "finetune"
+    names = [name for name in recipe.phases if name in (supervised, "embed")]
     small = {name: by_heart(recipe, name, data.labels[rows], max(1, round(steps / STEPS))) for name in names}
     few = alone(data, rows)
     for name in names:
@@ -139,7 +139,7 @@ def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> list[Overfit]:
 
 def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Overfit:
     """Train one phase in a temporary folder until the images are learned."""
-    labelled = name != "embed" or (recipe.embed is not None and recipe.embed.positives != "augmented")
+    labelled = recipe.phase(name).uses_labels
     score = ("val", "map_at_r") if name == "embed" else ("train", "accuracy")
 
     def learned(rows: Sequence[dict[str, Any]]) -> bool:
@@ -166,7 +166,7 @@ def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Ove
 
 def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs: int) -> Recipe:
     """The recipe whose phase is `epochs` epochs of `STEPS` steps on the images of `labels`; nothing regularises."""
-    phase = getattr(recipe, name)
+    phase = recipe.phase(name)
     changes: dict[str, Any] = {
         "epochs": epochs, "validate_every": 1, "choose_by": "last", "initial_image_size": None, "schedule": Schedule(),
         "ema_decay": 0.0, "augment": "none",
@@ -174,7 +174,7 @@ def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs:
     if isinstance(phase, Embed):
         counts = np.bincount(labels)
         fewest = int(counts[counts > 0].min())
-        if phase.positives != "augmented" and fewest < 2:
+        if phase.uses_labels and fewest < 2:
             raise RequestError(
                 f"--overfit {len(labels)}: the contrastive phase needs two images of a class; give at least "
                 f"{2 * len(recipe.task.names)}"

@@ -13,7 +13,7 @@ from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import raise_faults
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.data_checks import same_recipe
-from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, present, sharing_faults
+from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, sharing_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.training import finished
@@ -50,7 +50,7 @@ class Parts:
             Every fault of the first part that has one.
         """
         for name, part in self.recipes.items():
-            check_model_and_batches(part, self.sets[name], present(part))
+            check_model_and_batches(part, self.sets[name], part.phases)
 
     def check_processes(self, processes: int) -> None:
         """Check that `processes` processes can share the batches of every part.
@@ -63,7 +63,7 @@ class Parts:
         found = [
             fault
             for name, part in self.recipes.items()
-            for fault in sharing_faults(part, self.sets[name], present(part), processes)
+            for fault in sharing_faults(part, self.sets[name], part.phases, processes)
         ]
         raise_faults(dict.fromkeys(found))
 
@@ -98,7 +98,7 @@ def run_parts(
     parts.check_processes(fabric.world_size)
     first = fabric.is_global_zero
     if first:
-        disk.require(out, [(part, parts.sets[name], present(part)) for name, part in parts.recipes.items()])
+        disk.require(out, [(part, parts.sets[name], part.phases) for name, part in parts.recipes.items()])
     with folders.held(out, first=first):
         if first:
             same_recipe(parts.recipe, out, resume)

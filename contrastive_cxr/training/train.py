@@ -27,7 +27,6 @@ from contrastive_cxr.preflight.data_checks import as_recorded, same_recipe
 from contrastive_cxr.preflight.model_checks import (
     check_model_and_batches,
     check_weights,
-    present,
     sharing_faults,
     start_of,
 )
@@ -74,7 +73,7 @@ def run_single(
     CcxrError
         Something failed while running; the last checkpoint is kept.
     """
-    order = tuple(only) if only else present(recipe)
+    order = tuple(only) if only else recipe.phases
     shared = data is not None
     recipe = as_recorded(recipe, out, resume)
     data = data if data is not None else open_dataset(recipe.data, recipe.task)
@@ -244,8 +243,8 @@ def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
 
 def augmentations(recipe: Recipe) -> dict[str, augment.Choice]:
     """The augmentations of a recipe, by the names of their pictures; the set `none` has none."""
-    chosen: dict[str, augment.Choice] = {name: getattr(recipe, name).augment for name in present(recipe)}
-    if recipe.embed is not None and recipe.embed.positives != "label":
+    chosen: dict[str, augment.Choice] = {name: recipe.phase(name).augment for name in recipe.phases}
+    if recipe.embed is not None and recipe.embed.views > 1:
         chosen["embed-positive"] = recipe.embed.positive_augment
     named = {choice if isinstance(choice, str) else place: choice for place, choice in chosen.items()}
     return {name: choice for name, choice in named.items() if choice != "none"}

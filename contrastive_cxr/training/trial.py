@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine.fabric import peak_memory_mib
 from contrastive_cxr.phases import PhaseContext
-from contrastive_cxr.recipe.schema import Embed, Finetune, Pretrain, Recipe, Schedule
+from contrastive_cxr.recipe.schema import Embed, Recipe, Schedule
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName
 
@@ -35,7 +36,7 @@ class TrialConfig:
         As the user gave it.
     name : PhaseName
     value : int
-        Of `setting_of(phase)`.
+        Of the phase's `batch_setting`.
     images : uint8 [n, 1, S, S]
         Real images, which are taken again and again.
     validation : int
@@ -50,11 +51,6 @@ class TrialConfig:
     images: NDArray[np.uint8]
     validation: int
     memory: int | None
-
-
-def setting_of(phase: Pretrain | Embed | Finetune) -> str:
-    """The field that is the phase's batch."""
-    return "images_per_class" if isinstance(phase, Embed) and phase.positives != "augmented" else "batch_size"
 
 
 def answer(asked: TrialConfig, pipe: Connection) -> None:
@@ -87,9 +83,9 @@ def attempt(asked: TrialConfig) -> float:
 
 def two_steps(recipe: Recipe, name: PhaseName, value: int) -> Recipe:
     """The recipe whose phase is two epochs of one step at full image size, from random weights."""
-    phase = getattr(recipe, name)
-    changes = {
-        setting_of(phase): value, "epochs": 2, "validate_every": 2, "choose_by": "last", "initial_image_size": None,
+    phase = recipe.phase(name)
+    changes: dict[str, Any] = {
+        phase.batch_setting: value, "epochs": 2, "validate_every": 2, "choose_by": "last", "initial_image_size": None,
         "schedule": Schedule(),
     }  # fmt: skip
     changes |= {"steps_per_epoch": 1} if isinstance(phase, Embed) else {}
@@ -103,8 +99,8 @@ def two_steps(recipe: Recipe, name: PhaseName, value: int) -> Recipe:
 
 def stand_in(recipe: Recipe, asked: TrialConfig) -> Dataset:
     """A data set whose training part is one batch, its classes in turn, and whose validation part is short."""
-    classes, phase = len(recipe.task.names), getattr(recipe, asked.name)
-    several = classes if setting_of(phase) == "images_per_class" else 1
+    classes, phase = len(recipe.task.names), recipe.phase(asked.name)
+    several = classes if phase.batch_setting == "images_per_class" else 1
     train, count = asked.value * several, asked.value * several + asked.validation
     rows = np.arange(count)
     split = np.where(rows < train, "train", "val")

@@ -17,7 +17,7 @@ from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.models import weights
-from contrastive_cxr.phases.embed import epoch_batches, steps_per_epoch, warn_on_collapse
+from contrastive_cxr.phases.embed import epoch_batches, warn_on_collapse
 from contrastive_cxr.recipe.schema import Embed
 from contrastive_cxr.training.run import run
 from tests.small import metrics, overrides, same_weights, small_recipe, tensors
@@ -87,7 +87,7 @@ def test_batches_of_classes_and_of_images(cache: Path) -> None:
     ],
 )
 def test_an_epoch_is_one_pass_or_the_stated_steps(settings: dict[str, object], steps: int) -> None:
-    assert steps_per_epoch(Embed.model_validate(settings), images=425, classes=2) == steps
+    assert Embed.model_validate(settings).epoch_steps(images=425, classes=2) == steps
 
 
 def test_a_collapse_is_said_in_plain_words(caplog: pytest.LogCaptureFixture) -> None:
