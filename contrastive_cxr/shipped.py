@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 from contrastive_cxr.errors import RequestError, nearest
@@ -35,3 +36,23 @@ def path(name: str) -> Path:
             f"recipe '{name}' is not a shipped one{nearest(name, known)}; shipped are {', '.join(known)}"
         )
     return folder() / f"{name}.yaml"
+
+
+def sentence(name: str) -> str:
+    """What a shipped recipe is: the first sentence of its head, without `Ours.`, which says only whose idea it was.
+
+    Examples
+    --------
+    >>> sentence("xray/fast-scratch")
+    'Chest X-rays in three classes without downloaded weights, in the least time for the score of a plain script'
+    """
+    lines = takewhile(lambda line: line.lstrip("# "), path(name).read_text(encoding="utf-8").splitlines())
+    return " ".join(line.lstrip("# ") for line in lines).partition(". ")[0].removesuffix(".")
+
+
+def groups() -> dict[str, list[str]]:
+    """The shipped recipes by their folders: `{folder: [names]}`, those in no folder first, under `''`."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(names(), key=lambda each: ("/" in each, each)):
+        found.setdefault(name.rpartition("/")[0], []).append(name)
+    return found

@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "cli": 10,
     "studies": 9,
+    "doctor": 9,
     "training": 8,
     "inference": 7,
     "evaluation": 6,
@@ -42,6 +43,7 @@ FLOORS = {
     "shipped": 0,
     "space": 0,
     "tasks": 0,
+    "terminal": 0,
     "recipe": 0,
     "run_layout": 0,
 }
@@ -56,6 +58,7 @@ GROUND = {
     "files": {"errors", "space"},
     "locks": {"errors", "files", "space"},
     "space": {"errors"},
+    "terminal": set[str](),
     "errors": set[str](),
     "run_layout": set[str](),
 }

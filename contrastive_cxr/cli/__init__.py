@@ -16,8 +16,9 @@ def main() -> None:
     """
     from contrastive_cxr.cli.app import app
     from contrastive_cxr.cli.signals import raised
+    from contrastive_cxr.terminal import Messages
 
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[Messages()])
     # what pydicom meets in a damaged file is said in our own words
     logging.getLogger("pydicom").propagate = False  # its level is set anew when pydicom is imported
     logging.getLogger("pydicom.pixels").setLevel(logging.CRITICAL)
@@ -25,7 +26,7 @@ def main() -> None:
     logging.raiseExceptions = False  # W&B logs into files: on a full disk each line would print a traceback
     try:
         with raised():
-            app()
+            app(prog_name="ccxr")
     except RequestError as error:
         sys.stderr.write("".join(f"error: {visible(fault)}\n" for fault in error.faults))
         sys.exit(error.exit_code)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr.cli.show import say, table
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.show import prose, say, table
 
 
 def audit(
@@ -29,14 +30,20 @@ def audit(
         Path | None, typer.Option(help="Folder for audit.json and .html; default runs/audit-<names>.")
     ] = None,
 ) -> None:
-    """Audit data before training: copies (turned, mirrored, cropped), leaks between splits, shortcuts to the label."""
+    """Look for copies, leaks and shortcuts before training.
+
+    Copies are found turned, mirrored and cropped too; leaks are those between the parts of the split; shortcuts are
+    what tells the label without the image's content.
+    """
     settings = [word for word in words if word.startswith("data.") and "=" in word]
     places = [Path(word) for word in words if word not in settings]
     target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
     from contrastive_cxr.datasets.audit import audit as audit_images
 
-    facts = audit_images(places, target, settings, recipe=recipe, run=run, fix=fix)
-    print_audit(facts)
+    with terminal.Stages("audit", 4):
+        facts = audit_images(places, target, settings, recipe=recipe, run=run, fix=fix)
+    if not terminal.is_quiet():
+        print_audit(facts)
     say(f"Page: {(target / 'audit.html').resolve()}")
 
 
@@ -48,6 +55,6 @@ def print_audit(facts: dict[str, Any]) -> None:
         table(each.title, list(each.columns), list(each.rows))
     say(f"Verdict: {facts['verdict']['word']}")
     for sentence in facts["verdict"]["sentences"]:
-        say(f"- {sentence}")
+        prose(f"- {sentence}")
     if "fix" in facts:
         say(f"Written: {facts['fix']['file']}; read it with {facts['fix']['settings']}")

@@ -7,19 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr.cli.show import say, table
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.help import Command, Commands
+from contrastive_cxr.cli.show import prose, say, table
 
 WRITTEN = {"table": "the set's real table", "description": "its published description"}
 SHOWN = 10  # files that cannot be read
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at images before anything is trained.")
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look at images and tables before anything is trained.",
+)
 
 
 @app.callback()
 def data() -> None:
-    """Look at images before anything is trained."""
+    """Look at images and tables before anything is trained."""
 
 
-@app.command()
+@app.command(cls=Command)
 def look(
     words: Annotated[
         list[str],
@@ -35,7 +42,10 @@ def look(
         Path | None, typer.Option(help="Folder for data-look.html and .json; default runs/look-<source name>.")
     ] = None,
 ) -> None:
-    """The first look at data: counts, sizes, formats, contrast, patients, copies, unreadable files, examples."""
+    """Have a first look at images and their table.
+
+    Counts, sizes, formats, contrast, patients, copies, unreadable files, and examples on a page.
+    """
     settings = [word for word in words if word.startswith("data.") and "=" in word]
     places = [word if "://" in word else Path(word) for word in words if word not in settings]
     stems = [Path(place).resolve().stem for place in places]
@@ -43,17 +53,23 @@ def look(
     from contrastive_cxr.datasets.look import look as look_images
 
     facts = look_images(places, target, settings, recipe=recipe)
-    print_look(facts)
+    if not terminal.is_quiet():
+        print_look(facts)
     say(f"Page: {(target / 'data-look.html').resolve()}")
 
 
-sets = typer.Typer(invoke_without_command=True, rich_markup_mode=None, help="The public sets that are read by name.")
+sets = typer.Typer(
+    cls=Commands,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="List the public sets that data.source=NAME reads.",
+)
 app.add_typer(sets, name="sets")
 
 
 @sets.callback()
 def list_sets(context: typer.Context) -> None:
-    """The public sets that data.source=NAME reads."""
+    """List the public sets that data.source=NAME reads."""
     if context.invoked_subcommand is not None:
         return
     from contrastive_cxr.recipe import public_sets
@@ -64,18 +80,20 @@ def list_sets(context: typer.Context) -> None:
     say("ccxr data sets show NAME says where a set is had, its terms, its layout and its traps.")
 
 
-@sets.command("show")
+@sets.command("show", cls=Command)
 def show_set(name: Annotated[str, typer.Argument(help="A set of ccxr data sets.")]) -> None:
-    """Where a set is had, its terms, layout and traps, and the settings that read it."""
+    """Tell of a set: where it is had, terms, layout, traps, settings."""
     from contrastive_cxr.recipe import public_sets
     from contrastive_cxr.recipe.text import yaml_text
 
     page = public_sets.page(name)
     say(f"{page.title} ({page.kind}); this page was written from {WRITTEN[page.read]}.")
-    say(f"Checked against: {page.checked}")
+    prose(f"Checked against: {page.checked}")
     for title, text in (("Where", page.where), ("Terms", page.terms), ("Layout", page.layout)):
-        say(f"{title}: {text}.")
-    say("\n".join(["Traps:", *(f"  - {trap}" for trap in page.traps)]))
+        prose(f"{title}: {text}.")
+    say("Traps:")
+    for trap in page.traps:
+        prose(f"  - {trap}")
     say(f"Settings of data.source={name}, each of which may be given anew:\n{yaml_text.write(page.data)}")
     for task in page.tasks:
         say(f"Task: task={name}/{task}\n{yaml_text.write(page.tasks[task])}")
@@ -93,15 +111,15 @@ def print_look(facts: dict[str, object]) -> None:
     notes, faults = facts["notes"], facts["faults"]
     assert isinstance(notes, list), "facts are those of datasets.look"
     for note in notes[:20]:
-        say(note)
+        prose(note)
     assert isinstance(faults, list), "facts are those of datasets.look"
     print_unreadable(facts["unreadable"])
     grey = facts["grey"]
     assert isinstance(grey, dict), "facts are those of datasets.look"
     for line in [*grey["words"], *([f"warning: {grey['warning']}"] if grey["warning"] else [])]:
-        say(line)
+        prose(line)
     for fault in faults[:20]:
-        say(f"a training would refuse: {fault}")
+        prose(f"a training would refuse: {fault}")
 
 
 def print_unreadable(found: Any) -> None:

@@ -31,7 +31,10 @@ def explain(
     axis: Axis = "axial",
     out: Annotated[Path | None, typer.Option(help="New folder; default RUN/explain.")] = None,
 ) -> None:
-    """Show what a run looks at: Grad-CAM, attention, similarity maps, and what each class would like best."""
+    """Show what a run looks at in images.
+
+    A page with Grad-CAM, attention and similarity maps, and the image that each class would like best.
+    """
     from contrastive_cxr.explain import Ascent
 
     ascent = Ascent(steps=steps, seed=seed)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr.cli.show import say, table, value_words
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.show import prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
 
@@ -37,7 +38,10 @@ def index(
     frames: Frames = None,
     axis: Axis = "axial",
 ) -> None:
-    """Make a gallery of images, to be searched for similar cases; by a run's model, or by a published encoder."""
+    """Make a gallery of images, in which similar cases are found.
+
+    Their vectors are those of a run's model, or of a published encoder.
+    """
     chosen = {"kind": kind, "device": device, **pictures(frames, axis)}
     if encoder is None:
         if len(places) != 2:
@@ -48,15 +52,18 @@ def index(
             raise RequestError("--image-size is for --encoder; a run has its own")
         from contrastive_cxr.inference.gallery import index as run_index
 
-        made = run_index(Path(places[0]), places[1], out, **chosen)
+        with terminal.Stages("indexing", 1):
+            made = run_index(Path(places[0]), places[1], out, **chosen)
     else:
         from contrastive_cxr.inference.published_encoder import index_encoder
 
-        found = index_encoder(encoder, places, out, image_size=image_size, **chosen)
+        with terminal.Stages("indexing", 1):
+            found = index_encoder(encoder, places, out, image_size=image_size, **chosen)
         made = found.gallery
         for line in found.lines:
-            say(line)
-        print_probe(found.probe)
+            tell(line)
+        if not terminal.is_quiet():
+            print_probe(found.probe)
     recall = f", recall {made.recall.value:.3f} of the {made.recall.k} nearest" if made.recall else ""
     say(f"Gallery: {len(made):,} images, {made.about.kind}{recall}: {out.resolve()}")
 
@@ -68,7 +75,7 @@ def print_probe(facts: dict[str, Any]) -> None:
             rows = [(name, value_words(entry)) for name, entry in facts[word].items()]
             table(f"{title}: {facts['n']} images, {facts['how']}", ["score", "value"], rows, whole=2)
     for note in facts["notes"]:
-        say(note)
+        prose(note)
 
 
 def search(
@@ -91,7 +98,10 @@ def search(
     frames: Frames = None,
     axis: Axis = "axial",
 ) -> None:
-    """Find the most similar cases of each image, and say how unusual the image is."""
+    """Find the most similar cases of each image in a gallery.
+
+    It also says how unusual the image is among the gallery's own.
+    """
     from contrastive_cxr.inference.search import search as run_search
 
     facts = run_search(
@@ -106,7 +116,7 @@ def search(
         table(query["file"], ["", "label", "distance", "patient", "path"], lines)
         say(" ".join(words_of(query, facts["threshold"])))
     for note in facts["notes"]:
-        say(note)
+        prose(note)
     if html is not None:
         say(f"Page: {html.resolve()}")
 

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+
+from contrastive_cxr.cli.help import Command
 
 WORD = "--resume"
 
@@ -31,7 +32,7 @@ Resume = Annotated[
 ]
 
 
-class Resumable(TyperCommand):
+class Resumable(Command):
     """A command with `--resume [auto]`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from contrastive_cxr import terminal
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
 
@@ -16,6 +21,29 @@ def say(text: str) -> None:
     """Text to the terminal, what would steer it as escapes; of several processes (torchrun) the first one speaks."""
     if processes.is_first():
         typer.echo("\n".join(visible(line) for line in text.split("\n")))
+
+
+def tell(text: str) -> None:
+    """As `say`, of what is no result: --quiet leaves it out."""
+    if not terminal.is_quiet():
+        say(text)
+
+
+def prose(text: str) -> None:
+    """A sentence to the terminal, broken between words where it is longer than a line; a file gets it whole."""
+    if not sys.stdout.isatty():
+        return say(text)
+    width, start = shutil.get_terminal_size().columns, text[: len(text) - len(text.lstrip(" -"))]
+    under = " " * len(start)
+    return say(textwrap.fill(text, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False))
+
+
+def clipped(line: str) -> str:
+    """A line cut to the terminal's width, `...` in the place of what does not fit; whole where it goes to a file."""
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()):
+        return line
+    width = shutil.get_terminal_size().columns
+    return line if len(line) <= width else f"{line[: width - 3].rpartition(' ')[0].rstrip(' ,;:')}..."
 
 
 def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: int = 0) -> None:
@@ -35,6 +63,28 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: in
     console.print(grid)
 
 
+def checklist(rows: list[tuple[str, str, str, str]]) -> None:
+    """What was looked at: its state (ok, missing, fault), its name, what was found, and what to do."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    ticks = {"ok": ("\u2713", "ok", "green"), "missing": ("\u2212", "--", "yellow"), "fault": ("\u2717", "!!", "red")}
+    plain = not (console.encoding or "").lower().startswith("utf")
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for state, what, words, advice in rows:
+        sign, letters, colour = ticks[state]
+        found = Text(visible(words))
+        if advice:
+            found.append(f"\n{visible(advice)}", style=colour)
+        grid.add_row(Text(letters if plain else sign, style=colour), Text(what), found)
+    console.print(grid)
+
+
 def print_plan(plan: Any) -> None:
     """The resolved recipe, the split, the steps, the trainable parameters by block, and the disk."""
     from contrastive_cxr.recipe import dump
@@ -43,11 +93,8 @@ def print_plan(plan: Any) -> None:
     say(dump(plan.recipe))
     columns = list(plan.counts[0])
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
-    for line in plan.grey:
-        say(line)
-    say(f"Weights before the first phase: {plan.start}")
-    for note in plan.notes:
-        say(note)
+    for line in (*plan.grey, f"Weights before the first phase: {plan.start}", *plan.notes):
+        prose(line)
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch
         epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"
@@ -75,7 +122,8 @@ def print_batches(found: list[Any]) -> None:
 def print_scores(folder: Path) -> None:
     """The scores of a report with intervals, the blind baselines beside, what the model adds to the best of them."""
     path = folder / "report.json"
-    if not path.is_file() or not processes.is_first():  # another process may be before the report
+    # another process may be before the report
+    if terminal.is_quiet() or not path.is_file() or not processes.is_first():
         return
     facts = json.loads(path.read_text())
     rows: list[tuple[Any, ...]] = []
@@ -87,9 +135,9 @@ def print_scores(folder: Path) -> None:
         f"{facts['experiment']}: {facts['split']} part, {facts['n']} images", ["score", "model", *names], rows, whole=2
     )
     if facts.get("adds"):
-        say(facts["adds"]["sentence"])
+        prose(facts["adds"]["sentence"])
     for sentence in (facts.get("advice") or {"sentences": []})["sentences"]:
-        say(sentence)
+        prose(sentence)
 
 
 def value_words(entry: dict[str, Any]) -> str:

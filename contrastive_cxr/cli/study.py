@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from contrastive_cxr.cli.show import say, table
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.show import prose, say, table, tell
 from contrastive_cxr.cli.train import RecipeArgument, default_out
 
 if TYPE_CHECKING:
@@ -30,10 +31,15 @@ def compare(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for compare.json, compare.md and compare.html.")] = None,
 ) -> None:
-    """One table of several runs: scores, cost, settings that differ, paired differences on the same images."""
+    """Compare finished runs over the same images in one table.
+
+    Scores, cost, settings that differ, and paired differences with intervals.
+    """
     from contrastive_cxr.studies.compare import compare as run_compare
 
-    print_comparison(run_compare(runs, against=against, split=split, out=out))
+    facts = run_compare(runs, against=against, split=split, out=out)
+    if out is None or not terminal.is_quiet():
+        print_comparison(facts)
     if out is not None:
         say(f"Table: {(out / 'compare.html').resolve()}")
 
@@ -51,7 +57,10 @@ def sweep(
         Path | None, typer.Option(help="Write a sweep definition for `wandb sweep FILE` instead; train nothing.")
     ] = None,
 ) -> None:
-    """Run a recipe at several settings and compare them; the same command goes on where it was stopped."""
+    """Run a recipe at several settings and compare them.
+
+    The same command goes on where it was stopped.
+    """
     from contrastive_cxr.studies.sweep_points import read_words
 
     read = read_words(words)
@@ -68,14 +77,17 @@ def sweep(
     from contrastive_cxr.studies.sweep import plan_points
 
     planned = plan_points(points, target, seeds, download=not dry_run)
-    print_points(planned)
+    quiet = terminal.is_quiet() and not dry_run
+    if not quiet:
+        print_points(planned)
     if dry_run:
         return
-    flags: dict[str, Any] = {"one_at_a_time": one_at_a_time, "seeds": seeds, "say": say}
+    flags: dict[str, Any] = {"one_at_a_time": one_at_a_time, "seeds": seeds, "say": tell}
     from contrastive_cxr.studies.sweep import run_points
 
     facts = run_points(planned, target, reference, read, **flags)
-    print_comparison(facts)
+    if not quiet:
+        print_comparison(facts)
     say(f"Table: {(target / 'compare.html').resolve()}")
     if facts["failed"]:
         raise typer.Exit(1)
@@ -110,4 +122,4 @@ def print_comparison(facts: dict[str, Any]) -> None:
     for each in tables(facts):
         table(each.title, list(each.columns), list(each.rows))
     for note in facts["notes"]:
-        say(note)
+        prose(note)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contrastive_cxr.cli.info import recipe_names
 from contrastive_cxr.cli.resume import Choice, Resume
-from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say
+from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say, tell
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from contrastive_cxr.run_layout import PhaseName
 
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped name (ccxr recipes).")
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A recipe file, or a shipped name (ccxr recipes).", autocompletion=recipe_names
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as data.root=DIR embed.epochs=5.")
@@ -31,7 +35,10 @@ def quickstart(
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("runs/quickstart"),
     overwrite: Overwrite = False,
 ) -> None:
-    """Painted phantoms, the three phases, a report to look at: a few minutes on two cores."""
+    """Try everything on painted phantoms.
+
+    The three phases, then a report to look at: a few minutes on two cores, without an image of a patient.
+    """
     load("phantom", None, out, overwrite=overwrite)
     from contrastive_cxr.training.quickstart import quickstart as run_quickstart
 
@@ -56,7 +63,7 @@ def run(
         bool, typer.Option("--find-batch", help="Only find the largest batch of each phase that fits here.")
     ] = False,
 ) -> None:
-    """Run the recipe's phases in a row, then evaluate."""
+    """Run the recipe's phases in a row, then score and report."""
     if folds and seeds:
         raise typer.BadParameter("give --folds or --seeds, not both")
     writes = overfit is None and not dry_run and not find_batch
@@ -71,7 +78,7 @@ def run(
     if find_batch:
         from contrastive_cxr.training.find_batch import find_batch as run_find_batch
 
-        return print_batches(run_find_batch(recipe, say))
+        return print_batches(run_find_batch(recipe, tell))
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
@@ -106,7 +113,7 @@ def pretrain(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Phase 1: supervised fine-tuning of the backbone."""
+    """Phase 1: fine-tune the backbone on the labels."""
     one_phase("pretrain", reference, overrides, origin, out, resume, overwrite, dry_run)
 
 
@@ -119,7 +126,10 @@ def embed(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Phase 2: TRAIN the embedding, contrastively (to USE one on images: ccxr encode)."""
+    """Phase 2: train the embedding (to use one: ccxr encode).
+
+    A contrastive loss draws images of the same class, or two augmentations of one image, together.
+    """
     one_phase("embed", reference, overrides, origin, out, resume, overwrite, dry_run)
 
 
@@ -132,7 +142,7 @@ def finetune(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Phase 3: a classifier head on the embedding."""
+    """Phase 3: train a classifier head on the embedding."""
     one_phase("finetune", reference, overrides, origin, out, resume, overwrite, dry_run)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from contrastive_cxr.cli.show import print_scores, say
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.show import print_scores, say, tell
 from contrastive_cxr.errors import RequestError, nearest
 
 AXES = ("axial", "coronal", "sagittal")
@@ -43,7 +44,10 @@ def evaluate(
         bool, typer.Option("--robustness", help="Score the images under benign changes too: crops, noise, JPEG, ...")
     ] = False,
 ) -> None:
-    """Score a run on a recorded split, or on new images as an external test; its classifier, or a gallery's vote."""
+    """Score a run on a recorded split or on new images.
+
+    New images are an external test. What is scored is the run's classifier, or the vote of a gallery.
+    """
     from contrastive_cxr.evaluation.external import evaluate as run_evaluate
 
     folder = run_evaluate(run, overrides or [], split=split, out=out, gallery=gallery, robustness=robustness)
@@ -60,15 +64,18 @@ def predict(
     frames: Frames = None,
     axis: Axis = "axial",
 ) -> None:
-    """Probabilities and decision of a run's classifier, and what was fitted on validation; a row an image.
+    """Write a classifier's probabilities and decisions to a table.
 
-    A run over seeds or folds is one predictor: the mean of its models' probabilities.
+    A row an image, with what was fitted on the validation part: temperature and thresholds. A run over seeds or folds
+    is one predictor: the mean of its models' probabilities.
     """
     from contrastive_cxr.inference.predict import predict as run_predict
 
-    table = run_predict(run, source, out, device=device, **pictures(frames, axis))
+    options = pictures(frames, axis)
+    with terminal.Stages("predicting", 1):
+        table = run_predict(run, source, out, device=device, **options)
     if "predictor" in table.attrs:
-        say(table.attrs["predictor"])
+        tell(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
 
 
@@ -86,10 +93,29 @@ def encode(
     frames: Frames = None,
     axis: Axis = "axial",
 ) -> None:
-    """Vectors of images by a run's embedding: an array and a .csv, or Parquet parts that go on after a kill."""
+    """Write the vectors of images by a run's embedding.
+
+    They are an array with a CSV table of its rows, or Parquet parts, which go on where they were stopped.
+    """
     from contrastive_cxr.inference.encode import encode as run_encode
 
-    say(f"Vectors: {run_encode(run, source, out, device=device, **pictures(frames, axis))}")
+    options = pictures(frames, axis)
+    with terminal.Stages("encoding", 1):
+        written = run_encode(run, source, out, device=device, **options)
+    say(f"Vectors: {written}")
+
+
+def card(
+    run: Run,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[card.KEY=VALUE]...", help="Texts, such as card.limits='adults only'."),
+    ] = None,
+) -> None:
+    """Write a run's model card again, with texts of your own."""
+    from contrastive_cxr.evaluation.model_card import write_card
+
+    say(f"Model card: {write_card(run, words or []).resolve()}")
 
 
 def pictures(frames: str | None, axis: str) -> dict[str, Any]:

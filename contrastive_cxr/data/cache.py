@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contrastive_cxr import terminal
 from contrastive_cxr.data.cache_files import COLUMNS, Place, Record, Stamp, Store, folder_of, opened
 from contrastive_cxr.data.decoding import intensity, ranges
 from contrastive_cxr.data.decoding.decode import DecodeError, decode, fit_square
@@ -135,7 +136,8 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
         pending = [place for place, stamp in stamps.items() if place not in found or found[place][0] != stamp]
         _check_space(folder, len(pending) * data.cache_size**2)
         todo = [_Todo(place, stamps[place], sources[place]) for place in pending]
-        bad = _decode_all(store, todo, data, progress)
+        with terminal.Stages("decoding images", 1, shown=bool(todo)):
+            bad = _decode_all(store, todo, data, progress)
         if pending:
             found = _found(store, set(places))
         images = store.images()
@@ -193,6 +195,7 @@ def _decode_all(store: Store, pending: list[_Todo], data: schema.Data, progress:
                 if time.monotonic() - committed > COMMIT_SECONDS:
                     store.commit()
                     committed = time.monotonic()
+                terminal.share(done, len(pending))
                 if progress is not None:
                     progress(done, len(pending))
         finally:

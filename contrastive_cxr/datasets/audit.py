@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr import terminal
 from contrastive_cxr.audit import associations, blind, groups, links, mended
 from contrastive_cxr.audit.candidates import Ints
 from contrastive_cxr.audit.links import Links
@@ -76,6 +77,7 @@ def audit(
     _check(out, fix)
     data, rows, faults = _rows_of(places, overrides, recipe)
     model = _load(run)
+    terminal.stage("decoding")
     cached = cache.build(rows, data, progress)
     table = _of_files(survey.table_of(rows, cached))
     good = np.flatnonzero(table["error"] == "")
@@ -84,12 +86,15 @@ def audit(
     bad, table = survey.unreadable(table), table.iloc[good].reset_index(drop=True)
     images = Squares(cached.images, cached.slots[good])
     more = None if model is None else _neighbours(model, table)
+    terminal.stage("copies of images")
     found = links.find(images.store, images.slots, table, more)
+    terminal.stage("leaks and links with the label")
     facts, gathered = _facts(table, found, bad)
     owner = mended.owners(table, found)
     thumbnails = baselines.thumbnails(images)
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, thumbnails)
+    terminal.stage("blind baselines")
     facts["baselines"] = blind.blind(table, images, owner)
     facts |= {"faults": faults, "verdict": verdict(facts)}
     facts = dict(folders.plain(facts))
@@ -117,7 +122,9 @@ def of_dataset(dataset: Dataset, out: Path | None = None) -> dict[str, Any]:
     known = dataset.manifest.rows.assign(split=dataset.split.astype(object), error="")
     facts_of_files = dataset.facts.drop(columns="error", errors="ignore")
     table = _of_files(pd.concat([known, facts_of_files], axis=1)).iloc[rows].reset_index(drop=True)
+    terminal.stage("copies of images")
     found = links.find(dataset.images.store, dataset.images.slots[rows], table)
+    terminal.stage("leaks and links with the label")
     facts, _ = _facts(table, found, {"count": len(dataset.skipped), "listed": []})
     owner = mended.owners(table, found)
     facts["associations"] = associations.with_label(table, owner)

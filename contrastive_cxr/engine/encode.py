@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from contrastive_cxr import terminal
 from contrastive_cxr.engine.fabric import gather
 
 
@@ -53,7 +54,10 @@ def encode(
         with torch.no_grad(), fabric.autocast():
             # no row at all is one empty batch, which tells the shape
             starts = range(0, max(len(mine), 1), batch_size)
-            parts = [function(load(mine[start : start + batch_size])).float().cpu() for start in starts]
+            parts = []
+            for start in starts:
+                parts.append(function(load(mine[start : start + batch_size])).float().cpu())
+                terminal.share(start + batch_size, len(mine))
     finally:
         for module, training in modes:
             module.training = training

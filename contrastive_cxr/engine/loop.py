@@ -57,10 +57,10 @@ class Loop:
         self.watch = Watch(fabric, spec, self.parts, self._batch, self._rate)
 
     def display(self) -> Display:
-        """The bar."""
+        """What is seen of the epochs."""
         images = sum(len(rows) for rows in self._drawn[1])
-        first = self.fabric.is_global_zero
-        self.shown = Display(self.spec.name, self.spec.epochs, images, self.progress.images, first)
+        spec, first = self.spec, self.fabric.is_global_zero
+        self.shown = Display(spec.name, spec.epochs, images, self.progress.images, spec.choose_by, first)
         return self.shown
 
     def train_epoch(self, stop: Stop) -> None:
@@ -81,7 +81,7 @@ class Loop:
                 loss = self._step(batch, index)
             self.progress.step = index + 1
             self.progress.images += len(batch.global_rows)
-            self.shown.step(epoch, len(batch.global_rows), loss)
+            self.shown.step(len(batch.global_rows), loss)
             if (index + 1) % spec.accumulate == 0 and index + 1 < self.steps:
                 self._between_updates(stop, (index + 1) // spec.accumulate)
 
@@ -204,8 +204,8 @@ class Loop:
             self.store.timing.append({"epoch": epoch + 1, **times})
             if spec.on_epoch is not None:
                 spec.on_epoch(epoch, splits)
-        self.shown.epoch(epoch, splits, speed)
         self._choose(epoch, splits.get("val"))
+        self.shown.epoch(epoch, splits, speed, (progress.best_epoch, progress.best_value))
         self.tally = EpochMetrics()
         progress.epoch, progress.step, progress.epoch_seconds = epoch + 1, 0, 0.0
         self.save()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from contrastive_cxr import report
+from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
@@ -29,6 +29,8 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName, phases_with_model
+
+BESIDE_PHASES = 7  # stages of scoring that are not of one phase
 
 
 def score_run(
@@ -58,6 +60,14 @@ def score_split(
     notes : sequence of str
         Sentences that the report's reader needs, before those of the evaluation itself.
     """
+    with terminal.Stages("scoring", 2 * len(finished_phases(run)) + BESIDE_PHASES, fabric.is_global_zero):
+        return _score_split(context, fabric, run, out, split, tracker, notes)
+
+
+def _score_split(
+    context: EvaluationContext, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None,
+    notes: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
     data, reference = context.data, context.reference
     preds = run_inference(context, fabric, run, split)
     changed = robustness.ask(context, fabric, run, preds)
@@ -70,6 +80,7 @@ def score_split(
     robustness.write(out / preds.final / "arrays", changed)
     if len(data.classes) < 2:
         return {}  # without labels there is nothing to score
+    terminal.stage("nearest neighbours")
     found = {
         name: neighbour_scores(context.recipe, data, reference, query, preds.train[name])
         for name, query in preds.query.items()
@@ -78,12 +89,14 @@ def score_split(
         folders.write_array(out / name / "arrays" / "votes.npy", each.votes)
     preds = replace(preds, neighbours=found)
     facts = report_on(context, preds, out, split)
+    terminal.stage("intervals under benign changes")
     facts["robustness"] = robustness.facts_of(context, preds, changed)
     strangers = data is not reference and context.voters is None
     facts["external_drop"] = external_drop.drop(run, facts) if strangers else None
     facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
     facts["budget"] = budget(run, list(preds.query), fabric)
     folders.write_json(out / "report.json", facts)
+    terminal.stage("report")
     report.write(out, run)
     if tracker is not None:
         tracker.log("evaluation", 0, flat_scores(facts))
@@ -102,14 +115,17 @@ def run_inference(context: EvaluationContext, fabric: Fabric, run: Path, split: 
     query: dict[PhaseName, Outputs] = {}
     train: dict[PhaseName, Outputs] = {}
     for name in finished:
+        terminal.stage(f"{split} images, {name}")
         query[name] = outputs(recipe, context.data, fabric, run / name, context.data.rows(split), recipe.evaluation.tta)
         if name == "finetune" and "embed" in train and recipe.finetune and recipe.finetune.frozen_encoder:
             train[name] = train["embed"]  # its encoder is embed's to the bit: encoded once
             continue
         rows = context.reference.rows("train")
+        terminal.stage(f"train images, {name}")
         train[name] = cached_embeddings.load_or_embed_train(
             recipe, context.reference, fabric, run / name, query[name], rows
         )
+    terminal.stage("val images")
     validation = (
         predict_validation(context, fabric, run / finished[-1], split) if len(context.data.classes) > 1 else None
     )
@@ -137,9 +153,11 @@ def finished_phases(run: Path) -> list[PhaseName]:
 def report_on(context: EvaluationContext, preds: PhasePredictions, out: Path, split: str) -> dict[str, Any]:
     """The facts of `report.json`; the last phase's arrays get the baselines' and the validation rows' probabilities."""
     arrays, final = out / preds.final / "arrays", preds.query[preds.final]
+    terminal.stage("blind baselines")
     blind, validated = blind_baselines(context, final.rows), fit_on_validation(context, preds)
     write_blind(arrays, blind)
     write_validation(arrays, context, preds, validated)
+    terminal.stage("scores with intervals")
     facts = build_report_facts(context, preds, validated, blind, split)
     facts["subgroups"] = subgroup_columns.of_rows(
         context.recipe, context.data.manifest_table().iloc[final.rows], preds.probabilities,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contrastive_cxr import engine
+from contrastive_cxr import engine, terminal
 from contrastive_cxr.augment import TTA_SETS
 from contrastive_cxr.augment.corruptions import CASES, CORRUPTIONS, corrupt
 from contrastive_cxr.data.batches import Images
@@ -97,10 +97,13 @@ def passes(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePr
         return forward_packed(network, pixels, card["link"], tta)
 
     found = []
-    for name, severity in CASES:
-        answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, name, severity), network=network)
-        if fabric.is_global_zero:
-            found.append(decided(context, preds, answers, network.spec.classes))
+    terminal.stage("images under benign changes")
+    with terminal.Stages("benign changes", len(CASES)):
+        for name, severity in CASES:
+            terminal.stage(f"{name} {severity}")
+            answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, name, severity), network=network)
+            if fabric.is_global_zero:
+                found.append(decided(context, preds, answers, network.spec.classes))
     return np.stack(found) if found else None
 
 

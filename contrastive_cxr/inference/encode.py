@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import engine
+from contrastive_cxr import engine, terminal
 from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
@@ -78,6 +78,7 @@ def encode(
         for start, pixels in ahead(pictures.pixels, first, end, batch_size, threads):
             said = embed_cached(model.network, pixels.to(model.device)).cpu().numpy()
             found[start - first : start - first + len(said)] = said
+            terminal.share(start + len(said), len(pictures))
         return found
 
     if array:

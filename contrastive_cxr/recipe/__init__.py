@@ -9,5 +9,6 @@ from contrastive_cxr.recipe.dump import dump, record
 from contrastive_cxr.recipe.frames import frames_of
 from contrastive_cxr.recipe.load import load
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.recipe.text.json_schema import json_schema
 
-__all__ = ["Augment", "Recipe", "dump", "frames_of", "load", "record", "schema", "shipped"]
+__all__ = ["Augment", "Recipe", "dump", "frames_of", "json_schema", "load", "record", "schema", "shipped"]

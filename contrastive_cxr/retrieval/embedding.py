@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from contrastive_cxr import augment
+from contrastive_cxr import augment, terminal
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import Network, links, weights
 from contrastive_cxr.recipe import schema
@@ -250,6 +250,7 @@ class EmbeddingModel:
         for first, images in ahead(read, 0, len(found), batch_size, os.cpu_count() or 1):
             views = augment.views(images.to(self.device), self.network.spec.image_size, tta)
             result[first : first + batch_size] = _run(self.network, views, function).cpu().numpy()
+            terminal.share(first + batch_size, len(found))
         return result
 
 

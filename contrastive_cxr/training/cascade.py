@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import report
+from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import ranges
 from contrastive_cxr.engine import Fabric
@@ -96,6 +96,7 @@ def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
     said: dict[str, Floats] = {}
     probabilities_without_tta: dict[str, Floats] = {}
     for name in STAGES:
+        terminal.stage(f"images, {name}")
         found = outputs(recipe, data, fabric, out / name / final, np.concatenate([rows, kept]), recipe.evaluation.tta)
         assert found.probabilities is not None, "run_cascade refuses stages without a classifier"
         said[name] = found.probabilities
@@ -103,6 +104,7 @@ def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
             probabilities_without_tta[name] = found.probabilities_without_tta
     if not fabric.is_global_zero:
         return
+    terminal.stage("scores with intervals")
     parts = stage_recipes(recipe)
     order = joining.order(*(parts[name].task.names for name in STAGES))
     both = joining.join(said["stage1"], said["stage2"], order)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contrastive_cxr import engine
+from contrastive_cxr import engine, terminal
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
@@ -110,7 +110,8 @@ def run_parts(
         audit_images(parts.recipe, parts.audited, fabric, out)
         for name, part in parts.recipes.items():
             run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=parts.sets[name])
-        join(fabric)
+        with terminal.Stages("scoring all parts together", len(parts.recipes), first):
+            join(fabric)
         if first:
             finished.record(out, list(parts.recipes))
         fabric.barrier()

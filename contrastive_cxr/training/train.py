@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from contrastive_cxr import augment, engine, phases
+from contrastive_cxr import augment, engine, phases, terminal
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.decoding import grey_levels, ranges
@@ -206,7 +206,8 @@ def audit_images(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> No
     if squeezed:
         logger.warning("%s", squeezed)
     if fabric.is_global_zero and recipe.evaluation.audit and len(data.labels) <= AUDITED and not path.is_file():
-        verdict = of_dataset(data, out)["verdict"]
+        with terminal.Stages("audit", 2):
+            verdict = of_dataset(data, out)["verdict"]
         if verdict["word"] == "leak":
             logger.warning("audit: %s", " ".join(verdict["sentences"]))
     fabric.barrier()

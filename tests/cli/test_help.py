@@ -58,7 +58,8 @@ def test_every_command_tells_its_options(ccxr: Callable[..., tuple[int, str, str
 
 
 def test_the_help_tells_embed_from_encode(ccxr: Callable[..., tuple[int, str, str]]) -> None:
-    assert "to USE one on images: ccxr encode" in " ".join(ccxr("embed", "--help")[1].split())
+    for page in (("embed", "--help"), ("--help",)):
+        assert "train the embedding (to use one: ccxr encode)" in " ".join(ccxr(*page)[1].split())
 
 
 def test_recipes_are_listed_shown_and_copied(ccxr: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -70,7 +71,31 @@ def test_recipes_are_listed_shown_and_copied(ccxr: Callable[..., tuple[int, str,
     assert ccxr("recipes", "copy", "phantom", "--out", copy)[0] == 2
 
 
-def test_the_doctor_tells_versions(ccxr: Callable[..., tuple[int, str, str]]) -> None:
-    code, said, _ = ccxr("doctor")
-    assert code == 0
-    assert "torch" in said
+COMMANDS = [(), ("data",), ("data", "look"), ("data", "sets"), ("data", "sets", "show"), *((name,) for name in (
+    "quickstart", "run", "pretrain", "embed", "finetune", "evaluate", "card", "predict", "encode", "index", "search",
+    "explain", "audit", "compare", "sweep", "recipes", "doctor",
+))]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_ends_within_the_width_and_is_never_cut(
+    ccxr: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in COMMANDS:
+        code, said, _ = ccxr(*words, "--help")
+        assert code == 0
+        assert max(map(len, said.splitlines())) <= columns, words
+        assert "<list" not in said
+
+
+def test_commands_stand_in_groups_a_line_each(
+    ccxr: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = ccxr("-h")[1].splitlines()
+    assert {"Start:", "Train:", "Use a run:", "Find similar cases:", "Compare runs:", "Look at data:"} <= set(lines)
+    listed = lines[lines.index("Start:") :]
+    names = [line.split()[0] for line in listed if line.startswith("  ")]
+    assert sorted(names) == sorted(words[0] for words in COMMANDS if len(words) == 1)
+    assert not [line for line in listed if line.startswith(" " * 5) or line.endswith("...")]

@@ -1,0 +1,180 @@
+"""What is seen of a command while it works: how much it says, and the stages of work that takes minutes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+log = logging.getLogger(__name__)
+EVERY = 10.0
+"""Seconds between two lines where no terminal shows a bar."""
+AGAIN = 60.0
+"""Seconds until the same stage gets another line."""
+_quiet = False
+_open: list[Stages] = []
+
+
+def is_quiet() -> bool:
+    """Whether only warnings, errors and the places of results are wanted."""
+    return _quiet
+
+
+def set_amount(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Say how much is wanted of this process from now on.
+
+    Parameters
+    ----------
+    quiet : bool
+        Leave out progress, notes and tables of scores.
+    verbose : bool
+        Also show the debug messages of this package.
+    """
+    global _quiet
+    _quiet = quiet
+    logging.getLogger(__package__).setLevel(logging.DEBUG if verbose else logging.NOTSET)
+
+
+class Messages(logging.StreamHandler[TextIO]):
+    """Log messages on what `sys.stderr` is at that time, so that a table or a bar on the terminal makes way for them.
+
+    A warning is its sentence alone; a debug message has the time and the part of the package that it comes from.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self._debug = logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message as it is shown."""
+        return self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
+
+
+class Stages:
+    """The named stages of long work: a bar on a terminal, otherwise a line at most every ten seconds.
+
+    The stages are named by `stage`, from wherever the work is done. Work inside of work moves the bar of the outer one
+    within its stage. Nothing is shown where all shall be quiet.
+
+    Parameters
+    ----------
+    work : str
+        What is done, such as `scoring`.
+    total : int
+        How many stages there are; some may be left out.
+    shown : bool
+        Whether a bar or lines are shown; of several processes (torchrun) the first one shows them.
+    """
+
+    def __init__(self, work: str, total: int, shown: bool = True) -> None:
+        self._work, self._total = work, max(total, 1)
+        self._shown = shown and not _quiet and os.environ.get("RANK", "0") == "0"
+        self._number, self._share, self._name, self._since = 0, 0.0, "", time.monotonic()
+        self._inner = ""
+        self._outer: Stages | None = None
+        self._ended = threading.Event()
+        self._lines: threading.Thread | None = None
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Stages:
+        self._outer = _open[-1] if _open else None
+        if self._shown and self._outer is None:
+            if sys.stderr.isatty():
+                self._bar = _bar(self._work)
+                self._bar.start()
+            else:
+                self._lines = threading.Thread(target=self._speak, name="stages", daemon=True)
+                self._lines.start()
+        _open.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _open.remove(self)
+        self._tell()
+        self._ended.set()
+        if self._outer is not None:
+            self._outer._inner = ""
+        if self._lines is not None:
+            self._lines.join()
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def done(self) -> float:
+        """Share of the work that is done, 0 to 1."""
+        return min(1.0, (max(self._number - 1, 0) + self._share) / self._total)
+
+    @property
+    def name(self) -> str:
+        """The stage, and in brackets that of the work inside of it."""
+        return f"{self._name} ({self._inner})" if self._name and self._inner else self._name or self._inner
+
+    def begin(self, name: str) -> None:
+        """The next stage begins."""
+        self._tell()
+        self._number, self._share, self._name, self._since = self._number + 1, 0.0, name, time.monotonic()
+        self._show()
+
+    def share(self, done: float, total: float) -> None:
+        """So much of the stage is done, in any unit."""
+        self._share = min(1.0, done / total) if total else 1.0
+        self._show()
+
+    def _tell(self) -> None:
+        if self._name and self._outer is None:
+            log.debug("%s: %s took %.1f s", self._work, self._name, time.monotonic() - self._since)
+
+    def _show(self) -> None:
+        if self._outer is not None:
+            self._outer._inner = self.name
+            self._outer.share(self.done, 1)
+        if self._bar is not None:
+            self._bar.update(self._bar.tasks[0].id, completed=self.done, stage=self.name)
+
+    def _speak(self) -> None:
+        """Lines from a thread of their own, so that a stage that says nothing of itself is named too."""
+        said, at = "", -AGAIN
+        while not self._ended.wait(EVERY):
+            if self._name != said or time.monotonic() - at > AGAIN:
+                said, at = self._name, time.monotonic()
+                sys.stderr.write(f"{self._work}: {f'{self.name}, ' if self.name else ''}{100 * self.done:.0f} %\n")
+                sys.stderr.flush()
+
+
+def stage(name: str) -> None:
+    """Name the next stage of the work that is shown; nothing happens where none is."""
+    if _open:
+        _open[-1].begin(name)
+
+
+def share(done: float, total: float) -> None:
+    """Say how much of the stage is done, in any unit; nothing happens where no work is shown."""
+    if _open:
+        _open[-1].share(done, total)
+
+
+def _bar(work: str) -> Progress:
+    """A bar that leaves no trace: what the work is, how far it is, the stage, and how long it takes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(), TextColumn("{task.fields[stage]}", markup=False),
+    )  # fmt: skip
+    own = sys.stdout.isatty()
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=own)
+    bar.add_task(work, total=1.0, stage="")
+    return bar
