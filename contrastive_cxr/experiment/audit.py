@@ -66,7 +66,7 @@ def audit(
     Returns
     -------
     dict
-        The contents of `audit.json` (docs/audit.md).
+        The contents of `audit.json` (docs/reference/audit.md).
 
     Raises
     ------

@@ -55,7 +55,7 @@ def state(folder: Path, recipe: Recipe, seeds: int | None) -> State:
 def record(
     out: Path, reference: str, words: Words, points: Sequence[dict[str, Any]], *, one_at_a_time: bool, seeds: int | None
 ) -> None:
-    """Write `sweep.json`: what was asked for, and how far each point is (docs/studies.md)."""
+    """Write `sweep.json`: what was asked for, and how far each point is (docs/reference/studies.md)."""
     folders.write_json(
         out / RECORD,
         {
