@@ -293,8 +293,8 @@ class Evaluation(Section):
     tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's views")
     robustness: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="score images under benign changes too (crops, noise, JPEG, ...; docs/reference/robustness.md); auto: "
-        "where that is less than a tenth of the training's work",
+        description="score the images under benign changes too (crops, noise, JPEG, ...; "
+        "docs/reference/robustness.md); auto: where that is less than a tenth of the training's work",
     )
     subgroups: tuple[str, ...] = Field(
         (), description="columns of the manifest whose groups are scored each by itself; numbers in quartiles"
