@@ -1,4 +1,4 @@
-"""The directive `command-line`: every command with its arguments and options, read from typer when the site is built."""
+"""The directive `command-line`: every command with arguments and options, read from typer when the site is built."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def default(parameter: Any) -> str:
     if parameter.required:
         return "must be given"
     value = parameter.default
-    return "–" if value is None or value is False or callable(value) or value == () else f"`{value}`"
+    return "-" if value is None or value is False or callable(value) or value == () else f"`{value}`"
 
 
 def described(words: str, command: Any) -> list[str]:

@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from contrastive_cxr.recipe.schema import Recipe
 
 Schema = dict[str, Any]
-# The unit of a field by its name; the first that fits counts. What has no unit (a rate of learning, a weight) is in none.
+# The unit of a field by its name; the first that fits counts. A learning rate or a weight has none.
 UNITS = (
     (r"(^|_)(epochs)$|^validate_every$", "epochs"),
     (r"_minutes$", "minutes"),
@@ -41,7 +41,7 @@ WORDS = {"integer": "whole number", "number": "number", "string": "text", "boole
 def unit(name: str, schema: Schema) -> str:
     """The unit of a field, or a dash; words and switches have none."""
     plain = {"integer", "number", "array"} & {part.get("type", "") for part in flat(schema)}
-    return next((text for pattern, text in UNITS if plain and re.search(pattern, name)), "–")
+    return next((text for pattern, text in UNITS if plain and re.search(pattern, name)), "-")
 
 
 def flat(schema: Schema) -> Iterator[Schema]:
@@ -94,7 +94,7 @@ def default_words(name: str, schema: Schema, required: bool) -> str:
     if required:
         return "must be given"
     if "default" not in schema:
-        return "–"
+        return "-"
     text = yaml.safe_dump(schema["default"], default_flow_style=True, width=1000).strip().removesuffix("...").strip()
     return f"`{text}`"
 
@@ -153,7 +153,12 @@ def page() -> str:
     for path, section in found:
         depth = "##" if "." not in path else "###"
         lines += [f"{depth} {path or 'The top level'}", ""]
-        lines += [section.get("description", "").split("\n\n")[0].replace("\n", " "), "", *table(path, section, names), ""]
+        lines += [
+            section.get("description", "").split("\n\n")[0].replace("\n", " "),
+            "",
+            *table(path, section, names),
+            "",
+        ]
     return "\n".join(lines)
 
 
