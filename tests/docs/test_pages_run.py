@@ -1,4 +1,4 @@
-"""The pages that a user reads first: all of their commands and snippets run, in order, in a folder of painted images."""
+"""The pages that a user reads first: all of their commands and snippets run, in order, over painted images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr import shipped
 from tests.docs import world
 from tests.docs.pages import DOCS, blocks, lines, words
 
@@ -21,8 +24,10 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder before any page: it is copied for each."""
     root = tmp_path_factory.mktemp("guide") / "user"
     root.mkdir()
-    world.furnish(root)
-    world.train(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
+        world.furnish(root)
+        world.train(root)
     world.checkpoint(root / "model.pth.tar")
     return root
 
@@ -47,6 +52,10 @@ def test_a_page_runs_from_top_to_bottom(
         elif block.kind == "python":
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(block.text, str(page), "exec"), names)
+        elif block.kind == "yaml":  # a part of a recipe
+            whole = yaml.safe_load(shipped.path("phantom").read_text()) | yaml.safe_load(block.text)
+            (root / "part.yaml").write_text(yaml.safe_dump(whole))
+            recipes.load(root / "part.yaml")
 
 
 def test_every_block_is_of_a_kind_that_is_run_or_said_not_to_be() -> None:

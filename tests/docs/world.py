@@ -91,7 +91,7 @@ def kept(word: str, named: set[str]) -> bool:
 def run(command: list[str], root: Path) -> str:
     """Run one command of a page in `root`; what it prints.
 
-    `ccxr` runs in this process, what trains with small settings; torchrun's processes are real ones. `quickstart` has no
+    `ccxr` runs in this process, what trains with small settings; torchrun's processes are real. `quickstart` has no
     settings, so the recipe that it runs takes its place.
     """
     words = called(command)
