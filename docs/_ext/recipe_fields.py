@@ -60,7 +60,7 @@ def type_words(schema: Schema, names: dict[str, str]) -> str:
 
 def _one(schema: Schema, names: dict[str, str]) -> str:
     if "$ref" in schema:
-        return f"section {names.get(schema['$ref'].rsplit('/', 1)[-1], 'below')}"
+        return f"section, its fields under {names[schema['$ref'].rsplit('/', 1)[-1]]}"
     if words := schema.get("enum", [schema["const"]] if "const" in schema else None):
         return ", ".join(f"`{word}`" for word in words)
     if schema.get("type") == "array":

@@ -54,7 +54,7 @@ def test_a_page_runs_from_top_to_bottom(
                 exec(compile(block.text, str(page), "exec"), names)
         elif block.kind == "yaml":  # a part of a recipe
             whole = yaml.safe_load(shipped.path("phantom").read_text()) | yaml.safe_load(block.text)
-            (root / "part.yaml").write_text(yaml.safe_dump(whole))
+            (root / "part.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
             recipes.load(root / "part.yaml")
 
 
