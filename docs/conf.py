@@ -32,11 +32,12 @@ nitpicky = True
 # Only names of this package are documented here; others (numpy, torch, words of a docstring) have no page to point to.
 nitpick_ignore_regex = [("py:.*", r".*")]
 highlight_language = "none"
+smartquotes = False  # two hyphens of an option stay two
 
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
-# The reference pages number their parts with headings of the first level.
+# docs/reference/inputs.md leaves a level of headings out.
 suppress_warnings = ["myst.header", "config.cache"]
 nb_execution_mode = "off"  # a test executes the notebooks; the site shows what they printed then
 
@@ -54,3 +55,4 @@ html_static_path = ["_static"]
 html_css_files = ["guide.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False

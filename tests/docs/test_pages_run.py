@@ -19,19 +19,6 @@ from tests.docs.pages import DOCS, blocks, lines, words
 PAGES = [page for room in ("start", "how-to") for page in sorted((DOCS / room).glob("*.md"))]
 
 
-@pytest.fixture(scope="session")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder before any page: it is copied for each."""
-    root = tmp_path_factory.mktemp("guide") / "user"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
-        world.furnish(root)
-        world.train(root)
-    world.checkpoint(root / "model.pth.tar")
-    return root
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).with_suffix("").as_posix())
 def test_a_page_runs_from_top_to_bottom(

@@ -51,6 +51,8 @@ def furnish(root: Path) -> None:
         shutil.copy(root / "images" / file, root / "scans" / "pictures" / Path(file).name)
     names = [Path(file).stem for file in table["file"]]
     cases = pd.DataFrame({"Image": names, "Diagnosis": table["label"], "Patient ID": table["patient"]})
+    cases["sex"] = ["f" if row % 2 else "m" for row in range(len(cases))]
+    cases["age"] = [20 + row % 60 for row in range(len(cases))]
     cases.to_csv(root / "scans" / "cases.csv", index=False)
     paint(root / "elsewhere", 36, 1)
     (root / "new").mkdir()
@@ -85,7 +87,13 @@ def small(words: list[str]) -> list[str]:
 def kept(word: str, named: set[str]) -> bool:
     """Whether the page's own setting stands: the weights it starts from, the backbone it compares, where W&B writes."""
     key = word.partition("=")[0]
-    return key in named and key in ("model.backbone", "model.weights", "tracking.wandb", "pretrain.augment")
+    return key in named and key in (
+        "model.backbone",
+        "model.weights",
+        "model.image_size",
+        "tracking.wandb",
+        "pretrain.augment",
+    )
 
 
 def run(command: list[str], root: Path) -> str:

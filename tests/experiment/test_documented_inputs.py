@@ -18,7 +18,7 @@ from contrastive_cxr.experiment.look import settings, tables_beside
 from tests.data.painted import dicom, nifti, picture, put, shades
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "inputs.md").read_text(encoding="utf-8")
-LAYOUTS = PAGE.partition("# Layouts\n")[2].partition("\n# Cases\n")[0]
+LAYOUTS = PAGE.partition("## Layouts\n")[2].partition("\n## Cases\n")[0]
 KINDS = ("files", "csv", "list", "sh", "rows", "said")
 
 
