@@ -71,7 +71,7 @@ def train(root: Path) -> None:
 def small(words: list[str]) -> list[str]:
     """A command that trains, made small by further settings; what the page itself sets stays, but for sizes."""
     settings = [word for word in words[2:] if re.match(r"[a-z_]+(\.[a-z_0-9]+)*=", word)]
-    named = {word.partition("=")[0] for word in settings if "," in word.partition("=")[2] or words[0] != "sweep"}
+    named = {word.partition("=")[0] for word in settings}
     plain = [word for word in settings if words[0] != "sweep" or "," not in word.partition("=")[2]]
     plain = [word.replace("wandb=online", "wandb=offline") for word in plain]
     recipe = recipes.load(words[1], plain)
