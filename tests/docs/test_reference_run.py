@@ -13,7 +13,7 @@ from tests.docs.pages import DOCS, called, synopses
 # Words in capitals; `--out` writes beside what stands here for the same word.
 HERE = {
     "RUN": "runs/mine", "RECIPE": "phantom", "IMAGES": "images", "FOLDER": "images", "DIR": "elsewhere",
-    "SOURCE": "images", "label=covid": "label=opacity",
+    "SOURCE": "images", "label=covid": "label=ill", "RUN/test-gallery": "runs/mine/test-gallery",
     "GALLERY": "gallery", "IMAGE": "new/one.png", "NAME": "timm/tf_efficientnet_lite0", "POOL": "runs/pool",
     "VECTORS": "vectors", "FILE": "clean.csv",
 }  # fmt: skip
