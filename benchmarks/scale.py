@@ -1,4 +1,4 @@
-"""The constants that `docs/scale.md` reckons with: counted on the meta device where they are counts, else timed here.
+"""The constants of `docs/reference/scale.md`: counted on the meta device where they are counts, else timed here.
 
 python -m benchmarks.scale [--quick]
 """

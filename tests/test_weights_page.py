@@ -1,4 +1,4 @@
-"""docs/weights.md: its backbones are there, and its commands run on small networks of random weights."""
+"""docs/reference/weights.md: its backbones are there, and its commands run on small networks of random weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.models.pretrained import locations
 from tests.small import overrides
 
-PAGE = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "weights.md").read_text(encoding="utf-8")
 NAME = "shufflenet_v2_x0_5"  # the smallest
 COMMANDS = re.findall(r"^    (ccxr .+?)(?:  +.*)?$", PAGE, re.MULTILINE)
 

@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 # Correlation of detail from which a pair is one picture, and of finer detail. Chosen on painted phantoms and looked at
-# on real images: docs/audit.md.
+# on real images: docs/reference/audit.md.
 SAME, FINER = 0.965, 0.87
 MAYBE = 0.6  # correlation after a rough alignment from which a pair is aligned finely
 # Blur in pixels of 64: what is finer than the first is noise, what is coarser than the second is anatomy.

@@ -2,7 +2,7 @@
 
 The words are those of corruption robustness (ImageNet-C: Hendrycks and Dietterich 2019): a corruption is a kind of
 change, and each has up to three severities. Nothing is drawn but the noise, whose key is the seed and the image's own
-row. docs/robustness.md has the table in words.
+row. docs/reference/robustness.md has the table in words.
 """
 
 from __future__ import annotations

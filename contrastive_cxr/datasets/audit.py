@@ -67,7 +67,7 @@ def audit(
     Returns
     -------
     dict
-        The contents of `audit.json` (docs/audit.md).
+        The contents of `audit.json` (docs/reference/audit.md).
 
     Raises
     ------

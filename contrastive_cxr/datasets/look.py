@@ -57,7 +57,7 @@ def look(
     Returns
     -------
     dict
-        The contents of `data-look.json` (docs/studies.md).
+        The contents of `data-look.json` (docs/reference/studies.md).
 
     Raises
     ------

@@ -43,7 +43,7 @@ def evaluate(
     gallery : Path, optional
         A gallery of one of the run's models: the vote of its nearest rows is scored in the place of the classifier.
     robustness : bool
-        Score the images under benign changes too, as `evaluation.robustness=on` does (docs/robustness.md).
+        Score the images under benign changes too, as `evaluation.robustness=on` does (docs/reference/robustness.md).
 
     Returns
     -------

@@ -87,7 +87,7 @@ def search(
     Returns
     -------
     dict
-        `queries`, an entry an image (docs/retrieval.md), and what the gallery says of itself.
+        `queries`, an entry an image (docs/reference/retrieval.md), and what the gallery says of itself.
 
     Raises
     ------

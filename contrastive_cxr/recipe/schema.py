@@ -142,7 +142,8 @@ class Phase(Section):
     epochs: Count = Field(10, description="passes, or blocks of steps_per_epoch steps")
     trainable: tuple[str, ...] | None = Field(None, description="names of the trained blocks; none: all")
     augment: AugmentChoice = Field(
-        "xray", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
+        "xray",
+        description="augmentation of the training images: a set, or ranges over one (docs/reference/augmentation.md)",
     )
     optimiser: Optimiser = Field(default_factory=Optimiser, description="the optimiser")
     schedule: Schedule = Field(default_factory=Schedule, description="the learning rate's schedule")
@@ -287,7 +288,8 @@ class Finetune(Supervised):
     )
     backbone_lr: Positive | None = Field(None, description="learning rate of thawed blocks; none: the optimiser's")
     augment: AugmentChoice = Field(
-        "none", description="augmentation of the training images: a set, or ranges over one (docs/augmentation.md)"
+        "none",
+        description="augmentation of the training images: a set, or ranges over one (docs/reference/augmentation.md)",
     )
 
     @property
@@ -341,8 +343,8 @@ class Evaluation(Section):
     tta: TtaName = Field("none", description="test-time augmentation: the mean prediction over the set's views")
     robustness: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="score the images under benign changes too (crops, noise, JPEG, ...; docs/robustness.md); auto: "
-        "where that is less than a tenth of the training's work",
+        description="score the images under benign changes too (crops, noise, JPEG, ...; "
+        "docs/reference/robustness.md); auto: where that is less than a tenth of the training's work",
     )
     subgroups: tuple[str, ...] = Field(
         (), description="columns of the manifest whose groups are scored each by itself; numbers in quartiles"

@@ -58,7 +58,7 @@ class Gallery(Held):
         model_digest : str
             `EmbeddingModel.digest` of the model that made the vectors; '' leaves it unchecked.
         kind : str
-            `exact`, `hnsw`, `ivf`, `ivf-pq`, or `auto` by size (docs/retrieval.md has their costs).
+            `exact`, `hnsw`, `ivf`, `ivf-pq`, or `auto` by size (docs/reference/retrieval.md has their costs).
         preprocessing : dict, optional
             How the model reads an image (`EmbeddingModel.preprocessing`), checked where both sides are known.
         made_by : str

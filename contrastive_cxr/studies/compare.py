@@ -55,7 +55,7 @@ def compare(
     Returns
     -------
     dict
-        The contents of `compare.json` (docs/studies.md).
+        The contents of `compare.json` (docs/reference/studies.md).
 
     Raises
     ------

@@ -61,7 +61,7 @@ def record(
     one_at_a_time: bool,
     seeds: int | None,
 ) -> None:
-    """Write `sweep.json`: what was asked for, and how far each point is (docs/studies.md)."""
+    """Write `sweep.json`: what was asked for, and how far each point is (docs/reference/studies.md)."""
     folders.write_json(
         out / RECORD,
         {

@@ -167,7 +167,7 @@ def test_an_audit_needs_no_torch(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_copies_hidden_among_the_real_images(shared_data: Path, tmp_path: Path) -> None:
-    """What was found by looking at them: docs/audit.md."""
+    """What was found by looking at them: docs/reference/audit.md."""
     facts = audit([shared_data / "xray4"], tmp_path / "out", [f"data.cache_dir={tmp_path / 'cache'}"])
     covid = [group for group in facts["groups"] if set(group["labels"]) == {"covid"}]
     assert len(covid) == 38

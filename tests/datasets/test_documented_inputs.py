@@ -1,4 +1,4 @@
-"""The layouts of docs/inputs.md: files are painted, the command's settings read them, and what is read stands there."""
+"""The layouts of docs/reference/inputs.md: files are painted, the command reads them, and what is read stands there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from contrastive_cxr.data import sources
 from contrastive_cxr.datasets.look import settings, tables_beside
 from tests.data.painted import dicom, nifti, picture, put, shades
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "inputs.md").read_text(encoding="utf-8")
-LAYOUTS = PAGE.partition("# Layouts\n")[2].partition("\n# Cases\n")[0]
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "inputs.md").read_text(encoding="utf-8")
+LAYOUTS = PAGE.partition("## Layouts\n")[2].partition("\n## Cases\n")[0]
 KINDS = ("files", "csv", "list", "sh", "rows", "said")
 
 

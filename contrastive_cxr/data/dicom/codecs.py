@@ -24,8 +24,8 @@ PACKAGES = {
     "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
     EXTENDED: "pylibjpeg-libjpeg",
 }
-# Decoders in the order of trust. GDCM ends its process on damaged files of all kinds (docs/inputs.md), so it is asked
-# where nothing else decodes a syntax, and in a process of its own.
+# Decoders in the order of trust. GDCM ends its process on damaged files of all kinds (docs/reference/inputs.md), so it
+# is asked where nothing else decodes a syntax, and in a process of its own.
 TRUSTED = ("pydicom", "pyjpegls", "pillow", "pylibjpeg")
 JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")  # of which Pillow reads fewer kinds than OpenJPEG
 FREE_OF_SIZE = (*range(0xD0, 0xD9), 0x01)  # JPEG markers without a length behind them

@@ -1,4 +1,4 @@
-"""The facts of `report.json`, from arrays; every field is described in docs/report.md."""
+"""The facts of `report.json`, from arrays; every field is described in docs/reference/report.md."""
 
 from __future__ import annotations
 

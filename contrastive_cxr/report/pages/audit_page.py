@@ -23,7 +23,7 @@ def page(facts: Mapping[str, Any], pictures: Sequence[Sequence[NDArray[np.uint8]
 
     Parameters
     ----------
-    facts : the contents of `audit.json` (docs/audit.md)
+    facts : the contents of `audit.json` (docs/reference/audit.md)
     pictures : of the first groups, in the order of `facts["groups"]`, the first pictures uint8 [h, w]
     """
     shown = [

@@ -32,7 +32,7 @@ class Table:
 
 
 def tables(facts: Mapping[str, Any]) -> list[Table]:
-    """Scores, differences, cost and settings of a comparison's `facts` (docs/studies.md); empty ones are left out."""
+    """Scores, differences, cost and settings of a comparison (docs/reference/studies.md); empty ones are left out."""
     found = [
         _scores(facts),
         _differences(facts),

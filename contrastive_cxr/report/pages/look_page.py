@@ -40,7 +40,7 @@ def page(
 
     Parameters
     ----------
-    facts : the contents of `data-look.json` (docs/studies.md)
+    facts : the contents of `data-look.json` (docs/reference/studies.md)
     examples : {label: (path, square uint8 [S, S])}
     squares : pictures made square
     measures : {label: {width, height, aspect, mean, sd}}, float64 [n] each, of the figures

@@ -24,7 +24,7 @@ def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
     Parameters
     ----------
-    facts : as `inference.search` makes them (docs/retrieval.md)
+    facts : as `inference.search` makes them (docs/reference/retrieval.md)
     pictures : {`name(...)`: a picture file's bytes}; one that is missing is shown as not readable
     """
     shown = {key: small(content) for key, content in pictures.items()}

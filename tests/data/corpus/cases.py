@@ -1,6 +1,6 @@
 """The corpus: every kind of picture file that is painted, what it must decode to, or the words of its error.
 
-Names are those of the table in docs/inputs.md.
+Names are those of the table in docs/reference/inputs.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Case(NamedTuple):
     Attributes
     ----------
     name : str
-        As in docs/inputs.md.
+        As in docs/reference/inputs.md.
     content : bytes
     wanted : [H, W] or None
         The grey values it must decode to, worked out here; None: it is refused.

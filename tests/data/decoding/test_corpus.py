@@ -17,7 +17,7 @@ pydicom = pytest.importorskip("pydicom")
 ALL = list(cases())
 READ = [case for case in ALL if case.wanted is not None]
 REFUSED = [case for case in ALL if case.wanted is None]
-DOCS = Path(__file__).parents[3] / "docs" / "inputs.md"
+DOCS = Path(__file__).parents[3] / "docs" / "reference" / "inputs.md"
 
 
 def name(case: Case) -> str:

@@ -1,4 +1,4 @@
-"""The examples of docs/tables.md: tables are written, images painted, and what is read is what stands there."""
+"""The examples of docs/reference/tables.md: tables are written, images painted, and what is read stands there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contrastive_cxr.data.sources import read
 from contrastive_cxr.recipe.schema import Source
 from contrastive_cxr.tasks import Task
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tables.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(
     r"### (.+?)\n\n```csv (\S+)\n(.*?)```\n\n```yaml\n(.*?)```\n\n```text\n(.*?)```",
     PAGE,

@@ -92,7 +92,9 @@ def test_chexnet(tmp_path: Path) -> None:
     net = network("densenet121")
     found = started({"epoch": 1, "state_dict": state, "best_loss": 0.5}, tmp_path / "model.pth.tar", net)
     same_features(net, normalised(dense_features(colour)))
-    page = " ".join((Path(__file__).parents[3] / "docs" / "weights.md").read_text(encoding="utf-8").split())
+    page = " ".join(
+        (Path(__file__).parents[3] / "docs" / "reference" / "weights.md").read_text(encoding="utf-8").split()
+    )
     for line in found.lines():  # the page shows what is said of this very file
         assert line.replace(str(tmp_path / "model.pth.tar"), "model.pth.tar") in page
 
