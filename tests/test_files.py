@@ -95,7 +95,7 @@ def replace(*names):
     rename(*names)
 
 os.replace = replace
-with files.Together(folder) as together:
+with files.AtomicWrites(folder) as together:
     for name in ("a", "b"):
         together.place(name).write_text("new")
 """

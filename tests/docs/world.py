@@ -23,8 +23,9 @@ SMALL = {
     "": ["model.backbone=timm/test_resnet", "model.weights=none", "model.image_size=32", "model.normalise=dataset",
          "evaluation.resamples=100", "evaluation.tta=none", "tracking.wandb=off", "runtime.precision=32-true",
          "runtime.device=cpu"],
-    "pretrain": ["trainable=null", "epochs=1", "grow_from=null", "batch_size=8"],
-    "embed": ["trainable=null", "epochs=1", "grow_from=null", "images_per_class=4", "batch_size=8", "projection=[16]"],
+    "pretrain": ["trainable=null", "epochs=1", "initial_image_size=null", "batch_size=8"],
+    "embed": ["trainable=null", "epochs=1", "initial_image_size=null", "images_per_class=4", "batch_size=8",
+              "projection=[16]"],
     "finetune": ["epochs=1", "batch_size=8"],
 }  # fmt: skip
 

@@ -164,7 +164,9 @@ def test_nothing_to_say_about(case: str) -> None:
 
 def test_every_fault_is_named() -> None:
     found = fields.faults(
-        build(embed={"classes_per_batch": 9, "mining": "distance-weighted", "distance": "cosine", "memory": 1})
+        build(
+            embed={"classes_per_batch": 9, "mining": "distance-weighted", "distance": "cosine", "memory_bank_size": 1}
+        )
     )
     assert len(found) == 3
 
