@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from contrastive_cxr.studies import compare
 NOT_COMPARABLE = "runs, not comparable"
 LAST = ("pixels", "image_passes", "minutes", "peak_memory_mib", "device", "verdict")
 """The table's last columns."""
+SCORES = ("accuracy", "balanced_accuracy", "auc", "precision", "recall", "specificity", "f1")
+"""What the file keeps of the scores; a run's own report has the rest."""
 
 
 def table(done: list[Row], out: Path) -> dict[str, Any]:
@@ -28,10 +30,27 @@ def table(done: list[Row], out: Path) -> dict[str, Any]:
         for group in dict.fromkeys(task_of(row, out) for row in whole):
             members = [row for row in whole if task_of(row, out) == group]
             facts = compare.table_of([place(row, out) for row in members], names=[row.name for row in members])
-            facts["runs"] = [{key: value for key, value in each.items() if key != "run"} for each in facts["runs"]]
-            comparisons[f"{system}, {group}"] = facts
+            comparisons[f"{system}, {group}"] = brief(facts)
         lines += [line for row in own for line in lines_of(row, out)]
+    for line in lines:
+        line["scores"] = few(line["scores"])
+        line["thumbnail_forest"] = [few(each) for each in line["thumbnail_forest"]]
     return {"rows": lines, "comparisons": comparisons}
+
+
+def few(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores of `SCORES` that there are, each with value, count and interval."""
+    names = ("value", "n", "low", "high")
+    return {score: {name: scores[score].get(name) for name in names} for score in SCORES if score in scores}
+
+
+def brief(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a comparison its settings, and of each run the paired differences to the first one."""
+    runs = [
+        {"name": each["name"], "against": each["against"] and {"paired": few(each["against"]["paired"])}}
+        for each in facts["runs"]
+    ]
+    return {name: facts[name] for name in ("task", "split", "n", "patients", "against", "settings")} | {"runs": runs}
 
 
 def machine_of(done: list[Row], out: Path) -> dict[str, Any] | None:

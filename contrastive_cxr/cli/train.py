@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,7 @@ def quickstart(
     The three phases, then a report to look at: a few minutes on two cores, without an image of a patient.
     """
     load("phantom", None, out, overwrite=overwrite)
-    from contrastive_cxr.training.quickstart import quickstart as run_quickstart
+    from contrastive_cxr.training.run import quickstart as run_quickstart
 
     page = run_quickstart(out, overwrite=overwrite)
     print_scores(out)
@@ -104,46 +105,31 @@ def run(
     return None
 
 
-def pretrain(
-    reference: RecipeArgument,
-    overrides: Overrides = None,
-    origin: From = None,
-    out: Out = None,
-    resume: Resume = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Phase 1: fine-tune the backbone on the labels."""
-    one_phase("pretrain", reference, overrides, origin, out, resume, overwrite, dry_run)
+def phase_command(name: PhaseName, text: str) -> Callable[..., None]:
+    """The command that trains one phase, with its help."""
+
+    def command(
+        reference: RecipeArgument,
+        overrides: Overrides = None,
+        origin: From = None,
+        out: Out = None,
+        resume: Resume = None,
+        overwrite: Overwrite = False,
+        dry_run: DryRun = False,
+    ) -> None:
+        one_phase(name, reference, overrides, origin, out, resume, overwrite, dry_run)
+
+    command.__name__, command.__doc__ = name, text
+    return command
 
 
-def embed(
-    reference: RecipeArgument,
-    overrides: Overrides = None,
-    origin: From = None,
-    out: Out = None,
-    resume: Resume = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Phase 2: train the embedding (to use one: ccxr encode).
-
-    A contrastive loss draws images of the same class, or two augmentations of one image, together.
-    """
-    one_phase("embed", reference, overrides, origin, out, resume, overwrite, dry_run)
-
-
-def finetune(
-    reference: RecipeArgument,
-    overrides: Overrides = None,
-    origin: From = None,
-    out: Out = None,
-    resume: Resume = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Phase 3: train a classifier head on the embedding."""
-    one_phase("finetune", reference, overrides, origin, out, resume, overwrite, dry_run)
+pretrain = phase_command("pretrain", "Phase 1: fine-tune the backbone on the labels.")
+embed = phase_command(
+    "embed",
+    "Phase 2: train the embedding (to use one: ccxr encode).\n\n"
+    "A contrastive loss draws images of the same class, or two augmentations of one image, together.",
+)
+finetune = phase_command("finetune", "Phase 3: train a classifier head on the embedding.")
 
 
 def one_phase(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from contrastive_cxr.html_templates import environment
 
 VERSION = 1
 
@@ -27,15 +27,8 @@ def render(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
     str
         HTML that needs no other file.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
     def address(name: str) -> str:
         return f"data:image/png;base64,{base64.b64encode(files[name]).decode()}"
 
-    return environment.get_template("explain.html.j2").render(facts=facts, address=address)
+    return environment(Path(__file__).parent).get_template("explain.html.j2").render(facts=facts, address=address)

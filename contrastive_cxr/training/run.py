@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from contrastive_cxr import recipe as recipes
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run_layout import PhaseName
@@ -53,3 +54,14 @@ def run(
     if only or origin:
         raise RequestError("a cascade's phases run together, each stage from its own; use ccxr run, without --from")
     return run_cascade(recipe, out, resume=resume, overwrite=overwrite)
+
+
+def quickstart(out: Path, *, overwrite: bool = False) -> Path:
+    """Run the shipped recipe `phantom` into `out`: paint images, train the three phases, report.
+
+    Returns
+    -------
+    Path
+        `out/report.html`.
+    """
+    return run(recipes.load("phantom"), out, overwrite=overwrite) / "report.html"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contrastive_cxr.html_templates import environment
 from contrastive_cxr.report.pages.compare_page import Table
 from contrastive_cxr.report.pages.look_page import picture
-from contrastive_cxr.report.pages.templates import environment
 
 GROUPS = 60  # groups with pictures; the rest stands in audit.json
 EACH = 12  # pictures of a group
@@ -31,7 +32,7 @@ def page(facts: Mapping[str, Any], pictures: Sequence[Sequence[NDArray[np.uint8]
         for group, chosen in zip(facts["groups"][: len(pictures)], pictures, strict=True)
     ]
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("audit.html.j2")
         .render(facts=facts, tables=tables(facts), shown=shown, people=facts["patients_across_splits"][:PEOPLE])
     )

@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import contrastive_cxr.report.facts.words as words
 import contrastive_cxr.report.figures.comparison as comparison
+from contrastive_cxr.html_templates import environment
 from contrastive_cxr.recipe.augmentation import in_words
-from contrastive_cxr.report.pages.templates import environment
 
 _BINARY = ("balanced_accuracy", "accuracy", "precision", "recall", "specificity", "f1", "auc")
 _SEVERAL = ("balanced_accuracy", "accuracy", "macro_precision", "macro_f1", "auc")
@@ -62,7 +63,7 @@ def page(facts: Mapping[str, Any]) -> str:
     """The tables as one HTML page that needs no other file."""
     names = ("balanced_accuracy", "auc")
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("compare.html.j2")
         .render(
             heading=heading(facts),

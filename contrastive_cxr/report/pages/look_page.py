@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import contrastive_cxr.report.figures.look as look
+from contrastive_cxr.html_templates import environment
 from contrastive_cxr.report.figures.drawing import address
 from contrastive_cxr.report.pages.compare_page import Table
-from contrastive_cxr.report.pages.templates import environment
 
 SIDE = 232  # pixels of a shown square, twice its size on the page
 _DASH = "\N{EN DASH}"
@@ -46,7 +47,7 @@ def page(
     measures : {label: {width, height, aspect, mean, sd}}, float64 [n] each, of the figures
     """
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("look.html.j2")
         .render(
             facts=facts,

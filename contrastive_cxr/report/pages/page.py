@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from sklearn.manifold import TSNE
 
@@ -25,6 +24,7 @@ import contrastive_cxr.report.figures.sheet as sheet
 import contrastive_cxr.report.figures.trust as trust
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.files import write_bytes
+from contrastive_cxr.html_templates import environment
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.report.facts.report_json import VERSION
 from contrastive_cxr.run.folder import write_text
@@ -68,19 +68,13 @@ def write(folder: Path, run: Path | None = None) -> Path:
     facts = _LATER | _facts(folder / "report.json")
     found = arrays.read(folder / facts["phase"] / "arrays")
     card = cards.build(facts, folder, run)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    templates = environment(Path(__file__).parent)
+    templates.filters |= {
         "title_of": words.title, "value_of": words.value, "score": words.score, "interval": words.interval,
         "count_of": words.count, "difference": words.difference, "verdict": words.verdict,
         "worst_first": robust_words.worst_first, "sentence": robust_words.upper,
     }  # fmt: skip
-    page = environment.get_template("report.html.j2").render(
+    page = templates.get_template("report.html.j2").render(
         facts=facts,
         grouped=bool(facts["patients"]),
         few=words.few(facts["groups"], bool(facts["patients"])),

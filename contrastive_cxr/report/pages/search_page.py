@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from contrastive_cxr.html_templates import environment
 from contrastive_cxr.report.figures.drawing import address
-from contrastive_cxr.report.pages.templates import environment
 
 SIDE = 240  # pixels of a picture, shown at 164: the image and five neighbours fit a page
 
@@ -29,7 +30,7 @@ def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """
     shown = {key: small(content) for key, content in pictures.items()}
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("search.html.j2")
         .render(facts=facts, picture=lambda *key: shown.get(name(*key)), percent=percent)
     )

@@ -1,4 +1,4 @@
-"""How this room's pages are made from their templates: escaped, and loud about a missing name."""
+"""How every page is made from a Jinja template: escaped, and loud about a missing name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def environment() -> Environment:
-    """An environment over this folder's templates."""
+def environment(folder: Path) -> Environment:
+    """An environment over the templates of a folder."""
     return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
