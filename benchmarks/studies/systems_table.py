@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from benchmarks import record
-from benchmarks.systems_rows import Row, parts_of, place, stopped
+from benchmarks.studies.systems_rows import Row, parts_of, place, stopped
 from contrastive_cxr.run import folder
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.studies import compare

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import systems, systems_rows, systems_table
+from benchmarks.studies import systems, systems_rows, systems_table
 from contrastive_cxr import recipe
 from contrastive_cxr.data.dataset import open_dataset
 from tests.recipe.roots import roots

@@ -1,6 +1,6 @@
 """What does phase 2 add to phase 1, and phase 3 to both? One factor changed at a time, over seeds, by a small network.
 
-    python -m benchmarks.phase_two data.root=DIR --elsewhere DIR [--seeds 3] [--only NAME ...] [--out FOLDER]
+    python -m benchmarks.studies.phase_two data.root=DIR --elsewhere DIR [--seeds 3] [--only NAME ...] [--out FOLDER]
 
 Each seed trains phase 1 once (EfficientNet-Lite0 at 96 pixels, from ImageNet); each row trains phases 2 and 3 from it.
 Scored are the validation images, the images of train that chose nothing, and those of another place (--elsewhere, class

@@ -1,6 +1,6 @@
 """Record a finished run: its scores, neighbours, baselines and budget, as `report.json` has them.
 
-python -m benchmarks.from_run RUN [RUN ...] --name NAME [--words "what was done"] [--beside RESULT]
+python -m benchmarks.studies.from_run RUN [RUN ...] --name NAME [--words "what was done"] [--beside RESULT]
 
 Several runs are recorded side by side, with the mean and standard deviation of each score over them; RESULT is another
 result's file, such as that of a plain script on the same rows, that stands beside them whole.

@@ -1,6 +1,6 @@
 """Does label-free training help? k-NN accuracy of an embedding after it against the same network before, over seeds.
 
-python -m benchmarks.label_free data.root=DIR [--recipe xray/label-free] [--seeds 3] [--out FOLDER]
+python -m benchmarks.studies.label_free data.root=DIR [--recipe xray/label-free] [--seeds 3] [--out FOLDER]
 
 The network before is the run's own first weights (same seed, same shape). Neighbours of the run's test images among its
 training images, by the embedding and by the backbone's features below it; the paired interval resamples images and

@@ -1,6 +1,6 @@
 """Every published system on real images, at one stated budget, in one table.
 
-    python -m benchmarks.systems --data ../shared/data [--passes N] [--own-size] [--only 3] [--out runs/systems]
+    python -m benchmarks.studies.systems --data ../shared/data [--passes N] [--own-size] [--only 3] [--out runs/systems]
 
 Each row is a run of a shipped recipe (`recipes/systems`, `ct/three-phase`), changed in one word; rows of one system
 look at equally many images, from scratch where --weights none. Without --own-size the large networks get smaller
@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
-from benchmarks import record, systems_table
-from benchmarks.systems_rows import Row, parts_of, place, rows, settled, stopped
+from benchmarks import record
+from benchmarks.studies import systems_table
+from benchmarks.studies.systems_rows import Row, parts_of, place, rows, settled, stopped
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.phases.supervised import epoch_size

@@ -1,6 +1,6 @@
 """200 kills at random moments, each resumed, and every life compared with one that was left alone.
 
-    OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m benchmarks.crash --kills 200
+    OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m benchmarks.verification.crash --kills 200
 
 A life is a run of three phases on painted phantoms, an evaluation, a gallery and an encoding (tests/crash/life.py),
 killed a few times (SIGKILL) and given the same commands again until they end. Lost: a command did not end, or ended
@@ -30,7 +30,7 @@ from tests.crash.moments import POINTS
 from tests.crash.same import differences
 from tests.crash.sitting import Ended, forked, fresh
 
-RESULT = Path(__file__).parent / "results" / "crash.json"
+RESULT = Path(__file__).parents[1] / "results" / "crash.json"
 EACH = 8
 """Kills planned a life; some may come too late."""
 ALLOCATOR = "jemalloc_bg_thd"

@@ -1,9 +1,9 @@
 """One target in this process.
 
-python -m benchmarks.fuzz_targets fuzz TARGET FOLDER SECONDS
-python -m benchmarks.fuzz_targets replay TARGET FILE...
+python -m benchmarks.verification.fuzz_targets fuzz TARGET FOLDER SECONDS
+python -m benchmarks.verification.fuzz_targets replay TARGET FILE...
 
-`benchmarks.fuzz` starts this, and starts it again where an input has killed it.
+`benchmarks.verification.fuzz` starts this, and starts it again where an input has killed it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,17 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fuzz_targets
-from benchmarks.fuzz_targets.ledger import Ledger, signature
+from benchmarks.verification import fuzz_targets
+from benchmarks.verification.fuzz_targets.ledger import Ledger, signature
 
-INSTRUMENTED = ["contrastive_cxr", "PIL", "pydicom", "yaml", "numpy.lib._format_impl", "benchmarks.fuzz_targets"]
+INSTRUMENTED = [
+    "contrastive_cxr",
+    "PIL",
+    "pydicom",
+    "yaml",
+    "numpy.lib._format_impl",
+    "benchmarks.verification.fuzz_targets",
+]
 SAVED = 5.0  # seconds between two writings of the state
 LIMITS = {"bytes": 8192, "seconds": 30, "gigabytes": 2}
 """Of one input: its length, the time it may take, and the memory it may take beside what the process has already."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from benchmarks import phase_two
+from benchmarks.studies import phase_two
 from contrastive_cxr import recipe as recipes
 
 

@@ -1,6 +1,6 @@
 """How often a 95 % interval holds the truth, over simulated data sets whose truth is known.
 
-    python -m benchmarks.interval_coverage [--sets 2000] [--resamples 200] [--work runs/interval_coverage]
+    python -m benchmarks.verification.interval_coverage [--sets 2000] [--resamples 200] [--work runs/interval_coverage]
 
 A population of patients is made up: a class each, one to eight images, two classifiers' scores that share a patient's
 own shift, and vectors for the k-NN vote. Its scores are known from a million images. Data sets of 25, 118 and 600

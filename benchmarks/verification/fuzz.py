@@ -1,10 +1,10 @@
 """Coverage-guided fuzzing of everything that reads a stranger's file: decode, manifest, recipe, model, gallery.
 
-python -m benchmarks.fuzz [--targets decode ...] [--minutes 10] [--folder runs/fuzz]
-python -m benchmarks.fuzz --properties [--folder runs/fuzz]
-python -m benchmarks.fuzz --record [--folder runs/fuzz]
+python -m benchmarks.verification.fuzz [--targets decode ...] [--minutes 10] [--folder runs/fuzz]
+python -m benchmarks.verification.fuzz --properties [--folder runs/fuzz]
+python -m benchmarks.verification.fuzz --record [--folder runs/fuzz]
 
-Each target (`benchmarks/fuzz_targets`) runs in a process of its own under atheris, one after the other, from small
+Each target (`benchmarks/verification/fuzz_targets`) runs in a process of its own under atheris, one after the other, from small
 valid files made by code. Corpus, counts and findings stay in the folder, and the next call goes on from there. A
 finding is any exception but `CcxrError`, a death of the process, an input of more than 30 s or 2 GiB.
 `--properties` runs the property tests with many examples. `--record` runs every kept finding again on the code as it
@@ -25,11 +25,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz_targets import NAMES
-from benchmarks.fuzz_targets.ledger import Ledger
+from benchmarks.verification.fuzz_targets import NAMES
+from benchmarks.verification.fuzz_targets.ledger import Ledger
 
-RUNNER = [sys.executable, "-m", "benchmarks.fuzz_targets"]
-TREE = Path(__file__).resolve().parents[1]
+RUNNER = [sys.executable, "-m", "benchmarks.verification.fuzz_targets"]
+TREE = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     if importlib.util.find_spec("atheris") is None:
         sys.exit(
             "atheris is not installed: pip install 'contrastive_cxr[fuzz]'; it has wheels for Linux and Python 3.11 to "
-            "3.13 (the kept findings are run without it: pytest tests/benchmarks/test_fuzz.py)"
+            "3.13 (the kept findings are run without it: pytest tests/benchmarks/verification/test_fuzz.py)"
         )
     for name in options.targets:
         fuzz(name, folder / name, options.minutes * 60)

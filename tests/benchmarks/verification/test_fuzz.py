@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz, fuzz_targets
-from benchmarks.fuzz_targets.__main__ import judged
-from benchmarks.fuzz_targets.ledger import Ledger, signature
+from benchmarks.verification import fuzz, fuzz_targets
+from benchmarks.verification.fuzz_targets.__main__ import judged
+from benchmarks.verification.fuzz_targets.ledger import Ledger, signature
 from contrastive_cxr.errors import CcxrError, RequestError
 
-KEPT = sorted((Path(__file__).parents[1] / "fuzzed").glob("*/*.bin"))
-ROOT = Path(__file__).resolve().parents[2]
+KEPT = sorted((Path(__file__).parents[2] / "fuzzed").glob("*/*.bin"))
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("name", fuzz_targets.NAMES)
@@ -89,7 +89,7 @@ def test_without_atheris_the_way_to_it_is_said(tmp_path: Path) -> None:
         "import importlib.util, sys; found = importlib.util.find_spec;"
         "importlib.util.find_spec = lambda name, *a: None if name == 'atheris' else found(name, *a);"
         f"sys.argv = ['fuzz', '--folder', {json.dumps(str(tmp_path / 'x'))}];"
-        "import runpy; runpy.run_module('benchmarks.fuzz', run_name='__main__')"
+        "import runpy; runpy.run_module('benchmarks.verification.fuzz', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -22,5 +22,5 @@ class Target(NamedTuple):
 
 def target(name: str) -> Target:
     """The functions of a target, imported now: the fuzzer wants to see the import."""
-    module = import_module(f"benchmarks.fuzz_targets.{name}")
+    module = import_module(f"benchmarks.verification.fuzz_targets.{name}")
     return Target(module.seeds, module.run)
