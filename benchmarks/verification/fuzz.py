@@ -4,7 +4,7 @@ python -m benchmarks.verification.fuzz [--targets decode ...] [--minutes 10] [--
 python -m benchmarks.verification.fuzz --properties [--folder runs/fuzz]
 python -m benchmarks.verification.fuzz --record [--folder runs/fuzz]
 
-Each target (`benchmarks/verification/fuzz_targets`) runs in a process of its own under atheris, one after the other, from small
+Each target (`benchmarks/verification/fuzz_targets`) runs in a process of its own under atheris, from small
 valid files made by code. Corpus, counts and findings stay in the folder, and the next call goes on from there. A
 finding is any exception but `CcxrError`, a death of the process, an input of more than 30 s or 2 GiB.
 `--properties` runs the property tests with many examples. `--record` runs every kept finding again on the code as it
