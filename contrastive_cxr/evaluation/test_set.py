@@ -19,6 +19,13 @@ from contrastive_cxr.run_folder import recorded
 PARTS = ("train", "val", "test")
 
 
+OF_A_TABLE = {
+    "csv": "null", "merge": "[]", "split_lists": "{}", "columns": "{}", "where": "{}", "leave_out": "[]",
+    "label_folders": "null",
+}  # fmt: skip
+"""Settings of a source that say where its rows stand, and what they are without any."""
+
+
 @dataclass(frozen=True)
 class TestSet:
     """What is scored: a part of `data`, and what the reader is told of it.
@@ -56,7 +63,8 @@ def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> T
     Where they are the recorded rows in another place, they are the recorded part.
     """
     joined = [] if any(word.startswith("data.join") for word in words) else ["data.join=[]"]
-    section = recorded.recipe_of(run, ["data.split.kind=official", *joined, *words]).data
+    fresh = without_recorded_table(recipe.data, words)
+    section = recorded.recipe_of(run, ["data.split.kind=official", *joined, *fresh, *words]).data
     manifest = part_of(sources.read_data(section), split)
     data = open_dataset(section, recipe.task, need=(split,), manifest=manifest)
     if moved(recorded.rows_of(run), data.manifest_table(), split):
@@ -64,6 +72,23 @@ def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> T
     squeezed = grey_levels.warning(grey_levels.of_dataset(data), data.intensity.kind)
     notes = (*overlap_notes(run, data), *([f"{squeezed}."] if squeezed else []))
     return TestSet(data, split, own_images(run, recipe, section), notes)
+
+
+def without_recorded_table(data: Data, words: Sequence[str]) -> list[str]:
+    """Overrides that take the recorded table's settings off, where `words` name a source of another kind.
+
+    Parameters
+    ----------
+    data : Data
+        The run's own section.
+    words : sequence of str
+        `data.key=value` of the new images; what they say of the table themselves is kept.
+    """
+    kinds = [word.partition("=")[2].strip() for word in words if word.startswith("data.source=")]
+    if not kinds or kinds[-1] == data.source:
+        return []
+    given = {word.partition("=")[0].split(".")[1] for word in words}
+    return [f"data.{name}={value}" for name, value in OF_A_TABLE.items() if name not in given]
 
 
 def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = None) -> Dataset:

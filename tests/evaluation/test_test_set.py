@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from contrastive_cxr import recipe as recipes
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.external import checked_recipe
-from contrastive_cxr.evaluation.test_set import TestSet, new_images
+from contrastive_cxr.evaluation.test_set import TestSet, new_images, without_recorded_table
 from contrastive_cxr.run_folder.recorded import recipe_of
 from tests.run_folder.recorded_runs import CLASSES, images, move, record, table
 
@@ -179,3 +180,23 @@ def test_settings_of_evaluation_are_taken(run: Path) -> None:
     assert recipe.evaluation.subgroups == ("sex",)
     assert recipe.evaluation.resamples == 300
     assert recipe.data.root != Path("/elsewhere"), "the run's own images stay where they are"
+
+
+def test_a_table_of_the_run_is_no_setting_of_new_folders(tmp_path: Path) -> None:
+    words = [
+        "task=phantom",
+        "data.source=csv",
+        "data.csv=cases.csv",
+        "data.columns={label: Finding}",
+        "data.root=scans",
+    ]
+    data = recipes.load("phantom", words).data
+    new = ["data.source=folders", "data.root=other"]
+    with pytest.raises(RequestError, match="csv"):
+        recipes.load("phantom", [*words, *new])
+    found = recipes.load("phantom", [*words, *without_recorded_table(data, new), *new]).data
+    assert (found.csv, found.columns.label) == (None, None)
+    assert without_recorded_table(data, ["data.root=other"]) == [], "the same kind of source: its columns hold"
+    assert not any(
+        word.startswith("data.csv") for word in without_recorded_table(data, ["data.source=x", "data.csv=b"])
+    )

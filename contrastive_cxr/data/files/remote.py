@@ -37,7 +37,7 @@ def held(url: str) -> dict[str, bool]:
     system, path = _system(url)
     try:
         found = system.ls(path, detail=True)
-    except Exception as error:
+    except Exception as error:  # fsspec's file systems raise anything
         raise DecodeError(_why(url, error)) from error
     return {each["name"].rstrip("/").rpartition("/")[2]: each["type"] == "directory" for each in found}
 
@@ -48,7 +48,7 @@ def entry(url: str) -> Entry:
     system, path = _system(url)
     try:
         facts = system.info(path)
-    except Exception as error:
+    except Exception as error:  # fsspec's file systems raise anything
         raise DecodeError(_why(url, error)) from error
     if facts["type"] != "file":
         raise DecodeError("is a folder; a row names an image file")
@@ -64,7 +64,7 @@ def is_file(url: str) -> bool:
         return str(system.info(path)["type"]) == "file"
     except FileNotFoundError:
         return False
-    except Exception as error:
+    except Exception as error:  # fsspec's file systems raise anything
         raise DecodeError(_why(url, error)) from error
 
 
@@ -73,7 +73,7 @@ def content(url: str, most: int | None = None) -> bytes:
     system, path = _system(url)
     try:
         found = system.cat_file(path) if most is None else system.cat_file(path, start=0, end=most)
-    except Exception as error:
+    except Exception as error:  # fsspec's file systems raise anything
         raise DecodeError(_why(url, error)) from error
     return bytes(found if most is None else found[:most])
 
@@ -85,7 +85,7 @@ def opened(url: str) -> tuple[IO[bytes], int]:
         return system.open(path, "rb"), entry(url)[0]
     except DecodeError:
         raise
-    except Exception as error:
+    except Exception as error:  # fsspec's file systems raise anything
         raise DecodeError(_why(url, error)) from error
 
 
@@ -95,7 +95,7 @@ def _system(url: str) -> tuple[Any, str]:
 
     try:
         system, path = url_to_fs(url)
-    except Exception as error:
+    except Exception as error:  # fsspec's file systems raise anything
         raise DecodeError(_why(url, error)) from error
     return system, str(path)
 

@@ -99,7 +99,7 @@ def unpickled(path: Path, what: str) -> tuple[Any, tuple[str, ...]]:
                 classes += more[:1]  # the old format names one at a time
     except RequestError:
         raise
-    except Exception as error:
+    except Exception as error:  # a damaged pickle may make any call of it fail
         raise RequestError(_unreadable(path, what, classes, str(error))) from error
 
 
