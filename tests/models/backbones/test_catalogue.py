@@ -82,7 +82,7 @@ def test_unknown_names(name: str, words: str) -> None:
 @pytest.mark.slow
 def test_a_torchvision_name_needs_no_timm() -> None:
     code = (
-        "import sys; from contrastive_cxr.models import backbones as b; b.size_faults('resnet18', 32); "
+        "import sys; from contrastive_cxr.models.backbones import catalogue as b; b.size_faults('resnet18', 32); "
         "b.check('cnn3'); assert 'timm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[3])
