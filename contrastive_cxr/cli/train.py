@@ -171,7 +171,7 @@ def load(
     resume: bool = False,
     overwrite: bool = False,
 ) -> tuple[Recipe, Path]:
-    """Read the recipe, pass the first door, and say which folder is written; torch is not imported before."""
+    """Read the recipe, check data and folder, and say which folder is written; torch is not imported before."""
     from contrastive_cxr import recipe as recipes
 
     recipe = recipes.load(reference, overrides or [])

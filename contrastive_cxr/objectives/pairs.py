@@ -1,4 +1,4 @@
-"""Who may be whose positive and negative."""
+"""The masks of positive and negative pairs."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ View = Callable[[Tensor, NDArray[np.int64]], Tensor]
 
 @dataclass(frozen=True)
 class PhaseContext:
-    """A phase's world: the recipe, the images, the machine, its folder and where it starts.
+    """The inputs of a phase: recipe, images, device, the phase's folder, and the model that it starts from.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class PhaseContext:
         return {"link": LOSSES[phase.loss].link, "costs": evaluation.costs, "tta": evaluation.tta}
 
     def finish(self, name: PhaseName, network: models.Network, result: FitResult, classes: Sequence[str] = ()) -> Path:
-        """Write what the world imports, then the mark that this phase is done."""
+        """Write the exported model, then the mark that this phase is done."""
         if self.fabric.is_global_zero:
             counts = network.trainable_counts().values()
             card = {

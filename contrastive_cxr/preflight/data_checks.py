@@ -1,4 +1,4 @@
-"""The first door: what recipe, folder and data show to be wrong before torch is imported."""
+"""Checks of recipe, folder and rows, all of them before torch is imported."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def check_rows(data: Data, tasks: list[Task], columns: Sequence[str] = ()) -> No
 def cache_faults(data: Data, manifest: Manifest) -> list[str]:
     """A disk that has no room for the decoded images; those in the cache already count, copies among the others do not.
 
-    The run folder's own needs are known at the second door, with the network (`disk.require`).
+    What the run folder itself needs is checked later, when the network is known (`disk.require`).
     """
     images = len(manifest)
     if images * data.cache_size**2 <= free(cache_files.cache_folder(data.cache_dir)):

@@ -1,4 +1,4 @@
-"""The two doors: everything that can be known to be wrong before anything is trained or written."""
+"""Checks of the backbone, its blocks, weights and batches against the images, before anything is trained or written."""
 
 from __future__ import annotations
 

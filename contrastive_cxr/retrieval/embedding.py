@@ -1,4 +1,4 @@
-"""The embedding model as the world imports it: pictures in, unit vectors out."""
+"""The embedding model for users of the package: images in, vectors of unit length out."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def sweep(
 
 
 def plan_points(points: Sequence[Point], out: Path, seeds: int | None, *, download: bool = True) -> list[Planned]:
-    """Pass the second door with every point and count its steps; nothing but the cache of images is written.
+    """Check model and batches of every point and count its steps; nothing but the cache of images is written.
 
     Parameters
     ----------

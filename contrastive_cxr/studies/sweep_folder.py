@@ -1,4 +1,4 @@
-"""The folder of a sweep: what it holds, what may go on in it, and its first door. No torch."""
+"""The folder of a sweep: what it holds, what can be resumed in it, and the checks before it. No torch."""
 
 from __future__ import annotations
 

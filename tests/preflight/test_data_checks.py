@@ -1,4 +1,4 @@
-"""The first door: folder and rows, without torch and without opening an image."""
+"""Checks of folder and rows, without torch and without opening an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the second door refuses: a network that cannot do what the recipe asks."""
+"""What the checks of the model refuse: a network that cannot do what the recipe asks."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ def skeleton(name: str) -> Skeleton:
     RequestError
         Where the backbone is not known, or does not map grey images to features.
     """
-    shelf, short = _shelf(name)
-    side = shelf.side(short)
+    library, short = _library(name)
+    side = library.side(short)
     try:
         body = on_meta(name)
         return Skeleton(tuple(divide(body)), _trial(body, side), side)
@@ -110,8 +110,8 @@ def _on_meta(name: str, image_size: int | None) -> nn.Module:
 
 def fixed_size(name: str) -> bool:
     """Whether the backbone is built for one input size, and takes no image of another."""
-    shelf, short = _shelf(name)
-    return shelf.sized(short)
+    library, short = _library(name)
+    return library.sized(short)
 
 
 def size_faults(name: str, image_size: int) -> list[str]:
@@ -135,20 +135,20 @@ def size_faults(name: str, image_size: int) -> list[str]:
 
 def grey_statistics(name: str) -> tuple[float, float]:
     """Mean and deviation, in 0..1, of the images the pretrained backbone saw, averaged over the colours."""
-    shelf, short = _shelf(name)
-    return shelf.grey_statistics(short)
+    library, short = _library(name)
+    return library.grey_statistics(short)
 
 
 def weights_url(name: str) -> str | None:
     """Where the backbone's pretrained weights are downloaded from; None where there are none."""
-    shelf, short = _shelf(name)
-    return shelf.weights_url(short)
+    library, short = _library(name)
+    return library.weights_url(short)
 
 
 def cached(name: str) -> tuple[Path, str] | None:
     """The pretrained weights in the library's cache and (the begin of) their SHA-256, or ''; None: not there."""
-    shelf, short = _shelf(name)
-    return shelf.cached(short)
+    library, short = _library(name)
+    return library.cached(short)
 
 
 def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
@@ -161,8 +161,8 @@ def fitted(name: str, state: dict[str, Tensor], body: nn.Module) -> dict[str, Te
     body : nn.Module
         The backbone on three channels, on any device.
     """
-    shelf, short = _shelf(name)
-    return shelf.fitted(short, state, body)
+    library, short = _library(name)
+    return library.fitted(short, state, body)
 
 
 def create(
@@ -196,15 +196,15 @@ def create(
     RequestError
         Where the name is not known, or the backbone has no drop rate, or no stochastic depth, and one is asked for.
     """
-    shelf, short = _shelf(name)
-    if isinstance(dropout, tuple) and shelf is not small:
+    library, short = _library(name)
+    if isinstance(dropout, tuple) and library is not small:
         raise RequestError(
             f"model.drop_rates={list(dropout)} are for {', '.join(small.names())}; give '{name}' one rate, "
             "model.dropout"
         )
 
     def build() -> nn.Module:
-        return shelf.build(short, dropout=dropout, image_size=image_size, grey=stem == "random", drop_path=drop_path)
+        return library.build(short, dropout=dropout, image_size=image_size, grey=stem == "random", drop_path=drop_path)
 
     body = _built(build)
     fold_grey(body)
@@ -213,8 +213,8 @@ def create(
 
 def colour(name: str, *, image_size: int | None = None, pretrained: bool = False) -> nn.Module:
     """Build the backbone as `create` does, its stem left with three channels; `pretrained`: of published weights."""
-    shelf, short = _shelf(name)
-    return _built(lambda: shelf.build(short, image_size=image_size, grey=False, pretrained=pretrained))
+    library, short = _library(name)
+    return _built(lambda: library.build(short, image_size=image_size, grey=False, pretrained=pretrained))
 
 
 def _built(build: Callable[[], nn.Module]) -> nn.Module:
@@ -226,7 +226,7 @@ def _built(build: Callable[[], nn.Module]) -> nn.Module:
             return build().to("meta")
 
 
-def _shelf(name: str) -> tuple[BackboneLibrary, str]:
+def _library(name: str) -> tuple[BackboneLibrary, str]:
     """The module that holds the backbone, and its name there."""
     check(name)
     library, _, short = name.rpartition("/")
