@@ -56,7 +56,7 @@ def examine(seconds: float = 10.0) -> Facts:
         "cache": cache(),
         "disk": {"folder": str(Path.cwd()), "free": free(Path.cwd())},
         "weights": {"packages": packages(), "caches": [_files(folder) for folder in library_caches()]},
-        "extras": {name: extra(names) for name, names in EXTRAS.items()},
+        "extras": {name: installed_extra(names) for name, names in EXTRAS.items()},
         "wandb": wandb(),
         "speed": images_per_second(seconds) if seconds > 0 else None,
         "environment": environment(),
@@ -138,7 +138,7 @@ def _files(folder: Path) -> Facts:
     return {"folder": str(folder), "files": names, "bytes": sum(path.stat().st_size for path in paths)}
 
 
-def extra(names: tuple[str, ...]) -> Facts:
+def installed_extra(names: tuple[str, ...]) -> Facts:
     """The versions of an extra's packages that are installed, and the names of those that are not."""
     versions, missing = {}, []
     for name in names:
@@ -151,7 +151,7 @@ def extra(names: tuple[str, ...]) -> Facts:
 
 def wandb() -> Facts:
     """Weights & Biases: the version, whether there is a key for uploads (not the key), and `WANDB_MODE`."""
-    version = extra(("wandb",))["versions"].get("wandb")
+    version = installed_extra(("wandb",))["versions"].get("wandb")
     return {"version": version, "logged_in": logged_in(), "WANDB_MODE": os.environ.get("WANDB_MODE")}
 
 

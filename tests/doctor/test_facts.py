@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from contrastive_cxr.doctor import facts as module
-from contrastive_cxr.doctor.facts import EXTRAS, examine, extra, library_caches, logged_in
+from contrastive_cxr.doctor.facts import EXTRAS, examine, library_caches, logged_in
 from contrastive_cxr.doctor.speed import images_per_second
 from contrastive_cxr.doctor.words import PURPOSES
 
@@ -29,7 +29,7 @@ def test_the_extras_are_those_of_the_project() -> None:
 
 
 def test_packages_that_are_missing_are_named() -> None:
-    found = extra(("numpy", "no-such-package-of-anybody"))
+    found = installed_extra(("numpy", "no-such-package-of-anybody"))
     assert found == {
         "versions": {"numpy": importlib.metadata.version("numpy")},
         "missing": ["no-such-package-of-anybody"],
