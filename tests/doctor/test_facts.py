@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from contrastive_cxr.doctor import facts as module
-from contrastive_cxr.doctor.facts import EXTRAS, examine, library_caches, logged_in
+from contrastive_cxr.doctor.facts import EXTRAS, examine, installed_extra, library_caches, logged_in
 from contrastive_cxr.doctor.speed import images_per_second
 from contrastive_cxr.doctor.words import PURPOSES
 
