@@ -164,8 +164,8 @@ def left_out(images: int, work: float, allowed: float) -> str:
     """Why the changes were not asked about, and how they are."""
     return (
         f"Robustness was not measured. To score {images} images under {len(CASES)} changes is as much work as "
-        f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training, which is "
-        f"{allowed:,.0f} images. This command measures it: ccxr evaluate RUN --robustness"
+        f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training (images: "
+        f"{allowed:,.0f}). This command measures it: ccxr evaluate RUN --robustness"
     )
 
 
