@@ -25,7 +25,7 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _patients(facts: Mapping[str, Any]) -> str:
-    """What can be said of patients in two splits: nothing of those that are not known."""
+    """The sentence about patients in two splits; patients that are not known are not counted."""
     without, images = facts["images_without_patient"], facts["counts"]["images"]
     if not without:
         return "no patient in two splits"

@@ -30,7 +30,7 @@ def load_or_embed_train(
     Parameters
     ----------
     query : Outputs
-        What the same model said of the scored rows; its record holds the digest of the weights.
+        The same model's predictions on the scored rows; its record holds the digest of the weights.
 
     Returns
     -------

@@ -104,7 +104,7 @@ def _score_split(
 
 
 def run_inference(context: EvaluationContext, fabric: Fabric, run: Path, split: str) -> PhasePredictions:
-    """What the finished phases of `run` say of the scored, the training and the validation images; no neighbours yet.
+    """The predictions of the finished phases on scored, training and validation images; neighbours are found later.
 
     Where a gallery votes, its shares stand in the place of its phase's classifier, and later phases are left out.
     """

@@ -35,7 +35,7 @@ class KnnClassifier:
     k: int
 
     def vote(self, data: Dataset, query: Outputs, *, strangers: bool) -> Outputs:
-        """What the model said of some rows, the vote in the place of its classifier's probabilities.
+        """The model's predictions with the vote of the gallery in the place of the classifier's probabilities.
 
         Parameters
         ----------

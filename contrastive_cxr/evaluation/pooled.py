@@ -21,7 +21,7 @@ from contrastive_cxr.metrics.statistics.repeats import mean_scores
 from contrastive_cxr.preflight import subgroup_columns
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
-from contrastive_cxr.run_folder.results import joined, patient_numbers, said, table
+from contrastive_cxr.run_folder.results import joined, patient_numbers, probabilities_of, table
 
 TOLD = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
@@ -169,7 +169,7 @@ def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resampl
     if not same_images(arrays):
         return
     labels, patients = folders.read_array(arrays[0] / "labels.npy"), patient_numbers(table(arrays[0] / "rows.csv"))
-    probabilities = [said(each).astype(np.float64) for each in arrays]
+    probabilities = [probabilities_of(each).astype(np.float64) for each in arrays]
     found = {"image": mean_scores(probabilities, labels, patients, resamples)}
     if "patient" in scores:
         merged = [by_patient(each, labels, patients) for each in probabilities]

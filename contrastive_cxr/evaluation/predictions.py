@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a phase's model says of some rows.
+    """The predictions of a phase's model on some rows.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Outputs:
 
 
 def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Rows, tta: str = "none") -> Outputs:
-    """What the model in `phase` says of `rows`, float32 whatever precision it was trained in.
+    """The predictions of the model in `phase` on `rows`: float32, whatever precision it was trained in.
 
     Parameters
     ----------

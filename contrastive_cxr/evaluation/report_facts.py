@@ -78,7 +78,7 @@ class PhasePredictions:
 
 
 def predict_validation(context: EvaluationContext, fabric: Fabric, phase: Path, split: str) -> Outputs | None:
-    """What the model in `phase` says of the validation rows; None where those are scored, or there are none."""
+    """The model's predictions on the validation rows; None where those are the scored rows, or there are none."""
     rows = context.reference.rows("val")
     if split == "val" or not len(rows):
         return None
@@ -156,7 +156,7 @@ def tta_of(name: str, probabilities_without_tta: Probabilities | None) -> report
 
 
 def blind_baselines(context: EvaluationContext, rows: Rows) -> Blind:
-    """The blind baselines, fitted on the training rows and asked about `rows`; none where the recipe wants none."""
+    """Predictions of the blind baselines on `rows`, fitted on the training rows; none where the recipe wants none."""
     recipe, trained = context.recipe, context.reference.rows("train")
     if not recipe.evaluation.baselines or not len(trained):
         return []
@@ -166,7 +166,7 @@ def blind_baselines(context: EvaluationContext, rows: Rows) -> Blind:
 
 
 def material(data: Dataset, rows: Rows) -> baselines.Material:
-    """What a blind baseline sees of some rows; pixels are read where they are asked for."""
+    """The inputs of a blind baseline for some rows; pixels are read when they are used."""
     return baselines.Material(Squares(data.images.store, data.images.slots[rows]), data.facts.iloc[rows])
 
 

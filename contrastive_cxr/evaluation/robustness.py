@@ -1,4 +1,4 @@
-"""What a run's classifier says of the scored images under benign changes, and its part of a report."""
+"""A run's predictions on the scored images under benign changes, and the part of the report made of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder.results import joined
 
 SHARE = 0.1
-"""Of the training's work: with `evaluation.robustness: auto` the changes are asked about where they take less."""
+"""Share of the training's work: `evaluation.robustness: auto` measures robustness where that costs less."""
 FORWARD = 1 / 3
 """A pass without gradients, of what an image takes in training: forward, and twice as much backward."""
 NOISE_SEED = 0
@@ -40,7 +40,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RobustnessPredictions:
-    """What the last phase said under each change.
+    """The last phase's predictions under each change.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ def done(run: Path, phase: str) -> dict[str, Any]:
 
 
 def left_out(images: int, work: float, allowed: float) -> str:
-    """Why the changes were not asked about, and how they are."""
+    """A sentence: why robustness was not measured, and the command that measures it."""
     return (
         f"Robustness was not measured. To score {images} images under {len(CASES)} changes is as much work as "
         f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training (images: "
@@ -180,7 +180,7 @@ def write(arrays: Path, query: RobustnessPredictions) -> None:
 def facts_of(
     context: EvaluationContext, preds: PhasePredictions, query: RobustnessPredictions
 ) -> dict[str, Any] | None:
-    """The report's field `robustness`; None where it was not asked about."""
+    """The report's field `robustness`; None where it was not measured."""
     if query.probabilities is None:
         return None
     cases = [case(*each) for each in CASES]

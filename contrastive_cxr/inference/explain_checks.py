@@ -1,4 +1,4 @@
-"""What `explain` is asked for, checked: every fault at once, before anything is computed or written."""
+"""Checks of the inputs of `explain`: every fault at once, before anything is computed or written."""
 
 from __future__ import annotations
 

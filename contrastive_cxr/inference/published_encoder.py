@@ -145,7 +145,7 @@ def _as_asked(sentence: str, word: str) -> str:
 
 
 def card_of(network: models.Network, word: str) -> dict[str, Any]:
-    """What `model.json` says of a frozen encoder besides its shape."""
+    """Fields of `model.json` for a frozen encoder, besides its shape."""
     side = network.spec.image_size
     decode = schema.Data(cache_size=max(256, side)).model_dump(mode="json")
     names = ("cache_size", "resize", "intensity", "border_crop", "denoise", "equalise")

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours through FAISS, and what they say of an embedding.
+"""Exact nearest neighbours through FAISS, and the scores of an embedding that are computed from them.
 
 Similarity is the cosine: vectors are brought to unit length here. An image is never its own neighbour (same id), nor is
 another image of the same patient where both patients are known. Equal similarities rank by position in the gallery.

@@ -23,7 +23,7 @@ _MOST = 20  # groups of words that are shown; the others are one
 
 @dataclass(frozen=True)
 class Classified:
-    """What a model said of N images.
+    """A model's predictions on N images.
 
     Attributes
     ----------

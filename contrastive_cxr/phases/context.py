@@ -113,7 +113,7 @@ class PhaseContext:
         )
 
     def describe(self, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-        """What is said of rows where a loss is not finite: place, class, darkest and brightest grey (0..255)."""
+        """Facts of rows for the error about a loss that is not finite: path, class, range of grey (0..255)."""
         table = self.data.manifest_table().iloc[rows]
         pixels = self.data.take(rows).reshape(len(rows), -1)
         greys = zip(pixels.min(axis=1).tolist(), pixels.max(axis=1).tolist(), strict=True)
@@ -132,7 +132,7 @@ class PhaseContext:
         view: View | None = None,
         function: Callable[[Tensor], Tensor] | None = None,
     ) -> NDArray[np.float32]:
-        """What the network, or a `function` of it, says of the plain images of `rows`, or of `view(pixels, rows)`."""
+        """Outputs of the network, or of `function`, for the plain images of `rows` or for `view(pixels, rows)`."""
         size = self.recipe.model.image_size
 
         def load(part: NDArray[np.int64]) -> Tensor:
@@ -153,7 +153,7 @@ class PhaseContext:
         return True
 
     def answers(self, name: PhaseName) -> dict[str, Any]:
-        """What a classifier's card says of its answers: its loss's link, decision costs, test-time augmentation."""
+        """Fields of a classifier's `model.json`: the link of its loss, decision costs, test-time augmentation."""
         phase, evaluation = self.recipe.phase(name), self.recipe.evaluation
         if not isinstance(phase, Supervised):
             return {}

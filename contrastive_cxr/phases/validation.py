@@ -34,7 +34,7 @@ class Validation:
     images : Images
         On the device.
     robust : bool
-        Whether the changed images are asked about.
+        Whether the changed images are scored too.
     """
 
     context: PhaseContext

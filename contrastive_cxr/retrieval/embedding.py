@@ -54,7 +54,7 @@ def embed_cached(network: Network, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of B images, float32.
+    """The outputs of a network for B images, float32.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Answer:
 
 
 def forward_all(network: Network, images: Tensor, link: str = "softmax", tta: str = "none") -> Answer:
-    """Everything a network says of decoded images, the plain ones passed through it once.
+    """All outputs of a network for decoded images; the plain images pass through it once.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def _plain(network: Network, images: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def _run(network: Network, views: Sequence[Tensor], function: Callable[[Tensor], Tensor]) -> Tensor:
-    """The mean of what `function` says of the views, in float32 whatever the surrounding precision."""
+    """The mean of `function` over the views, in float32 whatever the surrounding precision."""
     assert not network.training, "the network is in training mode; call .eval() before encoding"
     with torch.autocast(views[0].device.type, enabled=False):
         return torch.stack([function(view).float() for view in views]).mean(dim=0)

@@ -121,7 +121,7 @@ def _outputs(folder: Path, facts: dict[str, Any]) -> tuple[pd.DataFrame, Floats,
     if facts["cascade"] is not None:
         probabilities = folders.read_array(arrays / "joined.npy").astype(np.float64)
         return rows, probabilities, folders.read_array(arrays / "verdicts.npy")
-    return rows, said(arrays).astype(np.float64), None
+    return rows, probabilities_of(arrays).astype(np.float64), None
 
 
 def places_of(pool: Path) -> list[Path]:
@@ -130,7 +130,7 @@ def places_of(pool: Path) -> list[Path]:
     return [pool / record.get("folders", {}).get(name, name) for name in record["parts"]]
 
 
-def said(arrays: Path) -> NDArray[np.floating[Any]]:
+def probabilities_of(arrays: Path) -> NDArray[np.floating[Any]]:
     """Probabilities [n, C] in a phase's arrays; without a classifier, the vote of the neighbours."""
     file = arrays / "probabilities.npy"
     found: NDArray[np.floating[Any]] = folders.read_array(file if file.is_file() else arrays / "votes.npy")
@@ -156,10 +156,15 @@ def joined(
     axis : int
         Which of its axes the images are on; they come first in what is returned.
     """
+
+    def values(arrays: Path) -> NDArray[Any]:
+        if not array:
+            return probabilities_of(arrays)
+        return np.moveaxis(folders.read_array(arrays / f"{part}{array}.npy"), axis, 0)
+
     tables = [
         table(arrays / f"{part}rows.csv").assign(
-            p=list(np.moveaxis(folders.read_array(arrays / f"{part}{array}.npy"), axis, 0) if array else said(arrays)),
-            y=folders.read_array(arrays / f"{part}labels.npy"),
+            p=list(values(arrays)), y=folders.read_array(arrays / f"{part}labels.npy")
         )
         for arrays in folders_of
     ]

@@ -187,7 +187,7 @@ def _costs(evaluation: Evaluation, task: Task) -> Iterator[str]:
 
 
 def _robustness(recipe: Recipe) -> Iterator[str]:
-    """What is asked under benign changes needs classes; on ready vectors there are no images left to change."""
+    """Robustness needs classes; a phase that trains on ready vectors has no images to change."""
     if recipe.evaluation.robustness == "on" and len(recipe.task.names) < 2:
         yield (
             f"`evaluation.robustness`: task '{recipe.task.name}' has one class ({recipe.task.names[0]}), so there are "
