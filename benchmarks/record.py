@@ -129,7 +129,9 @@ def sentence(line: Figure) -> str:
 
 def command() -> str:
     """This process's command, without places on this machine."""
-    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(without_place, sys.argv[1:])])
+    parts = Path(sys.argv[0]).with_suffix("").parts
+    inside = parts[parts.index("benchmarks") + 1 :] if "benchmarks" in parts else parts[-1:]
+    return " ".join(["python -m", ".".join(["benchmarks", *inside]), *map(without_place, sys.argv[1:])])
 
 
 def machine(environment: dict[str, Any]) -> dict[str, Any]:
