@@ -24,9 +24,9 @@ def has_model(folder: Path) -> bool:
     return (folder / MODEL).is_file()
 
 
-def phases_with_model(run: Path, phases: Sequence[PhaseName] = PHASES) -> list[PhaseName]:
-    """Those of `phases` that have a model in `run`, in the same order."""
-    return [name for name in phases if has_model(run / name)]
+def phases_with_model(run: Path) -> list[PhaseName]:
+    """The phases that have a model in `run`, in the order of their training."""
+    return [name for name in PHASES if has_model(run / name)]
 
 
 def model_folder(path: Path, phases: Sequence[PhaseName]) -> Path | None:

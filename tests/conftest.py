@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture
+def amount() -> Iterator[None]:
+    """How much a process tells: whatever a test sets is taken back."""
+    from contrastive_cxr import terminal
+
+    yield
+    terminal.set_amount()
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ def recognise(place: Path | str, overrides: Sequence[str] = ()) -> dict[str, str
     """The layout of a folder, archive, URL or table, as `source`, `root` and `csv` of a data section.
 
     The COVID-CT lists are looked for first, then a table with columns of files and labels; class folders are what is
-    left, and `layouts.folders` says where there are none. Where `overrides` say what a table's columns are, the
-    only table is meant, whatever it is called.
+    left, and `layouts.folders` says where there are none. Where `overrides` name a table, it is read; where they say
+    what a table's columns are, the only table is meant, whatever it is called.
 
     Raises
     ------
@@ -31,11 +31,14 @@ def recognise(place: Path | str, overrides: Sequence[str] = ()) -> dict[str, str
         Several tables may be meant.
     """
     said = any(word.startswith("data.columns") for word in overrides)
+    archive = is_archive(str(place)) and not str(place).lower().endswith(inner_tables.ENDINGS)  # Excel is a ZIP too
+    if any(word.startswith("data.csv=") for word in overrides) and (archive or not Path(place).is_file()):
+        return {"source": "csv", "root": str(place)}
     if isinstance(place, str):
         return _of_url(place, said)
     if place.name == sources.DICOMDIR:
         return {"source": "folders", "root": str(place)}
-    if is_archive(str(place)) and not place.name.lower().endswith(inner_tables.ENDINGS):  # an Excel file is a ZIP too
+    if archive:
         return _of_names(str(place), said)
     if place.is_file():
         moved = any(word.startswith("data.root=") for word in overrides)

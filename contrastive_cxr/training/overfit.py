@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr import engine, phases
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.engine.health.not_finite import NotFinite
@@ -83,17 +81,17 @@ class Watcher(Tracker):
     Parameters
     ----------
     learned : callable
-        `learned(rows)` of the rows of `metrics.jsonl` so far, those of the newest epoch last.
+        `learned(watcher)`, asked after each epoch, when its values are there.
     """
 
-    def __init__(self, learned: Callable[[Sequence[dict[str, Any]]], bool]) -> None:
+    def __init__(self, learned: Callable[[Watcher], bool]) -> None:
         super().__init__()
         self.learned, self.rows = learned, list[dict[str, Any]]()
 
     def replay(self, phase: str, rows: Sequence[dict[str, Any]]) -> None:
         """Keep the rows; the validation's row is the last one of an epoch."""
         self.rows += [row for row in rows if row["split"] in ("train", "val")]
-        if self.rows and self.rows[-1]["split"] == "val" and self.learned(self.rows):
+        if self.rows and self.rows[-1]["split"] == "val" and self.learned(self):
             raise Learned
 
     def of(self, split: str, name: str) -> list[float]:
@@ -142,8 +140,7 @@ def learn(recipe: Recipe, name: PhaseName, data: Dataset, fabric: Fabric) -> Ove
     labelled = recipe.phase(name).uses_labels
     score = ("val", "map_at_r") if name == "embed" else ("train", "accuracy")
 
-    def learned(rows: Sequence[dict[str, Any]]) -> bool:
-        del rows
+    def learned(watcher: Watcher) -> bool:
         loss, scores = watcher.of("train", "loss"), watcher.of(*score)
         if name != "embed":
             return loss[-1] < LEARNED and scores[-1] == 1.0
@@ -192,21 +189,19 @@ def by_heart(recipe: Recipe, name: PhaseName, labels: NDArray[np.int64], epochs:
 def alone(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
     """A data set of these rows alone: `STEPS` times as training part, once as validation part.
 
-    Mean and deviation are those of the whole training part, as a run has them.
+    Mean and deviation are those of the whole training part, as a run has them. Patients count as unknown: images of one
+    patient may be each other's neighbours here.
     """
     every = np.concatenate([np.tile(rows, STEPS), rows])
     split = np.where(np.arange(len(every)) < STEPS * len(rows), "train", "val")
-    names = ("path", "root", "label", "patient", "source")
-    blank = pd.DataFrame({name: [""] * len(every) for name in names})
     return replace(
         data,
-        manifest=Manifest(blank.assign(split=split)),
+        manifest=data.manifest.take(every).split_as(list(split)),
         labels=data.labels[every],
         patients=np.full(len(every), -1),
         split=split,
         images=Squares(data.images.store, data.images.slots[every]),
-        facts=pd.DataFrame({"digest": [""] * len(every)}),
-        skipped=pd.DataFrame(),
+        facts=data.facts.iloc[every].reset_index(drop=True),
     )
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,13 @@ def test_two_tables_need_a_word(tmp_path: Path) -> None:
         (tmp_path / name).write_text("file,label\n1.png,x\n")
     with pytest.raises(RequestError, match=r"2 tables of images \(a\.csv, b\.csv\)"):
         recognise(tmp_path)
+    assert recognise(tmp_path, ["data.csv=b.csv"]) == {"source": "csv", "root": str(tmp_path)}
+    assert settings([tmp_path], ["data.csv=b.csv"], None).csv == Path("b.csv")
+    packed = tmp_path / "both.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.write(tmp_path / name, name)
+    assert recognise(packed, ["data.csv=b.csv"]) == {"source": "csv", "root": str(packed)}
 
 
 def test_settings_are_those_of_a_data_section(odd: Path, tmp_path: Path) -> None:

@@ -6,31 +6,13 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
 from contrastive_cxr import terminal
 from contrastive_cxr.engine.progress import Best, Display, Row
-
-
-class Stream(io.StringIO):
-    """A stream that is a terminal, or none."""
-
-    def __init__(self, terminal: bool) -> None:
-        super().__init__()
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-
-@pytest.fixture
-def amount() -> Iterator[None]:
-    """Whatever a test sets is taken back."""
-    yield
-    terminal.set_amount()
+from tests.streams import Stream
 
 
 def train(display: Display, values: list[float | None], metric: str = "auc") -> None:
