@@ -82,7 +82,7 @@ def mean(found: Mapping[str, Any]) -> str:
     return f"{said}: {points(abs(entry['difference']))} {how} ({ends})."
 
 
-def elsewhere(found: Mapping[str, Any]) -> list[str]:
+def external_sentences(found: Mapping[str, Any]) -> list[str]:
     """What an external test lacks against the recorded part, `found` as the report's `external_drop`."""
     recorded = found["recorded"]
     part = f"on these images than on the run's own {recorded['split']} part of {recorded['n']} images"

@@ -63,12 +63,12 @@ def test_images_from_elsewhere() -> None:
         "scores": {"accuracy": entry(-0.12, -0.16, -0.08), "auc": entry(-0.01, -0.03, 0.01)},
         "recall": {"normal": entry(-0.43, -0.5, -0.36), "covid": entry(None)},
     }
-    assert robust_words.elsewhere(found) == [
+    assert robust_words.external_sentences(found) == [
         "Accuracy is 12 points lower (8 to 16) on these images than on the run's own test part of 782 images.",
         "The recall of normal is 43 points lower (36 to 50).",
     ]
     found["scores"], found["recall"] = {"accuracy": entry(-0.12, -0.3, 0.02)}, {}
-    assert robust_words.elsewhere(found) == [
+    assert robust_words.external_sentences(found) == [
         "No score is lower on these images than on the run's own test part of 782 images by more than noise."
     ]
 
@@ -79,6 +79,6 @@ def test_a_fall_without_an_interval_is_not_denied() -> None:
         "scores": {"auc": entry(-0.39), "accuracy": entry(0.01, -0.05, 0.07)},
         "recall": {},
     }
-    said = robust_words.elsewhere(found)
+    said = robust_words.external_sentences(found)
     assert len(said) == 1
     assert said[0].startswith("AUC is 39 points lower on these images than on the run's own test part of 80 images;")
