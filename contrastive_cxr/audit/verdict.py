@@ -1,20 +1,21 @@
-"""What an audit comes to: one word, and plain sentences."""
+"""The verdict of an audit: one word, and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-TELLING = 0.7  # AUC of something that sees no lung from which it is worth a word
-SHIFTED = 0.75
-SURE = 0.001  # p of an association
+TELLING = 0.7  # least AUC at which an input that shows no lung is reported
+SHIFTED = 0.75  # least AUC at which a difference between two parts is reported
+SURE = 0.001  # largest p of an association that is reported
 
 
 def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """`{word: clean | look | leak, sentences}` of the facts of audit.json.
+    """`{word: clean | look | leak, sentences}`, from the facts of audit.json.
 
-    `leak`: something stands in two of train, val and test, so scores would be too good. `look`: copies, conflicting
-    labels, shared sources, unreadable files, or inputs that give a label or a split away; scores may still be honest.
+    `leak`: copies or a patient are in two of train, val and test, so scores would be too good. `look`: copies,
+    conflicting labels, shared sources, unreadable files, or inputs that predict a label or a split; scores may still be
+    right.
     """
     leaks, looks = _leaks(facts), [*_copies(facts), *_shortcuts(facts)]
     if leaks:
@@ -25,7 +26,7 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _patients(facts: Mapping[str, Any]) -> str:
-    """The sentence about patients in two splits; patients that are not known are not counted."""
+    """Words about patients in two splits; images without a known patient are mentioned and not judged."""
     without, images = facts["images_without_patient"], facts["counts"]["images"]
     if not without:
         return "no patient in two splits"
