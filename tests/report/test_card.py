@@ -253,7 +253,7 @@ def test_a_label_is_never_markup_in_the_whole_card(described: Path) -> None:
     kinds = {token.type for token in tokens(text)}
     assert not {"html_block", "html_inline", "link_open", "image", "code_inline", "s_open"} & kinds
     plain = " ".join(NASTY.split())
-    assert ["true, decided", plain] in [row[:2] for row in cells(text)], "the confusion matrix has it as a column"
+    assert ["true, predicted", plain] in [row[:2] for row in cells(text)], "the confusion matrix has it as a column"
     assert [row[0] for row in cells(text)].count(plain) == 1, "and as a row"
     assert "<script>" not in page
     assert "alert(1)" in page

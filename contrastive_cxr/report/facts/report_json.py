@@ -225,7 +225,7 @@ def _adds(baselines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _roc(task: Task, probabilities: Probabilities, labels: Ints) -> dict[str, list[list[float]]]:
-    """{class: [[false positive rate, true positive rate], ...]}, at most 200 points; of two classes the positive one."""
+    """{class: [[false positive rate, true positive rate], ...]}, at most 200 points; of two only the positive."""
     numbers = range(len(task.names)) if len(task.names) > 2 else [task.positive_index]
     curves = {}
     for number in numbers:
