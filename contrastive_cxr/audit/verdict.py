@@ -22,7 +22,10 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
         return {"word": "leak", "sentences": [*leaks, *looks]}
     if looks:
         return {"word": "look", "sentences": looks}
-    return {"word": "clean", "sentences": [f"No copies, {_patients(facts)}, and nothing but the picture tells."]}
+    return {
+        "word": "clean",
+        "sentences": [f"No copies, {_patients(facts)}, and only the picture predicts the label."],
+    }
 
 
 def _patients(facts: Mapping[str, Any]) -> str:
@@ -40,8 +43,8 @@ def _leaks(facts: Mapping[str, Any]) -> list[str]:
     found = []
     if counts["across_splits"]:
         found.append(
-            f"{_some(counts['across_splits'], 'group')} of copies stand in more than one of train, val and test: "
-            "scores would be too good. Divide anew from the manifest that --fix writes."
+            f"{_some(counts['across_splits'], 'group')} of copies are in more than one of train, val and test: "
+            "scores would be too good. Make a new division from the table that --fix writes."
         )
     if people:
         found.append(f"{_some(len(people), 'patient')} have images in more than one of train, val and test.")
@@ -58,7 +61,7 @@ def _copies(facts: Mapping[str, Any]) -> list[str]:
             f"{_some(counts['groups'], 'group')} ({kinds}): a split has to keep each group on one side."
         )
     if counts["conflicting_labels"]:
-        found.append(f"{_some(counts['conflicting_labels'], 'group')} of copies carry more than one label.")
+        found.append(f"{_some(counts['conflicting_labels'], 'group')} of copies have more than one label.")
     for pair in facts["sources_shared"]:
         (one, other), (mine, theirs), (all_mine, all_theirs) = pair["sources"], pair["shared"], pair["images"]
         found.append(
@@ -78,13 +81,13 @@ def _shortcuts(facts: Mapping[str, Any]) -> list[str]:
         best = max(sure, key=lambda each: each["auc"])
         named = ", ".join(each["input"] for each in sure if each["input"] != "all")
         found.append(
-            f"The label can be told without the picture: a classifier on {_words(best['input'])} reaches AUC "
+            f"The label can be predicted without the picture: a classifier on {_words(best['input'])} reaches AUC "
             f"{best['auc']:.2f} ({named or 'all inputs together'})."
         )
     for each in facts["shift"]:
         if (each["auc"] or 0) >= SHIFTED:
             found.append(
-                f"{each['first']} and {each['second']} differ: a classifier on the {each['input']} tells them apart "
+                f"{each['first']} and {each['second']} differ: a classifier on the {each['input']} distinguishes them "
                 f"with AUC {each['auc']:.2f}."
             )
     return found

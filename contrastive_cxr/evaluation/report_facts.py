@@ -138,11 +138,11 @@ def notes(recipe: Recipe, final: Outputs, split: str) -> list[str]:
     """Notes for a reader of the scores."""
     found = []
     if final.probabilities is None:
-        found.append("No classifier was trained: decisions are the vote of the nearest training images.")
+        found.append("No classifier was trained: the predictions are the vote of the nearest training images.")
     if recipe.evaluation.costs and final.card["link"] == "margin":
-        found.append("A hinge loss gives scores, not probabilities: the decision by cost follows their squashed form.")
+        found.append("A hinge loss gives scores and not probabilities; the decision by cost uses them, mapped to 0..1.")
     if split == "val":
-        found.append("These validation images may also have chosen the checkpoint; no test part was given.")
+        found.append("These validation images may also have been used to choose the checkpoint; there is no test part.")
     return found
 
 

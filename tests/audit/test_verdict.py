@@ -50,7 +50,7 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
         ),
         ({"associations": [told(0.9)]}, "look", "format alone reaches AUC 0.90"),
         ({"associations": [told(0.6), told(None), told(0.9, p=0.2)]}, "clean", "No copies"),
-        ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "tells them apart with AUC 0.80"),
+        ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "distinguishes them with AUC 0.80"),
         ({"shift": [SHIFT | {"auc": 0.6}, SHIFT | {"auc": None}]}, "clean", "No copies"),
     ],
 )

@@ -164,9 +164,7 @@ def failures(found: Found) -> Content:
         (name, *(str(count) for count in row)) for name, row in zip(classes, found.facts["confusion"], strict=True)
     )
     return Content(
-        (
-            "Rows are true classes, columns predicted ones. The page shows the most confident errors and their neighbours.",
-        ),
+        ("Rows are true classes, columns predicted ones. The page shows the most confident errors.",),
         (Table(("true, predicted", *classes), rows),),
     )
 

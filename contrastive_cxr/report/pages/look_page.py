@@ -148,7 +148,7 @@ def _shapes(facts: Mapping[str, Any]) -> Table:
         for label, each in {"all": shapes, **shapes["by_label"]}.items()
     )
     what = (
-        f"Median (smallest to largest). {shapes['square']:,} images are square within 1 %. The last column is the share "
+        f"Median (smallest to largest). {shapes['square']:,} images are square within 1 %. The last column: the share "
         "that padding adds to a square, or that a centred crop cuts off: 1 - short side / long side."
     )
     return Table("Shapes", what, ("label", "width / height", "share padded, or cut"), rows)
