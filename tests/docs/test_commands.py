@@ -96,11 +96,11 @@ def check_module(words: list[str]) -> None:
 
 
 def unknown_options(command: list[str]) -> list[str]:
-    """Options that the command does not have; that an argument is missing is no fault here."""
+    """Options that the command does not have; a missing argument, also of an option, is no fault here."""
     try:
         return [word for word in parsed(command).args if word.startswith("-")]
     except Exception as error:  # typer brings a click of its own, or uses the installed one
-        if type(error).__name__ != "MissingParameter":
+        if type(error).__name__ not in ("MissingParameter", "BadOptionUsage"):
             raise
         return []
 

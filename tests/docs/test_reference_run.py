@@ -156,6 +156,7 @@ def test_the_parts_of_a_recipe_load(name: str, tmp_path: Path) -> None:
 # Stand-ins that write what happens to them; `ccxr` lives until it gets a signal that it handles.
 CCXR = """#!/usr/bin/env bash
 trap 'echo saved >> events; exit 138' USR1
+sleep 1  # until the job's shell waits
 echo "ccxr $*" >> events
 for try in $(seq 100); do sleep 0.1; done
 """
