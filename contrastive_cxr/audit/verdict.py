@@ -34,7 +34,7 @@ def _patients(facts: Mapping[str, Any]) -> str:
     if not without:
         return "no patient in two splits"
     if without == images:
-        return "no known patient (so whether one is in two splits cannot be said)"
+        return "no known patient (so it is unknown whether one is in two splits)"
     return f"no known patient in two splits (of {without:,} of {images:,} images the patient is not known)"
 
 
@@ -63,10 +63,10 @@ def _copies(facts: Mapping[str, Any]) -> list[str]:
     if counts["conflicting_labels"]:
         found.append(f"{_some(counts['conflicting_labels'], 'group')} of copies have more than one label.")
     for pair in facts["sources_shared"]:
-        (one, other), (mine, theirs), (all_mine, all_theirs) = pair["sources"], pair["shared"], pair["images"]
+        (one, other), (shared_one, shared_other), (all_one, all_other) = pair["sources"], pair["shared"], pair["images"]
         found.append(
-            f"{one} and {other} share pictures: {mine:,} of {all_mine:,} images of {one}, {theirs:,} of "
-            f"{all_theirs:,} of {other}. Do not train on one and score the other."
+            f"{one} and {other} share pictures: {shared_one:,} of {all_one:,} images of {one}, {shared_other:,} of "
+            f"{all_other:,} of {other}. Do not train on one and score the other."
         )
     if counts["unreadable"]:
         found.append(f"{_some(counts['unreadable'], 'file')} cannot be read and were left out.")

@@ -65,7 +65,7 @@ def test_verdicts(changes: dict[str, Any], word: str, part: str) -> None:
     [
         (0, "No copies, no patient in two splits, and"),
         (4, "no known patient in two splits (of 4 of 9 images the patient is not known)"),
-        (9, "no known patient (so whether one is in two splits cannot be said)"),
+        (9, "no known patient (so it is unknown whether one is in two splits)"),
     ],
 )
 def test_nothing_is_claimed_of_patients_who_are_not_known(without: int, part: str) -> None:

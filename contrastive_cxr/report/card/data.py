@@ -141,11 +141,11 @@ def disjoint(found: Found) -> Content:
     if not len(known):
         del shared["patients"]
     counts = ", ".join(f"{count} {name}" for name, count in shared.items() if count is not None)
-    said = f" In two parts: {counts}." if counts else ""
+    shared_text = f" In two parts: {counts}." if counts else ""
     if not len(known):
-        return Content((f"{_UNKNOWN}{said}",))
+        return Content((f"{_UNKNOWN}{shared_text}",))
     level = "patient" if len(known) == len(used) else "patient where it is known, else image"
-    return Content((f"Disjoint by {level}.{said}",))
+    return Content((f"Disjoint by {level}.{shared_text}",))
 
 
 def parts(found: Found) -> Content:
@@ -227,9 +227,9 @@ def audit(found: Found) -> Content:
     if found.audit is None:
         return Content(("Not audited.",))
     verdict = found.audit.get("verdict")
-    said = dict(verdict) if isinstance(verdict, Mapping) else {**found.audit, "word": verdict}
-    sentences = said.get("sentences") or ()
-    word = said.get("word") if isinstance(said.get("word"), str) else "not given; see audit.json"
+    entry = dict(verdict) if isinstance(verdict, Mapping) else {**found.audit, "word": verdict}
+    sentences = entry.get("sentences") or ()
+    word = entry.get("word") if isinstance(entry.get("word"), str) else "not given; see audit.json"
     return Content((f"Verdict: {word}.", *(str(each) for each in sentences)))
 
 

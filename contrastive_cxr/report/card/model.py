@@ -94,8 +94,8 @@ def start(found: Found) -> Content:
         words_of = f"those of ImageNet{_origin(found.inputs.get('weights') or {})}"
     else:
         words_of = "those of an earlier run or file"
-        said = ((found.inputs.get("weights") or {}).get("loaded") or {}).get("words") or ()
-        return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.", *said))
+        loaded = ((found.inputs.get("weights") or {}).get("loaded") or {}).get("words") or ()
+        return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.", *loaded))
     return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.",))
 
 

@@ -108,11 +108,11 @@ def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided |
         return None
     thumbnails, labels = read_array(folder / "thumbnails.npy"), read_array(folder / "labels.npy")
     rows = shown(len(labels))
-    said = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
+    file_name = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
                  if (folder / f"{name}.npy").is_file()), None)  # fmt: skip
-    if said is None or len(thumbnails) != len(rows):
+    if file_name is None or len(thumbnails) != len(rows):
         return None
-    found = read_array(said)
+    found = read_array(file_name)
     if found.ndim == 2:
         found = found.argmax(axis=1) if costs is None else decisions.decide(found, costs)
     return Decided(thumbnails, labels[rows], found[rows], len(labels))

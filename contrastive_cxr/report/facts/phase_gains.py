@@ -109,7 +109,7 @@ def sentence(what: str, gain: Mapping[str, Any]) -> str:
     for name, each in gain["scores"].items():
         if each["difference"] is not None and math.isfinite(each["difference"]):
             sides[words.verdict(each)].append(f"{words.title(name)} {words.difference(each)}")
-    found = {side: ", ".join(said) for side, said in sides.items()}
+    found = {side: ", ".join(parts) for side, parts in sides.items()}
     start = later.capitalize()
     if found["worse"]:
         also = f" It raises {found['better']}." if found["better"] else ""
