@@ -107,7 +107,7 @@ def score(entry: Mapping[str, Any], grouped: bool = False) -> str:
 
     Examples
     --------
-    >>> score({"value": 8 / 9, "n": 9, "successes": 8, "wilson": [0.565, 0.980]}).replace(_DASH, "-")
+    >>> score({"value": 8 / 9, "n": 9, "successes": 8, "low": 0.565, "high": 0.980}).replace(_DASH, "-")
     '0.89 (8/9; 0.56-0.98)'
     """
     if entry["value"] is None:

@@ -25,7 +25,7 @@ def test_a_cost_is_told_by_the_middle_severity_with_its_interval() -> None:
     assert rest[0].startswith("The worst change is the crop of all sides: over its severities it costs ")
     assert rest[1].startswith("The worst single case is a 15 % crop of all sides: accuracy 0.")
     assert rest[2].startswith("Over all kinds of change the mean accuracy is 0.")
-    assert "7 cases are looked at" in rest[3]
+    assert "7 cases are measured" in rest[3]
     assert not any("noise of" in line or "qualisation" in line for line in rest), "what costs nothing has no sentence"
 
 
