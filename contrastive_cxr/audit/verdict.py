@@ -41,13 +41,17 @@ def _patients(facts: Mapping[str, Any]) -> str:
 def _leaks(facts: Mapping[str, Any]) -> list[str]:
     counts, people = facts["counts"], facts["patients_across_splits"]
     found = []
-    if counts["across_splits"]:
+    groups = counts["across_splits"]
+    if groups:
         found.append(
-            f"{_some(counts['across_splits'], 'group')} of copies are in more than one of train, val and test: "
+            f"{_some(groups, 'group')} of copies {_verb(groups, 'is', 'are')} in more than one of train, val and test: "
             "scores would be too good. Make a new division from the table that --fix writes."
         )
     if people:
-        found.append(f"{_some(len(people), 'patient')} have images in more than one of train, val and test.")
+        found.append(
+            f"{_some(len(people), 'patient')} {_verb(len(people), 'has', 'have')} images in more than one of train, "
+            "val and test."
+        )
     return found
 
 
@@ -60,8 +64,9 @@ def _copies(facts: Mapping[str, Any]) -> list[str]:
             f"{_some(counts['images_in_groups'], 'image')} are copies of each other, in "
             f"{_some(counts['groups'], 'group')} ({kinds}): a split has to keep each group on one side."
         )
-    if counts["conflicting_labels"]:
-        found.append(f"{_some(counts['conflicting_labels'], 'group')} of copies have more than one label.")
+    conflicts = counts["conflicting_labels"]
+    if conflicts:
+        found.append(f"{_some(conflicts, 'group')} of copies {_verb(conflicts, 'has', 'have')} more than one label.")
     for pair in facts["sources_shared"]:
         (one, other), (shared_one, shared_other), (all_one, all_other) = pair["sources"], pair["shared"], pair["images"]
         found.append(
@@ -99,3 +104,7 @@ def _words(name: str) -> str:
 
 def _some(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _verb(count: int, one: str, several: str) -> str:
+    return one if count == 1 else several

@@ -39,8 +39,8 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
     [
         ({}, "clean", "No copies"),
         ({"counts": {"groups": 2, "images_in_groups": 4, "near": 2}}, "look", "4 images are copies"),
-        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies stand"),
-        ({"patients_across_splits": [{}]}, "leak", "1 patient have"),
+        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies is in"),
+        ({"patients_across_splits": [{}]}, "leak", "1 patient has"),
         ({"counts": {"groups": 1, "conflicting_labels": 1}}, "look", "more than one label"),
         ({"counts": {"unreadable": 3}}, "look", "3 files cannot be read"),
         (

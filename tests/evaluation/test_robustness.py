@@ -86,7 +86,7 @@ def test_the_report_is_of_these_probabilities(robust: Path) -> None:
     assert found["mean"]["difference"]["accuracy"]["difference"] == pytest.approx(drop)
     assert found["worst"]["name"] == found["changes"][int(np.argmin(means))]["name"]
     assert 'id="robustness"' in (robust / "report.html").read_text()
-    assert "cases are looked at" in (robust / "model-card.md").read_text()
+    assert "cases are measured" in (robust / "model-card.md").read_text()
 
 
 @pytest.mark.slow

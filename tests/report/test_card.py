@@ -140,7 +140,7 @@ def test_parts_are_never_called_disjoint_by_patients_who_are_not_known(described
     rows = manifest().assign(patient="")
     rows.to_csv(described / "manifest.csv", index=False)
     (line,) = items(described)["Level at which parts are disjoint"].lines
-    assert line.startswith("No patient is known, so images of one patient may stand in several parts.")
+    assert line.startswith("No patient is known, so images of one patient may be in several parts.")
     assert "0 patients" not in line
 
 
