@@ -55,7 +55,8 @@ def real(command: list[str]) -> list[str]:
         found = [word for word in found if not word.startswith("data.root=")]
         found.append("model.image_size=64")
         found += ["embed=null", "finetune=null"] if "--out" in found else []
-    if command[0] == "run" and "data.root=elsewhere" in found:
+    if command[0] == "run" and "data.root=elsewhere" in found:  # enough of them for three parts
+        found = ["data.root=images" if word == "data.root=elsewhere" else word for word in found]
         found.append("data.source=folders")
     if "data.root=elsewhere" in found and command[0] == "evaluate":
         found = [word for word in found if word not in ("--split", "test")] + ["data.source=folders"]
