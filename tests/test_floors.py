@@ -191,7 +191,7 @@ def test_torch_is_not_imported_by(module: str) -> None:
             "from contrastive_cxr.data.decoding.decode import decode\nfrom . import split",
             0,
         ),
-        ("contrastive_cxr.engine.fit", "from contrastive_cxr.data.batches import Images\nimport torch", 0),
+        ("contrastive_cxr.engine.loop", "from contrastive_cxr.data.batches import Images\nimport torch", 0),
         ("contrastive_cxr.tasks", "from contrastive_cxr.recipe import schema", 1),
         (
             "contrastive_cxr.recipe.load",

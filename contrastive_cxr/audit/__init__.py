@@ -1,1 +1,1 @@
-"""What is wrong with a set of images before anything is trained on it: copies, leaks, shortcuts."""
+"""The audit of a set of images before training: copies, leaks and shortcuts."""

@@ -1,7 +1,7 @@
-"""Two pictures brought into line: one is scaled and shifted along its sides until it fits the other.
+"""Alignment of two pictures: one is scaled and shifted along its sides until it fits the other.
 
-Gauss-Newton on the squared difference with a gain and an offset of its own, coarse pictures first, as in Lucas and
-Kanade 1981 (An iterative image registration technique). Many pairs at once; nothing is drawn at random.
+Gauss-Newton minimises the squared difference; gain and offset of each pair are fitted too. Blurred pictures come first,
+as in Lucas and Kanade 1981 (An iterative image registration technique). Many pairs at once; nothing is random.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FARTHEST = 0.35  # shift; the picture is 2 wide
 
 
 def start_of(crops: Floats) -> Floats:
-    """Placements [P, 4] of pictures that lack `crops` [P, 4]: left, top, right, bottom, shares of the side."""
+    """Placements [P, 4] of pictures from which `crops` [P, 4] were cut (left, top, right, bottom; shares)."""
     left, top, right, bottom = crops.T
     return np.stack([1 - left - right, left - right, 1 - top - bottom, top - bottom], axis=1).astype(np.float32)
 
 
 def align(first: Floats, second: Floats, start: Floats) -> Floats:
-    """Where the second pictures lie in the first ones, about: from blurred pictures of 32 x 32 pixels.
+    """Where the second pictures lie in the first ones, approximately: from blurred pictures of 32 x 32 pixels.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def align(first: Floats, second: Floats, start: Floats) -> Floats:
 
     Returns
     -------
-    float32 [P, 4]: scale and shift along x, then along y, in units where a picture spans -1 to 1: what lies at x in the
-    second one lies at scale x + shift in the first.
+    float32 [P, 4]: scale and shift along x, then along y, in units where a picture spans -1 to 1: the point x of the
+    second picture is the point scale * x + shift of the first.
     """
     first, second = _halved(first), _halved(second)
     placement = start
@@ -46,18 +46,18 @@ def align(first: Floats, second: Floats, start: Floats) -> Floats:
 
 
 def refine(first: Floats, second: Floats, placement: Floats, iterations: int) -> Floats:
-    """The placement [P, 4] that fits better after some steps; as for `align`, on the pictures as they are given."""
+    """The placement [P, 4] after `iterations` more steps, on the pictures without further blur; else as `align`."""
     for _ in range(iterations):
         placement = _better(first, second, placement)
     return placement
 
 
 def place(pictures: Floats, placement: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """The parts of the first pictures that lie where the second ones do.
+    """The parts of the first pictures that the second ones show.
 
     Returns
     -------
-    float32 [P, S, S], and bool [P, S, S]: where the first picture reaches.
+    float32 [P, S, S], and bool [P, S, S]: the pixels that lie inside the first picture.
     """
     side = pictures.shape[-1]
     columns, over = _weights(placement[:, 0], placement[:, 1], side)
@@ -81,16 +81,16 @@ def _better(rough: Floats, fixed: Floats, placement: Floats) -> Floats:
     scale = np.sqrt(np.einsum("pii->pi", normal)) + 1e-3
     normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-4 * np.eye(6, dtype=np.float32)
     right = (table @ (fixed * inside).reshape(len(moved), -1, 1))[..., 0] / scale
-    answer = np.linalg.solve(normal, right[..., None])[..., 0] / scale
-    gain = np.where(answer[:, :1] > 0.1, answer[:, :1], np.inf)
-    step = np.clip(answer[:, 2:] / gain, -0.08, 0.08)
+    solution = np.linalg.solve(normal, right[..., None])[..., 0] / scale
+    gain = np.where(solution[:, :1] > 0.1, solution[:, :1], np.inf)
+    step = np.clip(solution[:, 2:] / gain, -0.08, 0.08)
     low = np.array([_SCALES[0], -_FARTHEST] * 2, dtype=np.float32)
     high = np.array([_SCALES[1], _FARTHEST] * 2, dtype=np.float32)
     return np.asarray(np.clip(placement + step, low, high), dtype=np.float32)
 
 
 def _weights(scale: Floats, shift: Floats, side: int) -> tuple[Floats, NDArray[np.bool_]]:
-    """Linear interpolation along one axis, [P, S, S], and whether each place lies in the picture, [P, S]."""
+    """Weights of linear interpolation along one axis, [P, S, S], and whether each point lies in the picture, [P, S]."""
     places = scale[:, None] * _axis(side) + shift[:, None]
     pixels = (places + 1) * side / 2 - 0.5
     inside = (pixels > -0.75) & (pixels < side - 0.25)
@@ -105,7 +105,7 @@ def _axis(side: int) -> Floats:
 
 
 def _halved(pictures: Floats) -> Floats:
-    """Pictures at 32 x 32 pixels, by means of their cells."""
+    """Pictures reduced to 32 x 32 pixels, each the mean of a cell."""
     cell = pictures.shape[-1] // _SIDE
     means: Floats = pictures.reshape(len(pictures), _SIDE, cell, _SIDE, cell).mean(axis=(2, 4))
     return means

@@ -1,4 +1,4 @@
-"""What gives a label or a split away without a look at the picture: formats, sizes, sources."""
+"""Facts about a file that predict its label or its split without the picture: formats, sizes, sources."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from contrastive_cxr.audit.folds import Floats, Ints
 WORDS = ("format", "mode", "source")
 NUMBERS = ("width", "height", "bytes", "aspect ratio")
 TREES = 50
-SEVERAL = 4  # columns from which a forest is worth its time
-MOST = 4000  # rows that classifiers see; the tests see all
-FEWEST = 5  # owners (patients, or single images) of a label that is looked at
+SEVERAL = 4  # columns: with at least as many, a forest in place of a tree
+MOST = 4000  # rows that classifiers are fitted and scored on; the statistical tests use all rows
+FEWEST = 5  # owners (patients, or single images) that a label must have
 LABELS = 20
 
 
 def inputs(table: pd.DataFrame) -> pd.DataFrame:
-    """What is known of each file besides its pixels: format, mode, source, width, height, bytes, aspect ratio."""
+    """The known facts about each file besides its pixels: format, mode, source, width, height, bytes, aspect ratio."""
     aspect = table["width"].to_numpy(dtype=np.float64) / np.maximum(table["height"].to_numpy(dtype=np.float64), 1)
     return table[["format", "mode", "source", "width", "height", "bytes"]].assign(**{"aspect ratio": aspect})
 
 
 def labelled(table: pd.DataFrame, owners: Ints) -> tuple[Ints, Ints, list[str]]:
-    """Rows of the labels that have enough owners, int64 [n], their numbers, int64 [n], and the labels' names."""
+    """Rows of the labels that have enough owners, int64 [n], the labels' numbers, int64 [n], and their names."""
     frame = pd.DataFrame({"label": table["label"].to_numpy(), "owner": owners})
     each = frame.groupby("label")["owner"].nunique().sort_values(ascending=False, kind="stable")
     kept = sorted(str(label) for label in each.index[each >= FEWEST][:LABELS])
@@ -40,17 +40,17 @@ def labelled(table: pd.DataFrame, owners: Ints) -> tuple[Ints, Ints, list[str]]:
 
 
 def with_label(table: pd.DataFrame, owners: Ints) -> list[dict[str, Any]]:
-    """Each input against the label: a test over all rows, and what a tree on it alone reaches out of fold.
+    """The association of each input with the label: a test over all rows, and the out-of-fold scores of a tree on it.
 
     Parameters
     ----------
     table : N rows of a survey's table
-    owners : int64 [N], rows of one patient or group of copies have one number
+    owners : int64 [N]; rows of one patient or one group of copies have the same number
 
     Returns
     -------
     `{input, with, n, values, test, statistic, p, auc, accuracy}`, one for each input that differs between images, and
-    one for `all` of them; empty where there are not two labels of at least 5 owners.
+    one for `all` of them; empty if fewer than two labels have at least 5 owners.
     """
     rows, labels, kept = labelled(table, owners)
     if len(kept) < 2:
@@ -70,7 +70,7 @@ def with_label(table: pd.DataFrame, owners: Ints) -> list[dict[str, Any]]:
 
 
 def _test(values: pd.Series[Any], labels: Ints) -> dict[str, Any]:
-    """Chi-squared for words, Kruskal and Wallis's test for numbers."""
+    """The chi-squared test for words, the Kruskal-Wallis test for numbers."""
     if values.name in WORDS:
         answer = stats.chi2_contingency(pd.crosstab(values, labels).to_numpy())
         return {"test": "chi-squared", "statistic": round(float(answer.statistic), 3), "p": float(answer.pvalue)}
@@ -80,7 +80,7 @@ def _test(values: pd.Series[Any], labels: Ints) -> dict[str, Any]:
 
 
 def _columns(known: pd.DataFrame) -> NDArray[np.float32]:
-    """Numbers as they are, a column a word."""
+    """Numbers as they are; words as one column of 0 and 1 for each word."""
     words = [name for name in known if name in WORDS]
     return np.asarray(pd.get_dummies(known, columns=words, dtype=np.float32).to_numpy(dtype=np.float32))
 
@@ -93,7 +93,7 @@ def _alone(columns: NDArray[np.float32], labels: Ints, owners: Ints, classes: in
 
 
 def _trees(columns: NDArray[np.float32], labels: Ints, classes: int) -> folds.Fit:
-    """A tree on a few columns, a small forest on more; leaves of at least five rows: no file is learnt by heart."""
+    """A tree on few columns, a small forest on more; leaves have at least five rows, so no single file is memorised."""
 
     def fit(train: Ints, test: Ints) -> Floats:
         model = (
@@ -110,16 +110,16 @@ def _trees(columns: NDArray[np.float32], labels: Ints, classes: int) -> folds.Fi
 
 
 def shifts(table: pd.DataFrame, owners: Ints, thumbnails: NDArray[np.float32] | None) -> list[dict[str, Any]]:
-    """How well trees tell two splits, or two sources, apart.
+    """How well trees distinguish two splits, or two sources.
 
     Parameters
     ----------
     table, owners : as for `with_label`
-    thumbnails : float32 [N, K], small pictures; None: metadata alone
+    thumbnails : float32 [N, K], small pictures; None: only metadata
 
     Returns
     -------
-    `{between: split | source, first, second, input, n, auc}`; an AUC of 0.5 is no shift that it can see.
+    `{between: split | source, first, second, input, n, auc}`; an AUC of 0.5 means that the trees see no shift.
     """
     metadata = _columns(inputs(table).drop(columns="source"))
     views = {"metadata": metadata} | ({} if thumbnails is None else {"32x32 thumbnail": thumbnails})

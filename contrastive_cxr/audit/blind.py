@@ -1,4 +1,4 @@
-"""What the blind baselines reach on a set of images, before anything is trained."""
+"""The scores of the blind baselines on a set of images, before anything is trained."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ NAMES = (baselines.METADATA, baselines.BORDER, baselines.THUMBNAIL)
 def blind(table: pd.DataFrame, images: Squares, owners: Ints) -> list[dict[str, Any]]:
     """Accuracy and AUC of forests on metadata, border and 32x32 thumbnail.
 
-    Where the table has a training part and another one, they are fitted on the first (at most 4,000 rows of it) and
-    scored on each other one; where not, every row is predicted out of fold, patients and copies kept together.
+    If the table has a training part and another part, they are fitted on the training part (at most 4,000 rows of it)
+    and scored on every other part. If not, every row is predicted out of fold; patients and copies stay together.
 
     Parameters
     ----------
     table : N rows of a survey's table
-    images : their squares
+    images : the cached squares of the rows
     owners : int64 [N]
 
     Returns
     -------
-    `{name, split, n, accuracy, auc}`; empty where there are not two labels of at least 5 owners.
+    `{name, split, n, accuracy, auc}`; empty if fewer than two labels have at least 5 owners.
     """
     rows, labels, kept = labelled(table, owners)
     if len(kept) < 2:
@@ -50,18 +50,18 @@ def _scored(
     table: pd.DataFrame, images: Squares, rows: Ints, labels: Ints, classes: int, train: Ints,
     splits: list[tuple[str, Ints]],
 ) -> list[dict[str, Any]]:  # fmt: skip
-    asked = np.concatenate([part for _, part in splits])
+    scored = np.concatenate([part for _, part in splits])
     material = [
         baselines.Material(
             Squares(images.store, images.slots[rows[part]]), table.iloc[rows[part]].reset_index(drop=True)
         )
-        for part in (train, asked)
+        for part in (train, scored)
     ]
     found = []
     for name, probabilities in baselines.blind(material[0], labels[train], material[1], classes, 0):
         for split, part in splits:
-            chosen = np.isin(asked, part)
-            found.append(_entry(name, split, probabilities[chosen], labels[asked[chosen]]))
+            chosen = np.isin(scored, part)
+            found.append(_entry(name, split, probabilities[chosen], labels[scored[chosen]]))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Pairs of pictures that may be copies: nearest hashes, through FAISS, never all pairs in Python."""
+"""Pairs of pictures that may be copies: FAISS finds the nearest hashes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from contrastive_cxr.audit.symmetries import NAMES, inverse, turned_spectrum
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-NEAREST = 12  # neighbours of a hash; more copies than that are found through each other
-# Cosine of two spectra from which a pair is looked at. Of 1,329 pairs of one X-ray the lowest had 0.97; of near
-# hashes of two X-rays 1 % had more than 0.67. A copy that is cropped otherwise than CROPS has about 0.6.
+NEAREST = 12  # neighbours of a hash; if a picture has more copies, they are found through each other
+# Least cosine similarity of the spectra of a candidate pair. Of 1,329 pairs that show one X-ray the lowest had 0.97; of
+# pairs of two X-rays with near hashes, 1 % had more than 0.67. A copy with a crop that is not in CROPS has about 0.6.
 LIKE = 0.5
-STRONGEST = 8  # pairs of a picture that are looked at, the most alike ones
-CUTS = (0.05, 0.09)  # shares of a side that small crops take, about
-# The smaller cut at every choice of sides, the larger one at two or four.
+STRONGEST = 8  # candidate pairs of a picture: the most similar ones
+CUTS = (0.05, 0.09)  # shares of a side that small crops remove, approximately
+# The smaller crop for every choice of sides, the larger one for two or four sides.
 _SIDES = tuple(itertools.product((0, 1), repeat=4))[1:]
 CROPS: tuple[hashes.Crop, ...] = tuple(
     (cut * left, cut * top, cut * right, cut * bottom)
@@ -30,7 +30,7 @@ CROPS: tuple[hashes.Crop, ...] = tuple(
     for left, top, right, bottom in _SIDES
     if left + top + right + bottom in numbers
 )
-# Symmetry, and crop of the turned picture.
+# The ways in which a picture is changed: a symmetry, and a crop of the turned picture.
 WAYS = [(number, (0.0, 0.0, 0.0, 0.0)) for number in range(len(NAMES))]
 WAYS += [(number, crop) for number in (0, NAMES.index("mirror")) for crop in CROPS]
 _BLOCK = 2048
@@ -39,13 +39,13 @@ _INVERSE = np.array([inverse(number) for number in range(len(NAMES))])
 
 @dataclass(frozen=True)
 class Candidates:
-    """M pairs, each proposed as: `first` under `symmetry`, cut by `crop`, looks like `second`.
+    """M pairs: `first`, turned by `symmetry` and cut by `crop`, looks like `second`.
 
     Attributes
     ----------
     first, second : int64 [M], pictures
     symmetry : int64 [M], number in `symmetries.NAMES`
-    crop : float32 [M, 4], shares cut off `first`, turned, at left, top, right, bottom
+    crop : float32 [M, 4], shares that are cut off the turned `first` at left, top, right, bottom
     """
 
     first: Ints
@@ -62,17 +62,17 @@ class Candidates:
 
 
 def propose(pictures: NDArray[np.uint8], nearest: int = NEAREST) -> Candidates:
-    """Pairs whose hashes are near, under the eight symmetries, or after a small crop and perhaps a mirror.
+    """Pairs whose hashes are near, under the eight symmetries, or after a small crop, mirrored or not.
 
     Parameters
     ----------
     pictures : uint8 [N, S, S], no two of them from one file
-    nearest : pairs a picture and a way of changing it
+    nearest : neighbours for each picture and each way of changing it
 
     Returns
     -------
-    Candidates, each pair and symmetry once. Time: 52 N^2 comparisons of 32 bytes, by FAISS on all cores; memory: 4 KiB
-    a picture.
+    Candidates; each pair occurs once with each symmetry. Time: 52 N^2 comparisons of 32 bytes, by FAISS on all cores;
+    memory: 4 KiB for each picture.
     """
     if len(pictures) < 2:
         return join([])
@@ -84,7 +84,9 @@ def propose(pictures: NDArray[np.uint8], nearest: int = NEAREST) -> Candidates:
     found, alike = [], []
     for symmetry, crop in WAYS:
         left, top, right, bottom = crop
-        before = (right, top, left, bottom) if symmetry else crop  # what is cut at the left was at the right
+        before = (
+            (right, top, left, bottom) if symmetry else crop
+        )  # the left side of the turned picture was the right side before
         changed = turned_spectrum(hashes.spectra(pictures, before) if any(crop) else plain, symmetry)
         first, second, cosine = _near(index, gallery, changed, usual, nearest)
         cuts = np.broadcast_to(np.array(crop, dtype=np.float32), (len(first), 4))
@@ -96,7 +98,7 @@ def propose(pictures: NDArray[np.uint8], nearest: int = NEAREST) -> Candidates:
 def _near(
     index: faiss.IndexBinaryFlat, gallery: Floats, changed: Floats, usual: hashes.Usual, nearest: int
 ) -> tuple[Ints, Ints, Floats]:
-    """Pairs (changed picture, picture) with near hashes and like spectra, and the cosines of these."""
+    """Pairs (changed picture, picture) with near hashes and similar spectra, and the spectra's cosine similarity."""
     parts = []
     for start in range(0, len(changed), _BLOCK):
         spectra = changed[start : start + _BLOCK]
@@ -112,7 +114,7 @@ def _near(
 
 
 def every_symmetry(first: Ints, second: Ints) -> Candidates:
-    """Pairs that something else proposes, under each of the eight symmetries."""
+    """Pairs from another source, such as an embedding, under each of the eight symmetries."""
     apart = first != second
     first, second, ways = first[apart], second[apart], len(NAMES)
     symmetry = np.repeat(np.arange(ways), len(first))
@@ -120,9 +122,9 @@ def every_symmetry(first: Ints, second: Ints) -> Candidates:
 
 
 def join(parts: list[Candidates], alike: Floats | None = None) -> Candidates:
-    """Several lists as one, each pair and symmetry once.
+    """Several lists as one; each pair occurs once with each symmetry.
 
-    With `alike`, only the pairs that are among the most alike ones of one of their pictures.
+    With `alike`, only pairs that are among the most similar pairs of one of their pictures.
     """
     if not parts:
         none = np.empty(0, dtype=np.int64)
@@ -133,7 +135,7 @@ def join(parts: list[Candidates], alike: Floats | None = None) -> Candidates:
     if alike is not None:
         every = every.take(np.argsort(-alike, kind="stable"))
     pictures = max(int(every.first.max(initial=0)), int(every.second.max(initial=0))) + 1
-    # A pair is the same seen from its other end, under the inverse symmetry.
+    # The pair (second, first) with the inverse symmetry is the same pair.
     back = every.first > every.second
     undone = _INVERSE[every.symmetry]
     low, high = np.where(back, every.second, every.first), np.where(back, every.first, every.second)
@@ -143,6 +145,6 @@ def join(parts: list[Candidates], alike: Floats | None = None) -> Candidates:
 
 
 def _rank(first: Ints, second: Ints) -> Ints:
-    """Place of each pair, int64 [M], among those of its pictures, in the order given; the better of its two ends'."""
+    """Rank of each pair, int64 [M], among the pairs of its pictures, in the given order; the better of two."""
     ends = pd.DataFrame({"picture": np.stack([first, second], axis=1).ravel()})
     return np.asarray(ends.groupby("picture").cumcount().to_numpy().reshape(-1, 2).min(axis=1))

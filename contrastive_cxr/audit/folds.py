@@ -1,4 +1,4 @@
-"""Predictions of rows by a model that saw neither them, nor another image of their patient or group of copies."""
+"""Out-of-fold predictions: the model saw neither the row nor another image of its patient or group of copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDS = 5
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Fit = Callable[[Ints, Ints], Floats]
-"""Rows to fit on and rows to predict to class probabilities [M, classes]."""
+"""From rows to fit on and rows to predict, class probabilities [M, classes] of the latter."""
 
 
 def out_of_fold(fit: Fit, labels: Ints, owners: Ints, classes: int) -> Floats | None:
@@ -21,13 +21,13 @@ def out_of_fold(fit: Fit, labels: Ints, owners: Ints, classes: int) -> Floats | 
 
     Parameters
     ----------
-    fit : what predicts
+    fit : fits a model on the first rows and predicts the second ones
     labels : int64 [N], 0..classes-1
-    owners : int64 [N], rows with one number stay in one fold
+    owners : int64 [N]; rows with the same number stay in one fold
 
     Returns
     -------
-    None where a class has fewer than two owners, or there is one class: nothing can be told apart then.
+    None if a class has fewer than two owners, or if there is only one class: then nothing can be predicted.
     """
     counts = [len(np.unique(owners[labels == number])) for number in range(classes)]
     folds = min(FOLDS, *counts, len(np.unique(owners)))
@@ -41,7 +41,7 @@ def out_of_fold(fit: Fit, labels: Ints, owners: Ints, classes: int) -> Floats | 
 
 
 def area(probabilities: Floats, labels: Ints) -> float | None:
-    """AUC, float: of the second of two classes, else the mean of one against the others, over the classes there are."""
+    """AUC of the second of two classes; with more classes the mean of one against the others; None if undefined."""
     there = [number for number in range(probabilities.shape[1]) if 0 < (labels == number).sum() < len(labels)]
     if len(there) < 2:
         return None
@@ -52,7 +52,7 @@ def area(probabilities: Floats, labels: Ints) -> float | None:
 
 
 def accuracy(probabilities: Floats, labels: Ints) -> float | None:
-    """Share of rows whose most probable class is theirs."""
+    """Share of rows whose most probable class is their label."""
     return round(float((probabilities.argmax(axis=1) == labels).mean()), 4) if len(labels) else None
 
 

@@ -1,4 +1,4 @@
-"""Copies gathered into groups, as they stand in audit.json."""
+"""Groups of copies, as audit.json lists them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 
 def numbers(first: Ints, second: Ints, n: int) -> Ints:
-    """Number of each row's group, int64 [n]: rows joined by a pair, directly or through others."""
+    """Number of each row's group, int64 [n]: pairs connect the rows of a group, directly or through others."""
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -36,7 +36,8 @@ def gather(table: pd.DataFrame, links: Links) -> list[dict[str, Any]]:
     Returns
     -------
     `{kind, images, splits, labels, sources, patients, transforms, correlation, across_splits, conflicting_labels,
-    across_sources, rows}`; the lists run alongside `images`. `rows` are the table's, for pictures.
+    across_sources, rows}`; the lists have the order of `images`. `rows` are the rows of the table, for
+    the pictures of the page.
     """
     group = numbers(links.first, links.second, len(table))
     members: dict[int, list[int]] = {}
@@ -74,7 +75,7 @@ def _record(table: pd.DataFrame, links: Links, rows: list[int], inside: list[int
 
 
 def _transforms(table: pd.DataFrame, links: Links, start: int, inside: list[int], rows: list[int]) -> list[str]:
-    """What takes the group's first image into each, in words, followed along the pairs."""
+    """How the group's first image was changed into each image, in words; found by following the pairs."""
     ways: dict[int, list[tuple[int, int, bool, bool]]] = {}
     for link in inside:
         first, second = int(links.first[link]), int(links.second[link])
@@ -104,7 +105,7 @@ def _word(turned: int, equal: bool, cropped: bool, first: NDArray[Any], size: ND
 
 
 def shared(table: pd.DataFrame, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each pair of sources with a picture in common: images of the one that the other has too, and their labels."""
+    """The pairs of sources that share pictures: how many images of each the other one also has, and their labels."""
     images = table["source"].value_counts()
     found: dict[tuple[str, str], tuple[set[int], set[int]]] = {}
     for group in groups:

@@ -1,4 +1,4 @@
-"""A perceptual hash: which of a picture's coarse cosines are stronger than the set's usual ones."""
+"""A perceptual hash: which low coefficients of a picture's cosine transform lie above the median of the set."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 
 BITS = 256
-COSINES = 16  # along each side
-FEW = 16  # pictures
-_SIDE = 32  # pixels that the transform is taken of
+COSINES = 16  # lowest coefficients along each side
+FEW = 16  # pictures: with fewer, no median is subtracted
+_SIDE = 32  # pixels along each side of the picture that is transformed
 _BLOCK = 4096
 
 Floats = NDArray[np.float32]
 Crop = tuple[float, float, float, float]
-"""Shares of the sides cut off at left, top, right and bottom."""
+"""Shares of the sides that are cut off at left, top, right and bottom."""
 
 
 def spectra(pictures: NDArray[np.uint8], crop: Crop = (0, 0, 0, 0)) -> Floats:
-    """The 16 x 16 lowest cosines of the pictures or of a crop of them, float32 [N, 16, 16].
+    """The 16 x 16 lowest coefficients of the cosine transform of pictures, or of a crop of them, float32 [N, 16, 16].
 
     Parameters
     ----------
     pictures : uint8 [N, S, S]
-    crop : what is cut off first
+    crop : what is cut off before the transform
     """
     found = np.empty((len(pictures), COSINES, COSINES), dtype=np.float32)
     for start in range(0, len(pictures), _BLOCK):
@@ -35,16 +35,16 @@ def spectra(pictures: NDArray[np.uint8], crop: Crop = (0, 0, 0, 0)) -> Floats:
 
 
 class Usual(NamedTuple):
-    """What a set's spectra have in common: median and median deviation, float32 [16, 16] each."""
+    """The typical spectrum of a set: median and median absolute deviation, float32 [16, 16] each."""
 
     middle: Floats
     deviation: Floats
 
 
 def usual(found: Floats) -> Usual:
-    """The usual spectrum: chest pictures share their coarse shape, and what all share tells nothing.
+    """The typical spectrum: chest pictures share their coarse shape, which does not help to recognise a copy.
 
-    Of few pictures nothing is usual: their median may be the copies themselves.
+    For few pictures the median is taken as 0, because it could be the copies themselves.
     """
     if len(found) < FEW:
         return Usual(np.zeros_like(found[0]), np.mean(np.abs(found), axis=0) + np.float32(1e-3))
@@ -53,9 +53,9 @@ def usual(found: Floats) -> Usual:
 
 
 def bits(found: Floats, common: Usual) -> NDArray[np.uint8]:
-    """The hash of each spectrum, uint8 [N, 32]: a bit a cosine, set where it lies above the middle.
+    """The hash of each spectrum, uint8 [N, 32]: one bit for each coefficient, set if it lies above the median.
 
-    The first bit is brightness, which a copy may change; it is never set.
+    The first coefficient is the brightness, which may differ in a copy; its bit is never set.
     """
     above = (found > common.middle).reshape(len(found), BITS)
     above[:, 0] = False
@@ -63,7 +63,7 @@ def bits(found: Floats, common: Usual) -> NDArray[np.uint8]:
 
 
 def relative(found: Floats, common: Usual) -> Floats:
-    """Spectra in deviations from the middle, at most 3, brightness left out, at unit length: float32 [N, 256]."""
+    """Spectra in deviations from the median, at most 3, without the brightness, of unit length: float32 [N, 256]."""
     table = np.clip((found - common.middle) / common.deviation, -3, 3).reshape(len(found), BITS)
     table[:, 0] = 0
     lengths = np.linalg.norm(table, axis=1, keepdims=True)
@@ -71,13 +71,13 @@ def relative(found: Floats, common: Usual) -> Floats:
 
 
 def _shrunk(pictures: NDArray[np.uint8], crop: Crop) -> Floats:
-    """The crop at 32 x 32 pixels, area-averaged, float32 [n, 32, 32]."""
+    """The cropped pictures at 32 x 32 pixels, each the mean of an area, float32 [n, 32, 32]."""
     rows, columns = (_shares(pictures.shape[1], crop[place], crop[place + 2]) for place in (1, 0))
     return np.asarray(rows @ pictures.astype(np.float32) @ columns.T, dtype=np.float32)
 
 
 def _shares(size: int, before: float, after: float) -> Floats:
-    """Weights [32, size] of the pixels between two cuts in 32 cells; rows add up to 1."""
+    """Weights [32, size] with which the pixels between two cuts count in 32 cells; each row adds up to 1."""
     edges = np.linspace(before * size, (1 - after) * size, _SIDE + 1)
     pixels = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)

@@ -1,4 +1,4 @@
-"""Is a pair of pictures the same picture? By the correlation of their fine detail, place by place."""
+"""Whether two pictures are the same picture: the correlation of their fine detail, in 16 parts of the picture."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from contrastive_cxr.audit.symmetries import NAMES, turned
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-# Correlation of detail from which a pair is one picture, and of finer detail. Chosen on painted phantoms and looked at
-# on real images: docs/reference/audit.md.
+# Least correlation of detail, and of finer detail, of a confirmed pair. Chosen on painted phantoms and checked on real
+# images: docs/reference/audit.md.
 SAME, FINER = 0.965, 0.87
-MAYBE = 0.6  # correlation after a rough alignment from which a pair is aligned finely
-# Blur in pixels of 64: what is finer than the first is noise, what is coarser than the second is anatomy.
+MAYBE = 0.6  # least correlation after the rough alignment for the fine alignment
+# Two blurs, in pixels of 64: detail finer than the first is noise, detail coarser than the second is anatomy.
 DETAIL, FINE_DETAIL, ANATOMY = (0.7, 2.5), (0.5, 1.5), (1.0, 4.0)
 _STEPS = 4  # of the fine alignment
 _CELLS = 4  # along each side
-_FAINT = 1.5  # grey levels: deviation of detail below which a cell has nothing to compare
-_FEWEST = 6  # cells that must have something
+_FAINT = 1.5  # grey levels: a cell whose detail has a smaller standard deviation is not compared
+_FEWEST = 6  # cells that must be comparable
 _BLOCK = 256
 
 
 def confirm(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Ints, Floats, Floats]:
-    """The pairs that are one picture, each under its best symmetry.
+    """The pairs that show one picture, each with its best symmetry.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def confirm(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Ints, Float
     -------
     int64 [K], rows of `pairs`
     float32 [K], their correlation, as from `likeness`
-    float32 [K, 4], where the second picture lies in the first, turned, one (`alignment.align`)
+    float32 [K, 4], where the second picture lies in the turned first one (`alignment.align`)
     """
     correlation, finer, placement = likeness(pictures, pairs)
     kept = np.flatnonzero((correlation >= SAME) & (finer >= FINER))
@@ -49,10 +49,10 @@ def confirm(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Ints, Float
 
 
 def likeness(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Floats, Floats, Floats]:
-    """How alike the pairs are once brought into line.
+    """How similar the pairs are after alignment.
 
-    A picture is cut into 16 parts, and each part's correlation taken; the lower quartile counts, so that an arrow or a
-    letter drawn into a copy does not hide it, and a chest wall shared by two slices does not make them one.
+    The picture is divided into 16 parts, and the correlation is computed in each part. The lower quartile counts: so an
+    arrow or a letter drawn into a copy does not hide it, and two slices with the same chest wall are not one picture.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def likeness(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Floats, Fl
 
     Returns
     -------
-    float32 [M], -1..1: of the detail; of a pair that is unlike after a rough alignment, that
-    float32 [M], -1..1: of the finer detail, -1 where the pair was unlike
+    float32 [M], -1..1: correlation of the detail (after the rough alignment, if the pair is too different there)
+    float32 [M], -1..1: correlation of the finer detail; -1 if the pair was too different after the rough alignment
     float32 [M, 4]: placements
     """
     found, finer = np.empty(len(pairs), np.float32), np.full(len(pairs), -1, np.float32)
@@ -87,13 +87,13 @@ def likeness(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Floats, Fl
 
 
 def detail(pictures: Floats, band: tuple[float, float]) -> Floats:
-    """What of the pictures lies between two blurs (pixels), grey levels."""
+    """The detail between two blurs (pixels): the difference of the blurred pictures, grey levels."""
     fine, coarse = (gaussian_filter(pictures, (0, blur, blur)) for blur in band)
     return np.asarray(fine - coarse)
 
 
 def _alike(first: Floats, second: Floats, placement: Floats, band: tuple[float, float]) -> Floats:
-    """Lower quartile of the parts' correlations, float32 [P]; 0 where too few parts have anything to compare."""
+    """Lower quartile of the parts' correlations, float32 [P]; 0 if too few parts are comparable."""
     moved, inside = alignment.place(first, placement)
     counted = _cells(inside.astype(np.float32))
     n = counted.sum(axis=2)
@@ -101,7 +101,7 @@ def _alike(first: Floats, second: Floats, placement: Floats, band: tuple[float, 
     ones, others = (one**2).sum(axis=2), (other**2).sum(axis=2)
     enough = (n > counted.shape[2] / 2) & (np.minimum(ones, others) > n * _FAINT**2)
     correlation = (one * other).sum(axis=2) / np.sqrt(np.maximum(ones * others, 1e-6))
-    # parts with nothing to compare are sorted to the end, so the quartile is read off by its place among the others
+    # parts that are not comparable are sorted to the end; the quartile is taken by its place among the others
     ordered = np.sort(np.where(enough, correlation, np.inf), axis=1)
     there = enough.sum(axis=1)
     quartile = ordered[np.arange(len(ordered)), np.maximum(there - 1, 0) // 4]
@@ -116,6 +116,6 @@ def _cells(pictures: Floats) -> Floats:
 
 
 def _centred(values: Floats, counted: Floats, n: Floats) -> Floats:
-    """Values less their mean over what counts, 0 elsewhere."""
+    """Values minus their mean over the pixels that count; 0 at the other pixels."""
     mean = (values * counted).sum(axis=2) / np.maximum(n, 1)
     return np.asarray((values - mean[:, :, None]) * counted)

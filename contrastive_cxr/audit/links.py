@@ -1,4 +1,4 @@
-"""Which rows of a survey's table are one picture: equal ones, and confirmed near copies."""
+"""Which rows of a survey's table show one picture: identical images, and confirmed near copies."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ CROPPED = 0.02  # change of scale or shift, of a picture 2 wide, from which a co
 
 @dataclass(frozen=True)
 class Links:
-    """M pairs of rows that are one picture.
+    """M pairs of rows that show one picture.
 
     Attributes
     ----------
     first, second : int64 [M], rows
-    symmetry : int64 [M], what takes the first into the second, a number in `symmetries.NAMES`
+    symmetry : int64 [M], number in `symmetries.NAMES` of the symmetry that turns the first into the second
     identical : bool [M], equal in bytes or in pixels
-    cropped : bool [M], one shows a part of the other, or they are shifted
-    correlation : float32 [M], 1 for identical ones
+    cropped : bool [M], whether one shows a part of the other, or they are shifted
+    correlation : float32 [M], 1 for identical images
     """
 
     first: Ints
@@ -44,14 +44,14 @@ def find(images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame, more: tupl
 
     Parameters
     ----------
-    images : uint8 [slots, 1, S, S], squares, a memory map
+    images : uint8 [slots, 1, S, S], the cached squares, a memory map
     slots : int64 [N], where each row's square is
     facts : N rows of a survey's table: digest, width, height, pad_*
-    more : pairs of rows (int64 [K], int64 [K]) that something else proposes, such as an embedding
+    more : further candidate pairs of rows (int64 [K], int64 [K]), such as neighbours in an embedding
 
     Returns
     -------
-    Links. Memory: about 16 KiB an image.
+    Links. Memory: about 16 KiB for each image.
     """
     small = thumbnails.small(images, slots, facts)
     origin = _origins(small, images, slots, facts)
@@ -76,7 +76,7 @@ def find(images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame, more: tupl
 
 
 def _origins(small: NDArray[np.uint8], images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame) -> Ints:
-    """The first row that each row equals, in bytes or in size and pixels, int64 [N]; itself where there is none."""
+    """The first row with the same bytes, or the same size and pixels, as each row, int64 [N]; or the row itself."""
     digests, sizes = facts["digest"].to_numpy(), facts[["width", "height"]].to_numpy()
     first: dict[object, int] = {}
     origin = np.arange(len(small))

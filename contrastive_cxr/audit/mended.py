@@ -1,4 +1,4 @@
-"""A table of the images in which copies count as one patient, so that a split keeps them on one side."""
+"""The table of `--fix`: copies count as one patient in it, so that a split keeps them on one side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contrastive_cxr.audit.links import Links
 
 
 def owners(table: pd.DataFrame, links: Links) -> Ints:
-    """Number of each row's patient, int64 [N]: rows of one patient and copies have one; an unknown patient is alone."""
+    """Number of each row's owner, int64 [N]: rows of one patient, and copies, share it; an unknown patient is alone."""
     first: dict[str, int] = {}
     known = [(row, first.setdefault(name, row)) for row, name in enumerate(table["patient"]) if name]
     rows, origins = np.array(known, dtype=np.int64).reshape(-1, 2).T
@@ -21,11 +21,11 @@ def owners(table: pd.DataFrame, links: Links) -> Ints:
 
 
 def mended(table: pd.DataFrame, links: Links, groups: list[dict[str, Any]]) -> tuple[str, pd.DataFrame]:
-    """The folder that holds all images, and a table for `data.source=csv`.
+    """The folder that contains all images, and the table for `data.source=csv`.
 
-    Columns: file (relative to the folder), label, patient (one a group of copies; unknown stays empty), split where the
-    data has one, `origin` (the source), `copies` (the number of the group in audit.json, from 1), `label_conflict`
-    (`yes` where the group has several labels).
+    Columns: file (relative to the folder), label, patient (one for each group of copies; unknown stays empty), split if
+    the data has one, `origin` (the source), `copies` (the number of the group in audit.json, from 1),
+    `label_conflict` (`yes` if the group has several labels).
     """
     root = os.path.commonpath(sorted(set(table["root"])))
     files = [os.path.relpath(os.path.join(*pair), root) for pair in zip(table["root"], table["path"], strict=True)]
@@ -48,7 +48,7 @@ def mended(table: pd.DataFrame, links: Links, groups: list[dict[str, Any]]) -> t
 
 
 def _patients(table: pd.DataFrame, owner: Ints, group: list[str]) -> list[str]:
-    """A name for each row's patient: its own; of copies, the known names joined, or the group's; '' unknown."""
+    """A patient name for each row: its own; for copies the known names joined, or one for the group; '' if unknown."""
     names: dict[int, list[str]] = {}
     marks: dict[int, str] = {}
     for row, number in enumerate(owner.tolist()):

@@ -1,4 +1,4 @@
-"""The eight symmetries of a square: what turning and mirroring a picture can do to it."""
+"""The eight symmetries of a square: all results of turning and mirroring a picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Name: transposed first, then its rows and its columns in reverse order. Rotations are counterclockwise.
+# Name: whether the picture is transposed, then whether its rows, and its columns, are reversed. Rotations are
+# counterclockwise.
 SYMMETRIES = {
     "none": (False, False, False),
     "mirror": (False, False, True),
@@ -22,17 +23,17 @@ NAMES = tuple(SYMMETRIES)
 
 
 def turned(pictures: NDArray[Any], symmetry: int) -> NDArray[Any]:
-    """Pictures [N, S, S] under a symmetry (its number in `NAMES`), a view."""
+    """Pictures [N, S, S] turned by a symmetry (its number in `NAMES`), as a view."""
     transposed, rows, columns = SYMMETRIES[NAMES[symmetry]]
     pictures = pictures.transpose(0, 2, 1) if transposed else pictures
     return pictures[:, :: -1 if rows else 1, :: -1 if columns else 1]
 
 
 def turned_spectrum(spectra: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
-    """Cosine transforms [N, K, K] of the pictures under a symmetry, from those of the pictures.
+    """Cosine transforms [N, K, K] of the turned pictures, computed from the transforms of the pictures.
 
-    A reversed axis changes the sign of its odd cosines, and a transposed picture has the transposed transform: no
-    picture is transformed eight times.
+    A reversed axis changes the sign of its odd coefficients, and a transposed picture has the transposed transform. So
+    each picture is transformed once and not eight times.
     """
     transposed, rows, columns = SYMMETRIES[NAMES[symmetry]]
     spectra = spectra.transpose(0, 2, 1) if transposed else spectra
@@ -42,7 +43,7 @@ def turned_spectrum(spectra: NDArray[np.float32], symmetry: int) -> NDArray[np.f
 
 
 def composed(first: int, second: int) -> int:
-    """The one symmetry that does `first` and then `second`."""
+    """The symmetry that has the effect of `first` and then `second`."""
     probe = np.arange(4).reshape(1, 2, 2)
     wanted = turned(turned(probe, first), second)
     return next(number for number in range(len(NAMES)) if (turned(probe, number) == wanted).all())

@@ -1,4 +1,4 @@
-"""Small pictures of the cached squares, in which an image and its copies lie alike."""
+"""Small pictures of the cached squares, in which an image and its copies have the same position and size."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Bytes = NDArray[np.uint8]
 
 
 def small(images: Bytes, slots: NDArray[np.int64], facts: pd.DataFrame) -> Bytes:
-    """The squares without their padding, stretched to 64 x 64 pixels: a resized copy looks as its original does.
+    """The squares without their padding, resized to 64 x 64 pixels: a resized copy then looks like its original.
 
     Parameters
     ----------
     images : uint8 [slots, 1, S, S], read one at a time, so a memory map stays on disk
-    slots : int64 [N], where each picture is in `images`
+    slots : int64 [N], the place of each picture in `images`
     facts : N rows with pad_left, pad_top, pad_right, pad_bottom, pixels of padding in the square
 
     Returns
     -------
-    uint8 [N, 64, 64], 4 KiB a picture
+    uint8 [N, 64, 64], 4 KiB for each picture
     """
     boxes = facts[["pad_left", "pad_top", "pad_right", "pad_bottom"]].to_numpy(dtype=np.int64)
     size = images.shape[-1]

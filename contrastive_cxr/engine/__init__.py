@@ -4,10 +4,11 @@ from lightning_fabric import Fabric
 
 from contrastive_cxr.engine.encode import encode
 from contrastive_cxr.engine.fabric import gather, launch
-from contrastive_cxr.engine.fit import fit, is_done, mark_done
 from contrastive_cxr.engine.layer_rates import decay_factors, network_groups, waiting
+from contrastive_cxr.engine.loop import fit
 from contrastive_cxr.engine.optim import make_optimiser, parameter_groups
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
+from contrastive_cxr.engine.store import is_done, mark_done
 from contrastive_cxr.errors import Interrupted
 
 __all__ = [

@@ -1,9 +1,7 @@
-"""One sitting of a phase: epochs, steps, updates."""
+"""The loop of a phase: epochs, steps, validation, checkpoints. It knows no science; the step itself is in `step.py`."""
 
 from __future__ import annotations
 
-import logging
-import math
 import time
 
 import numpy as np
@@ -11,31 +9,63 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-import contrastive_cxr.engine.optim as optim
-from contrastive_cxr.engine.fabric import gather, peak_memory_mib, share
+from contrastive_cxr.engine.fabric import gather, peak_memory_mib, report_lost_process, share
 from contrastive_cxr.engine.health.memory import enough_memory
 from contrastive_cxr.engine.health.watch import Watch
 from contrastive_cxr.engine.progress import Display
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
 from contrastive_cxr.engine.state import EpochMetrics, TrainState
+from contrastive_cxr.engine.step import TrainStep
 from contrastive_cxr.engine.stop import Stop
 from contrastive_cxr.engine.store import Store
-from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled
+from contrastive_cxr.errors import Interrupted, RequestError, Signalled
 from contrastive_cxr.run.seeds import globals_from
 
-log = logging.getLogger(__name__)
 # updates between two answers to a signal where several processes must agree
 AGREE_EVERY = 10
 SMALLER = "make the batch or model.image_size smaller (accumulate keeps the size of an update)"
 
 
+def fit(fabric: Fabric, spec: FitSpec, *, resume: bool = False) -> FitResult:
+    """Train a phase to its end and leave the chosen weights in `spec.network`.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        From `engine.launch`.
+    spec : FitSpec
+        The phase.
+    resume : bool
+        Go on from `checkpoints/last.ckpt` where there is one. On the CPU, weights and `metrics.jsonl` then end bit for
+        bit as those of an uninterrupted training.
+
+    Raises
+    ------
+    RequestError
+        A batch cannot be shared between the processes; the checkpoint is broken or of another recipe.
+    Interrupted
+        Ctrl-C, SIGTERM or SIGUSR1; the state is saved.
+    CcxrError
+        The loss became NaN or infinite; the device has too little memory; the disk is full; another process died or
+        hangs.
+    """
+    loop = Loop(fabric, spec, resume)
+    lost = f"{spec.name} is saved up to its last checkpoint; the same command with --resume goes on from there"
+    with report_lost_process(fabric, lost), Stop() as stop, loop.display():
+        while loop.progress.epoch < spec.epochs:
+            loop.train_epoch(stop)
+            loop.end_epoch(stop)
+            loop.stop_if_requested(stop)
+    return loop.finish()
+
+
 class Loop:
-    """The duties of the loop; `engine.fit` tells their order.
+    """The parts of the loop, which `fit` calls in order.
 
     Parameters
     ----------
     fabric, spec
-        As in `engine.fit`.
+        As in `fit`.
     resume : bool
         Begin where `last.ckpt` is.
     """
@@ -49,12 +79,12 @@ class Loop:
         self.steps = len(self._drawn[1])
         if self.steps == 0:
             raise RequestError(f"{spec.name}: an epoch has no batch; the batch is larger than the training part")
-        self.updates = -(-self.steps // spec.accumulate)
         self.parts = TrainState(fabric, spec)
+        self.step = TrainStep(fabric, spec, self.parts, self.steps)
         self.store = Store(fabric, spec, self.steps)
         self.progress, self.tally = self.store.restore(self.parts) if resume else self.store.clear()
         self.clock = self.saved = time.monotonic()
-        self.watch = Watch(fabric, spec, self.parts, self._batch, self._rate)
+        self.watch = Watch(fabric, spec, self.parts, self._batch, self.step.rate)
 
     def display(self) -> Display:
         """What is seen of the epochs."""
@@ -72,7 +102,7 @@ class Loop:
         if spec.prepare is not None:
             spec.prepare(epoch)
         self.parts.train()
-        self._wait(epoch)
+        self.step.wait(epoch)
         self.clock = time.monotonic()
         for index in range(self.progress.step, self.steps):
             batch = self._batch(epoch, index)
@@ -95,20 +125,10 @@ class Loop:
 
     def _step(self, batch: Batch, index: int) -> float | None:
         """One batch: forward, backward, perhaps an update; returns the loss where it was read."""
-        spec, fabric = self.spec, self.fabric
-        start = index - index % spec.accumulate
-        group = min(spec.accumulate, self.steps - start)
-        update = index + 1 == start + group
-        with (
-            globals_from(spec.seed, spec.name, batch.epoch, index, fabric.global_rank),
-            fabric.no_backward_sync(self.parts.wrapped, enabled=not update),
-        ):
-            output = spec.step(self.parts.wrapped, batch)
-            assert output.loss.requires_grad, "the loss has no gradient; a loss of nothing is embeddings.sum() * 0"
-            fabric.backward(output.loss / group)
-        loss = self._note(output, batch, index)
-        if update:
-            self._update(self._rate(batch.epoch, index), batch.epoch)
+        output = self.step.backward(batch, index)
+        loss = self._note(output, batch, index)  # where it reads the loss, one that is not finite ends the run here
+        if self.step.ends_update(index):
+            self.step.update(batch.epoch, index)
         return loss
 
     def _note(self, output: StepOutput, batch: Batch, index: int) -> float | None:
@@ -126,40 +146,9 @@ class Loop:
             return None
         row = self.watch.read(list(values), stacked, batch, index)
         if logged:
-            rate = self.spec.optimiser.lr * self._rate(batch.epoch, index)
+            rate = self.spec.optimiser.lr * self.step.rate(batch.epoch, index)
             self.store.log("step", batch.epoch, batch.step + 1, {**row, "lr": rate})
         return row["loss"]
-
-    def _rate(self, epoch: int, index: int) -> float:
-        """Share of the peak rate in the update that a step belongs to."""
-        update = epoch * self.updates + index // self.spec.accumulate
-        return optim.factor(self.spec.schedule, update, self.updates, self.spec.epochs)
-
-    def _wait(self, epoch: int) -> None:
-        """Compute no gradients for parameters that wait; with several processes DDP needs all that it was made with."""
-        if self.fabric.world_size > 1:
-            return
-        for group in self.parts.optimiser.param_groups:
-            if "from_epoch" in group:
-                for parameter in group["params"]:
-                    parameter.requires_grad_(not optim.waits(group, epoch))
-
-    def _update(self, rate: float, epoch: int) -> None:
-        """Step the optimiser at this share of its peak rates; parameters that wait keep weights and moments."""
-        spec, optimiser = self.spec, self.parts.optimiser
-        for group in optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * rate
-            if optim.waits(group, epoch):
-                for parameter in group["params"]:
-                    parameter.grad = None  # the optimiser passes it by, and so does the clipping
-        if spec.optimiser.clip_norm > 0:
-            self.fabric.clip_gradients(
-                self.parts.wrapped, optimiser, max_norm=spec.optimiser.clip_norm, error_if_nonfinite=False
-            )
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        if self.parts.average is not None:
-            self.parts.average.update_parameters(self.parts.network)
 
     def _between_updates(self, stop: Stop, update: int) -> None:
         """Save when it is time; answer signals."""
@@ -204,7 +193,7 @@ class Loop:
             self.store.timing.append({"epoch": epoch + 1, **times})
             if spec.on_epoch is not None:
                 spec.on_epoch(epoch, splits)
-        self._choose(epoch, splits.get("val"))
+        self.store.choose(epoch, splits.get("val"), progress, self.parts)
         self.shown.epoch(epoch, splits, speed, (progress.best_epoch, progress.best_value))
         self.tally = EpochMetrics()
         progress.epoch, progress.step, progress.epoch_seconds = epoch + 1, 0, 0.0
@@ -227,19 +216,6 @@ class Loop:
             self.stop_if_requested(stop)
         return values
 
-    def _choose(self, epoch: int, values: dict[str, float] | None) -> None:
-        """Keep the weights if they are the best so far."""
-        name, progress = self.spec.choose_by, self.progress
-        if name == "last" or values is None:
-            return
-        if name not in values:
-            raise CcxrError(f"choose_by '{name}' is not among the validation metrics {sorted(values)}")
-        value, best = float(values[name]), progress.best_value
-        better = best is None or (value < best if name == "loss" else value > best)
-        if math.isfinite(value) and better:
-            progress.best_epoch, progress.best_value = epoch + 1, value
-            self.store.save_best(epoch + 1, self.parts)
-
     def save(self) -> None:
         """Write `last.ckpt`, unless the last update broke the weights: the last good checkpoint stays."""
         self._tick()
@@ -256,15 +232,10 @@ class Loop:
 
     def finish(self) -> FitResult:
         """Load the chosen weights into the network."""
-        progress, network, spec = self.progress, self.parts.network, self.spec
+        progress, spec = self.progress, self.spec
         self.fabric.barrier()
-        if progress.best_epoch:
-            network.load_state_dict(self.store.load_best(progress.best_epoch))
-        else:
-            if spec.choose_by != "last":
-                log.warning("%s: %s was never a number; the last weights are kept", spec.name, spec.choose_by)
-            network.load_state_dict(self.parts.chosen.state_dict())
-        network.eval()
+        self.store.load_chosen(progress, self.parts)
+        self.parts.network.eval()
         return FitResult(
             best_epoch=progress.best_epoch or spec.epochs,
             best_value=progress.best_value,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
 
-from contrastive_cxr.engine.spec import FitSpec
+from contrastive_cxr.engine.spec import FitResult, FitSpec
 from contrastive_cxr.engine.state import EpochMetrics, Progress, TrainState
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.run import checkpoint
+from contrastive_cxr.run.folder import write_json
 from contrastive_cxr.run.log import MetricsLog
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -100,15 +106,36 @@ class Store:
                 self._spec.tracker.replay(self._spec.name, self.metrics.rows())
         return progress, EpochMetrics.from_state(state["tally"], self._fabric.device)
 
-    def save_best(self, epoch: int, parts: TrainState) -> None:
-        """Keep the weights of an epoch (from 1); the former best stays until `last.ckpt` names this one."""
-        if self._fabric.is_global_zero:
-            checkpoint.save(self._checkpoints / f"best-{epoch}.ckpt", {"network": parts.chosen.state_dict()})
+    def choose(self, epoch: int, values: Mapping[str, float] | None, progress: Progress, parts: TrainState) -> None:
+        """Keep the weights of an epoch (from 0) if its validation scored best so far; `values`: its metrics, or None.
 
-    def load_best(self, epoch: int) -> dict[str, Any]:
-        """The weights of the chosen epoch."""
-        weights: dict[str, Any] = checkpoint.load(self._checkpoints / f"best-{epoch}.ckpt")["network"]
-        return weights
+        The former best stays until `last.ckpt` names the new one.
+        """
+        name, best = self._spec.choose_by, progress.best_value
+        if name == "last" or values is None:
+            return
+        if name not in values:
+            raise CcxrError(f"choose_by '{name}' is not among the validation metrics {sorted(values)}")
+        value = float(values[name])
+        better = best is None or (value < best if name == "loss" else value > best)
+        if math.isfinite(value) and better:
+            progress.best_epoch, progress.best_value = epoch + 1, value
+            if self._fabric.is_global_zero:
+                checkpoint.save(self._best(epoch + 1), {"network": parts.chosen.state_dict()})
+
+    def load_chosen(self, progress: Progress, parts: TrainState) -> None:
+        """Load the weights of the chosen epoch into the network; the last ones where no epoch was chosen."""
+        if progress.best_epoch:
+            parts.network.load_state_dict(checkpoint.load(self._best(progress.best_epoch))["network"])
+            return
+        name, metric = self._spec.name, self._spec.choose_by
+        if metric != "last":
+            log.warning("%s: %s was never a number; the last weights are kept", name, metric)
+        parts.network.load_state_dict(parts.chosen.state_dict())
+
+    def _best(self, epoch: int) -> Path:
+        """Where the weights of an epoch (from 1) are kept."""
+        return self._checkpoints / f"best-{epoch}.ckpt"
 
     def _keep_best(self, epoch: int) -> None:
         """Remove the best checkpoints that `last.ckpt` does not name, and the oldest beyond count and size.
@@ -130,3 +157,13 @@ class Store:
             else:
                 taken -= path.stat().st_size
                 path.unlink()
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a phase's folder is complete (`mark_done`)."""
+    return (folder / "done.json").exists()
+
+
+def mark_done(folder: Path, result: FitResult) -> None:
+    """Mark a phase's folder as complete; a phase writes this last."""
+    write_json(folder / "done.json", asdict(result))

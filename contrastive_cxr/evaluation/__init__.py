@@ -1,4 +1,4 @@
-"""Scoring a run: its models predict, the predictions become the facts of the report.
+"""Scoring a run: its models predict, and the report is made from the predictions.
 
-Open `evaluate.py` first (a run's own scored part), then `external.py` (a run scored again, or on new images).
+Open `evaluate.py` first (it scores a run's own part), then `external.py` (it scores a run again, or on new images).
 """

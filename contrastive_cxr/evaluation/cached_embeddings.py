@@ -1,4 +1,4 @@
-"""Vectors of the training images that a run already has: an evaluation encodes them again only where it must."""
+"""Vectors of the training images that a run has already stored: an evaluation encodes them again only if it must."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.predictions import Outputs, outputs
 from contrastive_cxr.phases.context import decode_settings
 from contrastive_cxr.recipe.schema import Recipe
-from contrastive_cxr.retrieval.embedding import decode_settings as told
+from contrastive_cxr.retrieval.embedding import decode_settings as recorded_settings
 from contrastive_cxr.run import folder as folders
 
 MADE = "made.json"
@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 def load_or_embed_train(
     recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, query: Outputs, rows: Rows
 ) -> Outputs:
-    """Vectors of `rows` by the model in `phase`: those in its `arrays/` where they are of this model and these images.
+    """Vectors of `rows` by the model in `phase`: read from `arrays/` if they fit model and images, else computed.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def load_or_embed_train(
     Returns
     -------
     Outputs
-        Without probabilities where the vectors are read: neighbours need vectors alone.
+        Without probabilities if the vectors are read: neighbours need only vectors.
     """
-    same_decode = told(query.card) == told({"decode": decode_settings(recipe)})
+    same_decode = recorded_settings(query.card) == recorded_settings({"decode": decode_settings(recipe)})
     vectors = read(phase / "arrays", query.card["sha256"], data, rows) if same_decode else None
     if vectors is None:
         return outputs(recipe, data, fabric, phase, rows)
@@ -45,28 +45,28 @@ def load_or_embed_train(
 
 
 def record(arrays: Path, made: Outputs, data: Dataset) -> None:
-    """Write beside `train_vectors.npy` which model made them, and of which images: `made.json`.
+    """Write `made.json` beside `train_vectors.npy`: which model made the vectors, and of which images.
 
     Parameters
     ----------
     arrays : Path
-        A phase's `arrays/`, its vectors written.
+        A phase's `arrays/`, in which the vectors are written already.
     made : Outputs
-        Of the training rows of `data`.
+        The predictions for the training rows of `data`.
     """
     of = {"train_model": made.card["sha256"], "train_images": images_digest(data, made.rows)}
     folders.write_json(arrays / MADE, of)
 
 
 def read(arrays: Path, model: str, data: Dataset, rows: Rows) -> NDArray[np.float32] | None:
-    """`train_vectors.npy`, float32 [n, D]; None where it is missing, of another model or of other images.
+    """Read `train_vectors.npy`, float32 [n, D]; None if it is missing, or made by another model or of other images.
 
     Parameters
     ----------
     model : str
         Digest of the weights.
     rows : int64 [n]
-        Rows of `data` that the vectors must be of, in this order.
+        Rows of `data`: the vectors must be those of these rows, in this order.
     """
     try:
         made = json.loads((arrays / MADE).read_text(encoding="utf-8"))

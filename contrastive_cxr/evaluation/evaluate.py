@@ -1,4 +1,4 @@
-"""Evaluation of a run: every phase's arrays into scores, scores into the report."""
+"""Evaluation of a run: the models predict, the predictions give scores, and the scores give the report."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName, phases_with_model
 
-BESIDE_PHASES = 7  # stages of scoring that are not of one phase
+BESIDE_PHASES = 7  # stages of scoring that do not belong to one phase
 
 
 def score_run(
     recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, tracker: Tracker | None = None
 ) -> dict[str, Any]:
-    """Score every finished phase of `out` on the test part (validation where there is none), and write the report.
+    """Score every finished phase of `out` on the test part (or on val if there is none), and write the report.
 
     Returns
     -------
@@ -51,14 +51,14 @@ def score_split(
     context: EvaluationContext, fabric: Fabric, run: Path, out: Path, split: str, tracker: Tracker | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Score the models of `run` on a part of the context's images; arrays and report go to `out`.
+    """Score the models of `run` on a part of the context's images; write arrays and report into `out`.
 
     Parameters
     ----------
     split : str
-        The part of `context.data`.
+        The part of `context.data` that is scored.
     notes : sequence of str
-        Sentences that the report's reader needs, before those of the evaluation itself.
+        Sentences for the reader of the report; they come before the notes of the evaluation itself.
     """
     with terminal.Stages("scoring", 2 * len(finished_phases(run)) + BESIDE_PHASES, fabric.is_global_zero):
         return _score_split(context, fabric, run, out, split, tracker, notes)
@@ -70,7 +70,7 @@ def _score_split(
 ) -> dict[str, Any]:  # fmt: skip
     data, reference = context.data, context.reference
     preds = run_inference(context, fabric, run, split)
-    changed = robustness.ask(context, fabric, run, preds)
+    changed = robustness.predict_under_changes(context, fabric, run, preds)
     if not fabric.is_global_zero:
         return {}
     for name, query in preds.query.items():
@@ -106,7 +106,7 @@ def _score_split(
 def run_inference(context: EvaluationContext, fabric: Fabric, run: Path, split: str) -> PhasePredictions:
     """The predictions of the finished phases on scored, training and validation images; neighbours are found later.
 
-    Where a gallery votes, its shares stand in the place of its phase's classifier, and later phases are left out.
+    If a gallery votes, its vote replaces the classifier of its phase, and later phases are left out.
     """
     recipe, voters = context.recipe, context.voters
     finished = finished_phases(run)
@@ -118,7 +118,7 @@ def run_inference(context: EvaluationContext, fabric: Fabric, run: Path, split: 
         terminal.stage(f"{split} images, {name}")
         query[name] = outputs(recipe, context.data, fabric, run / name, context.data.rows(split), recipe.evaluation.tta)
         if name == "finetune" and "embed" in train and recipe.finetune and recipe.finetune.frozen_encoder:
-            train[name] = train["embed"]  # its encoder is embed's to the bit: encoded once
+            train[name] = train["embed"]  # the encoder is that of embed, bit for bit: encode once
             continue
         rows = context.reference.rows("train")
         terminal.stage(f"train images, {name}")
@@ -142,7 +142,7 @@ def finished_phases(run: Path) -> list[PhaseName]:
     Raises
     ------
     RequestError
-        None has.
+        No phase has a model.
     """
     finished = phases_with_model(run)
     if not finished:
@@ -151,7 +151,7 @@ def finished_phases(run: Path) -> list[PhaseName]:
 
 
 def report_on(context: EvaluationContext, preds: PhasePredictions, out: Path, split: str) -> dict[str, Any]:
-    """The facts of `report.json`; the last phase's arrays get the baselines' and the validation rows' probabilities."""
+    """The facts of `report.json`; writes the probabilities of baselines and validation rows."""
     arrays, final = out / preds.final / "arrays", preds.query[preds.final]
     terminal.stage("blind baselines")
     blind, validated = blind_baselines(context, final.rows), fit_on_validation(context, preds)
@@ -167,7 +167,7 @@ def report_on(context: EvaluationContext, preds: PhasePredictions, out: Path, sp
 
 
 def budget(run: Path, finished: list[PhaseName], fabric: Fabric) -> dict[str, Any]:
-    """What was spent on each phase: epochs, steps, images, minutes; and on what device."""
+    """What the training of each phase took: epochs, steps, images, minutes; and the device."""
     environment = folders.read_json(run / "environment.json")
     spent = {name: folders.read_json(run / name / "done.json") for name in finished}
     return {
@@ -187,5 +187,5 @@ def budget(run: Path, finished: list[PhaseName], fabric: Fabric) -> dict[str, An
 
 
 def flat_scores(facts: dict[str, Any]) -> dict[str, float]:
-    """The scores as `name: value`, undefined ones left out."""
+    """The scores as `name: value`, without undefined ones."""
     return {name: entry["value"] for name, entry in facts["scores"].items() if entry["value"] is not None}

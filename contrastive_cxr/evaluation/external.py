@@ -1,4 +1,4 @@
-"""Score a run again: on a recorded split, or on images that it never saw."""
+"""Score a run again: on a recorded part, or on new images."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def evaluate(
     Parameters
     ----------
     run : Path
-        A finished run; or one over seeds or folds: each part is scored, and their scores are pooled.
+        A finished run, or a run over seeds or folds: then each of its runs is scored, and the scores are pooled.
     overrides : sequence of str
-        `data.key=value`: where the new images are; none: the run's own rows. `evaluation.key=value`: other scores, such
-        as `evaluation.subgroups=[sex]`; the run's recipe stays as it is.
+        `data.key=value`: where the new images are; without any, the run's own rows are scored.
+        `evaluation.key=value`: changes the scores, such as `evaluation.subgroups=[sex]`; the run's recipe stays.
     split : str, optional
-        `test`, `val` or `train`; none: test where there is one, else val.
+        `test`, `val` or `train`; default: test if there is one, else val.
     out : Path, optional
-        Where report and arrays go; none: `RUN`, or `RUN/external-<split>` for new images; `-gallery` is put behind,
-        where one votes (`RUN/test-gallery`). Of a pool the parts' own are below it, or where each part has them.
+        Folder for report and arrays; default: `RUN`, or `RUN/external-<split>` for new images. If a gallery votes,
+        the name ends in `-gallery` (`RUN/test-gallery`). For a pool, each of its runs has a folder below `out`; by
+        default, these are folders of the runs.
     gallery : Path, optional
-        A gallery of one of the run's models: the vote of its nearest rows is scored in the place of the classifier.
+        A gallery that one of the run's models made: the vote of its nearest rows is scored instead of the classifier.
     robustness : bool
         Score the images under benign changes too, as `evaluation.robustness=on` does (docs/reference/robustness.md).
 
@@ -53,9 +54,10 @@ def evaluate(
     Raises
     ------
     RequestError
-        No run, none of its phases finished, no such split, a recorded split whose rows have changed, new images that
-        are among the run's training images (by content or patient), or a setting that is of neither section; a gallery
-        of another model, without one of the classes, or with a scored image in it; another process writes there.
+        There is no run, none of its phases is finished, it has no such part, or the rows of a recorded part have
+        changed. New images are among the run's training images (by content or patient). A setting belongs to neither
+        section. The gallery is of another model, lacks a class, or contains a scored image. Another process is
+        writing into the folder.
     """
     if split not in (None, *PARTS):
         raise RequestError(f"--split {split}: is not one of train, val and test")
@@ -82,12 +84,12 @@ def evaluate(
 def evaluate_pool(
     run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: Path | None
 ) -> Path:
-    """Score each part of a pool as `evaluate` does, then pool what they said.
+    """Score each run of a pool as `evaluate` does, then pool their predictions.
 
     Raises
     ------
     RequestError
-        As from `evaluate`; a part without a finished phase; a gallery, which is of one run's model.
+        As from `evaluate`; a run has no finished phase; a gallery was given, which fits the model of one run only.
     """
     parts = pooled.parts_of(run)
     if gallery is not None:
@@ -112,7 +114,7 @@ def evaluate_pool(
 
 
 def default_out(run: Path, wanted: TestSet, chosen: knn_vote.KnnClassifier | None) -> Path:
-    """The run itself for its own images and classifier, a folder in it for others."""
+    """The run itself if its own images and classifier are scored, otherwise a folder in it."""
     if chosen is None and wanted.reference is None:
         return run
     where = "" if wanted.reference is None else "external-"
@@ -125,7 +127,7 @@ def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
     Raises
     ------
     RequestError
-        The run has no models of its own to score, or a setting is of another section or moves rows.
+        The run has no models of its own to score, or a setting is of another section or moves rows to another part.
     """
     recipe = recorded.recipe_of(run)
     if recipe.cascade is not None:
@@ -134,7 +136,7 @@ def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
 
 
 def changed_recipe(run: Path, rows: Path, overrides: Sequence[str]) -> Recipe:
-    """As `checked_recipe`, the subgroups' columns checked against those of the run `rows`."""
+    """As `checked_recipe`; the columns of subgroups must be columns of the run `rows`."""
     raise_faults(
         f"{word}: evaluate takes settings of data and of evaluation alone, such as data.root=DIR"
         for word in overrides

@@ -1,4 +1,4 @@
-"""Where an external test scores lower than the part that the run recorded: by how much, and for which classes."""
+"""By how much an external test scores lower than the run's own report, and for which classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPARED = ("accuracy", "balanced_accuracy", "auc")
 def drop(run: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     """The report's field `external_drop`: the scores of `facts` minus those of the run's own report.
 
-    The two sets of images share none, so the difference is of independent samples (`intervals.independent`).
+    The two sets of images do not overlap, so the samples are independent (`intervals.independent`).
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def drop(run: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
 
     Returns
     -------
-    {recorded: {split, n}, scores: {name: difference}, recall: {class: difference}, sentences}, or None where the run
-    has no report of the same phase, classes and test-time augmentation on its validation or test part.
+    {recorded: {split, n}, scores: {name: difference}, recall: {class: difference}, sentences}, or None if the run
+    has no report with the same phase, classes and test-time augmentation on its validation or test part.
     """
     own = recorded(run)
     if own is None or own.get("split") not in ("val", "test"):
@@ -44,11 +44,11 @@ def drop(run: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             for name, row in facts["per_class"].items()
         },
     }
-    return {**found, "sentences": robust_words.elsewhere(found)}
+    return {**found, "sentences": robust_words.external_sentences(found)}
 
 
 def recorded(run: Path) -> dict[str, Any] | None:
-    """The run's own report; None where there is none of this version."""
+    """The run's own report; None if it has none of this version."""
     try:
         facts: dict[str, Any] = folders.read_json(run / "report.json")
     except (OSError, ValueError, RequestError):

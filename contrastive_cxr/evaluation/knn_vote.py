@@ -1,4 +1,4 @@
-"""The vote of a gallery's nearest rows in the place of a run's classifier: the same report for both."""
+"""The vote of a gallery's nearest rows replaces a run's classifier; the report is the same for both."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from contrastive_cxr.run_layout import MODEL, PhaseName, phases_with_model
 
 @dataclass(frozen=True, eq=False)
 class KnnClassifier:
-    """A gallery whose rows vote, and the phase of the run whose model made it.
+    """A gallery whose rows vote, and the phase whose model made the gallery.
 
     Attributes
     ----------
     place : Path
         Folder of the gallery.
     k : int
-        Nearest rows that vote.
+        How many nearest rows vote.
     """
 
     gallery: Gallery
@@ -35,13 +35,13 @@ class KnnClassifier:
     k: int
 
     def vote(self, data: Dataset, query: Outputs, *, strangers: bool) -> Outputs:
-        """The model's predictions with the vote of the gallery in the place of the classifier's probabilities.
+        """The model's predictions; the vote of the gallery replaces the classifier's probabilities.
 
         Parameters
         ----------
         strangers : bool
-            The rows are of an external test: a patient of the same name is another one. Else a patient's own rows in
-            the gallery do not vote.
+            Whether the rows belong to an external test: a patient of the same name is then another patient. If not,
+            rows of the query's own patient do not vote.
         """
         patients = None if strangers else list(data.manifest_table().iloc[query.rows]["patient"])
         shares = self.gallery.classify(query.vectors, data.classes, self.k, exclude_patients=patients)
@@ -49,7 +49,7 @@ class KnnClassifier:
         return Outputs(query.rows, query.vectors, shares.astype("float32"), card=card)
 
     def note(self) -> str:
-        """What the report's reader must know."""
+        """A sentence for the reader of the report."""
         return (
             f"No classifier is scored here: the probabilities are the vote of the {min(self.k, len(self.gallery)):,} "
             f"nearest of the {len(self.gallery):,} images in the gallery '{self.place.name}'."
@@ -62,12 +62,12 @@ def voters(run: Path, place: Path, k: int) -> KnnClassifier:
     Parameters
     ----------
     k : int
-        Nearest rows that vote (`evaluation.vote`).
+        How many nearest rows vote (`evaluation.vote`).
 
     Raises
     ------
     RequestError
-        No gallery, or of another model than those of the run.
+        There is no gallery, or none of the run's models made it.
     """
     gallery = Gallery.load(place)
     made = {name: folders.read_json(run / name / MODEL)["sha256"] for name in phases_with_model(run)}
@@ -82,19 +82,19 @@ def voters(run: Path, place: Path, k: int) -> KnnClassifier:
 
 
 def check(chosen: KnnClassifier, data: Dataset, split: str, reference: Dataset) -> None:
-    """Refuse a gallery that lacks a class, or holds an image that is scored or that temperatures are fitted on.
+    """Refuse a gallery that lacks a class, or contains a scored image or one that the temperature is fitted on.
 
     Parameters
     ----------
     data, split
         The part that is scored.
     reference : Dataset
-        The run's own images, whose validation part thresholds and temperature are fitted on.
+        The run's own images; thresholds and temperature are fitted on their validation part.
 
     Raises
     ------
     RequestError
-        With every fault.
+        It lists every fault.
     """
     labels = set(chosen.gallery.rows["label"])
     absent = [name for name in data.classes if name not in labels]
@@ -112,7 +112,7 @@ def check(chosen: KnnClassifier, data: Dataset, split: str, reference: Dataset) 
 
 
 def _known(query: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
-    """Which images are among the rows of a gallery: by content where it is recorded, else by root and path."""
+    """Which images are among the rows of a gallery: by content if it is recorded, else by root and path."""
     if "digest" in rows:
         return query["digest"].isin(set(rows["digest"]) - {""})
     return pd.Series(places(query), query.index).isin(set(places(rows)) - {""})

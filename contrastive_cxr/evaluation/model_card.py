@@ -1,4 +1,4 @@
-"""Write the card of a run again, with words that its author adds after training; no model is opened."""
+"""Write the model card of a run again, with texts that its author adds after training; no model is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_card(run: Path, words: Sequence[str] = ()) -> Path:
     run : Path
         An evaluated run.
     words : sequence of str
-        `card.key=value`, kept in the run's recipe: they change no number, so the run can still be resumed.
+        `card.key=value`; they are kept in the run's recipe. They change no number, so the run can still be resumed.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def write_card(run: Path, words: Sequence[str] = ()) -> Path:
     Raises
     ------
     RequestError
-        No run, not evaluated, or a word that is not of the section `card`; nothing is written then.
+        There is no run, it was not evaluated, or a setting is not of the section `card`; nothing is written then.
     """
     raise_faults(
         f"{word}: the card takes texts of its own section alone, such as card.limits='children only'"

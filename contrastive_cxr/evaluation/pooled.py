@@ -1,4 +1,4 @@
-"""What several runs of one recipe say together: as one predictor, and in the mean of their single scores."""
+"""Several runs of one recipe scored together: as one predictor, and as the mean of their single scores."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder.results import joined, patient_numbers, probabilities_of, table
 
-TOLD = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
+TITLES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
 
 def is_pool(run: Path) -> bool:
-    """Whether a folder is a run over seeds or folds."""
+    """Whether a folder is a run over seeds or folds (a pool)."""
     return (run / "parts.json").is_file()
 
 
@@ -37,7 +37,7 @@ def parts_of(run: Path) -> list[str]:
 
 
 def kind_of(parts: Sequence[str]) -> str:
-    """`seeds`, `folds`, or `runs` where the names tell neither."""
+    """`seeds`, `folds`, or `runs` if the names do not say which."""
     for word in ("seed", "fold"):
         if all(re.fullmatch(rf"{word}\d+", name) for name in parts):
             return f"{word}s"
@@ -45,21 +45,21 @@ def kind_of(parts: Sequence[str]) -> str:
 
 
 def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None = None) -> dict[str, Any]:
-    """Join the parts' predictions by image (a mean where several parts scored it) and report on them.
+    """Join the predictions of the runs by image (the mean, if several runs scored it) and write their report.
 
     Parameters
     ----------
     out : Path
-        Gets `report.json`, `report.html`, `pooled.json`; and `parts.json` where it is not there yet.
+        Receives `report.json`, `report.html`, `pooled.json`; and `parts.json` if it does not exist yet.
     places : mapping
-        Name of each part: its folder, with `report.json` and `<phase>/arrays/`.
+        The folder of each run by its name, with `report.json` and `<phase>/arrays/`.
     run : Path, optional
-        The pool whose models were scored, where `out` is another folder.
+        The pool whose models were scored, if `out` is another folder.
     """
     parts = list(places)
     reports = {name: folders.read_json(place / "report.json") for name, place in places.items()}
     arrays = [place / reports[parts[0]]["phase"] / "arrays" for place in places.values()]
-    alone = not same_images(arrays)  # folds on their own images: one part said each of them
+    alone = not same_images(arrays)  # folds on their own images: one run scored each of them
     scores = over_parts(reports)
     add_intervals(scores, arrays, recipe.evaluation.resamples)
     facts = facts_of(recipe, reports, arrays, words(kind_of(parts), scores, len(parts), alone, tested(reports)))
@@ -76,14 +76,14 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
 
 
 def tested(reports: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the parts scored their test images."""
+    """Whether the runs scored their test images."""
     return all(each["split"] == "test" for each in reports.values())
 
 
 def facts_of(
     recipe: Recipe, reports: Mapping[str, Mapping[str, Any]], arrays: list[Path], whose: str
 ) -> dict[str, Any]:
-    """The report on the joined predictions; `whose` says in its notes which scores are of whom."""
+    """The report on the joined predictions; the note `whose` says which scores are those of the pool."""
     each, options = [dict(one) for one in reports.values()], recipe.evaluation
     rows, probabilities, labels = joined(arrays)
     patients = patient_numbers(rows)
@@ -116,7 +116,7 @@ def facts_of(
 
 
 def words(kind: str, scores: Mapping[str, Mapping[str, Any]], count: int, alone: bool, unseen: bool = True) -> str:
-    """Which scores are of the pool as one predictor, and which of its parts, in a sentence.
+    """A sentence: which scores are those of the pool as one predictor, and which those of its runs.
 
     Examples
     --------
@@ -124,30 +124,30 @@ def words(kind: str, scores: Mapping[str, Mapping[str, Any]], count: int, alone:
     'the single ones have a mean AUC of 0.900.'
     """
     means = scores.get("image", {})
-    each = ", ".join(f"{word} of {means[name]['mean']:.3f}" for name, word in TOLD.items() if name in means)
+    each = ", ".join(f"{word} of {means[name]['mean']:.3f}" for name, word in TITLES.items() if name in means)
     if alone and not unseen:
-        said = f"Each image was scored by those of the {count} {kind} that hold it in this part, and their mean taken"
+        start = f"Each image was scored by those of the {count} {kind} that hold it in this part, and their mean taken"
     elif alone:
-        said = f"Each image was scored by the one of the {count} {kind} that had not seen it"
+        start = f"Each image was scored by the one of the {count} {kind} that had not seen it"
     else:
-        said = f"The scores are those of the {count} {kind} as one predictor, the mean of their probabilities"
-    return f"{said}; the single ones have a mean {each}." if each else f"{said}."
+        start = f"The scores are those of the {count} {kind} as one predictor, the mean of their probabilities"
+    return f"{start}; the single ones have a mean {each}." if each else f"{start}."
 
 
 def shared_notes(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The sentences that the reports of all parts have."""
+    """The notes that the reports of all runs have."""
     first, *others = (each["notes"] for each in reports)
     return [note for note in first if all(note in other for other in others)]
 
 
 def same_images(arrays: Sequence[Path]) -> bool:
-    """Whether all parts scored the same images, in one order."""
+    """Whether all runs scored the same images, in the same order."""
     tables = [table(each / "rows.csv")[["root", "path"]] for each in arrays]
     return all(each.equals(tables[0]) for each in tables)
 
 
 def pooled_baselines(reports: list[dict[str, Any]], arrays: list[Path]) -> Blind:
-    """The parts' blind baselines, their probabilities a mean where several parts scored an image."""
+    """The blind baselines of the runs; if several runs scored an image, its probabilities are their mean."""
     names = [[each["name"] for each in facts["baselines"]] for facts in reports]
     if not names[0] or any(other != names[0] for other in names):
         return []
@@ -156,7 +156,7 @@ def pooled_baselines(reports: list[dict[str, Any]], arrays: list[Path]) -> Blind
 
 
 def pooled_validation(arrays: list[Path], rows: pd.DataFrame) -> Validation | None:
-    """The validation rows of runs on one split; None where they are scored themselves, by another fold."""
+    """The validation rows of runs with one division; None if another fold scores these rows."""
     if not all((each / "val_probabilities.npy").is_file() for each in arrays):
         return None
     kept, probabilities, labels = joined(arrays, part="val_", array="probabilities")
@@ -165,7 +165,7 @@ def pooled_validation(arrays: list[Path], rows: pd.DataFrame) -> Validation | No
 
 
 def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resamples: int) -> None:
-    """Give each mean over seeds its interval `low`, `high`; folds score different images and get none."""
+    """Add the interval `low`, `high` to each mean over seeds; folds score different images and have none."""
     if not same_images(arrays):
         return
     labels, patients = folders.read_array(arrays[0] / "labels.npy"), patient_numbers(table(arrays[0] / "rows.csv"))
@@ -181,7 +181,7 @@ def add_intervals(scores: dict[str, dict[str, Any]], arrays: list[Path], resampl
 
 
 def over_parts(reports: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each score's mean and standard deviation over the parts, by image and by patient, with the single values."""
+    """Mean and standard deviation of each score over the runs, by image and by patient, with the single values."""
     found: dict[str, dict[str, Any]] = {}
     for unit in ("image", "patient"):
         units = [facts if unit == "image" else facts.get("by_patient") for facts in reports.values()]

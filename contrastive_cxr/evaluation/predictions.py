@@ -1,4 +1,4 @@
-"""The predictions of a run's models on some rows, and the arrays that are kept of them."""
+"""The predictions of a run's models on some rows, and the arrays that are written of them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Outputs:
     Attributes
     ----------
     vectors : float32 [n, D], unit length
-        Embeddings; of a model without projection its features.
+        Embeddings; the features, if the model has no projection.
     probabilities : float32 [n, C] or None
-        Of the classifier, where the model has one; with test-time augmentation the mean over its views.
+        From the classifier, if the model has one; with test-time augmentation the mean over its views.
     probabilities_without_tta : float32 [n, C] or None
-        With test-time augmentation, the probabilities of the plain images alone.
+        With test-time augmentation: the probabilities of the plain images only.
     hidden : float32 [n, H] or None
-        What the classifier's last layer is given, where that is not `vectors`.
+        The input of the classifier's last layer, if it differs from `vectors`.
     card : dict
-        The model's record.
+        The contents of the model's `model.json`.
     last_layer : dict or None
         Statistics of the last layer's weights.
     """
@@ -55,12 +55,12 @@ class Outputs:
 
 
 def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Rows, tta: str = "none") -> Outputs:
-    """The predictions of the model in `phase` on `rows`: float32, whatever precision it was trained in.
+    """The predictions of the model in `phase` on `rows`, in float32, whatever the precision of the training was.
 
     Parameters
     ----------
     tta : str
-        Test-time augmentation set of the probabilities; each of its further views is another pass.
+        Set of test-time augmentation for the probabilities; each further view is another pass over the images.
     """
     network, card = weights.load(phase)
     network.to(fabric.device)
@@ -86,10 +86,10 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
 
 
 def write_arrays(folder: Path, data: Dataset, query: Outputs, reference: Dataset, train: Outputs) -> None:
-    """`vectors.npy`, `labels.npy`, `patients.npy`, `rows.csv`; of the training rows `train_*`.
+    """Write `vectors.npy`, `labels.npy`, `patients.npy`, `rows.csv`, and `train_*` for the training rows.
 
-    With a classifier `probabilities.npy`, with test-time augmentation `untouched.npy`, and `hidden.npy` where the last
-    hidden layer is not the vectors. An array that this evaluation does not have is taken away.
+    With a classifier also `probabilities.npy`, with test-time augmentation `untouched.npy`, and `hidden.npy` if the
+    last hidden layer differs from the vectors. An earlier file that this evaluation has no array for is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folders.write_array(folder / "vectors.npy", query.vectors)
@@ -111,7 +111,7 @@ def write_arrays(folder: Path, data: Dataset, query: Outputs, reference: Dataset
 
 
 def write_thumbnails(folder: Path, data: Dataset, rows: Rows) -> None:
-    """`thumbnails.npy`, uint8 [n, S, S]: the report's small pictures, of the rows that `report.shown` names."""
+    """Write `thumbnails.npy`, uint8 [n, S, S]: small pictures for the report, of the rows of `report.shown`."""
     pictures = baselines.thumbnails(data.take(rows[report.shown(len(rows))]), report.THUMBNAIL)
     shape = (len(pictures), report.THUMBNAIL, report.THUMBNAIL)
     folders.write_array(folder / "thumbnails.npy", pictures.round().astype(np.uint8).reshape(shape))

@@ -1,4 +1,4 @@
-"""The predictions of all phases of a run, and the facts of a report made from them."""
+"""The predictions of all phases of a run, and the facts of the report that are made from them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Blind = list[tuple[str, Probabilities]]
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """The evaluated images and the training images; and what decides where it is not the classifier.
+    """The scored images and the training images, and the gallery that votes, if there is one.
 
     Attributes
     ----------
     data : Dataset
         The scored images.
     reference : Dataset
-        The ones that training took: the same `Dataset`, but for an external test.
-    voters : Voters or None
-        A gallery whose vote is scored in the place of the classifier.
+        The run's own images, with its training part: the same `Dataset`, except for an external test.
+    voters : KnnClassifier or None
+        A gallery whose vote is scored instead of the classifier.
     """
 
     recipe: Recipe
@@ -50,13 +50,13 @@ class EvaluationContext:
 
 @dataclass(frozen=True)
 class PhasePredictions:
-    """What the models of a run's phases predict.
+    """The predictions of the models of a run's phases.
 
     Attributes
     ----------
     query, train : {phase: Outputs} of the scored and of the training rows
     validation : Outputs or None
-        Of the validation rows by the last phase, where other rows are scored.
+        The last phase's predictions on the validation rows, if other rows are scored.
     neighbours : {phase: NeighbourScores} of the scored rows among the training rows
     """
 
@@ -72,13 +72,13 @@ class PhasePredictions:
 
     @property
     def probabilities(self) -> Probabilities:
-        """Of the last phase, float [n, C]; without a classifier the vote of the neighbours."""
+        """Probabilities from the last phase, float [n, C]; without a classifier the vote of the neighbours."""
         given = self.query[self.final].probabilities
         return self.neighbours[self.final].votes if given is None else given
 
 
 def predict_validation(context: EvaluationContext, fabric: Fabric, phase: Path, split: str) -> Outputs | None:
-    """The model's predictions on the validation rows; None where those are the scored rows, or there are none."""
+    """The model's predictions on the validation rows; None if these are the scored rows, or there are none."""
     rows = context.reference.rows("val")
     if split == "val" or not len(rows):
         return None
@@ -86,7 +86,7 @@ def predict_validation(context: EvaluationContext, fabric: Fabric, phase: Path, 
 
 
 def fit_on_validation(context: EvaluationContext, preds: PhasePredictions) -> Validation | None:
-    """Probabilities and labels of the validation rows, as temperature and thresholds are fitted on them."""
+    """Probabilities and labels of the validation rows, on which temperature and thresholds are fitted."""
     if preds.validation is None:
         return None
     probabilities: Probabilities | None = preds.validation.probabilities
@@ -135,19 +135,19 @@ def answers(preds: PhasePredictions) -> dict[PhaseName, Probabilities]:
 
 
 def notes(recipe: Recipe, final: Outputs, split: str) -> list[str]:
-    """Sentences that a reader of the scores needs."""
+    """Notes for a reader of the scores."""
     found = []
     if final.probabilities is None:
-        found.append("No classifier was trained: decisions are the vote of the nearest training images.")
+        found.append("No classifier was trained: the predictions are the vote of the nearest training images.")
     if recipe.evaluation.costs and final.card["link"] == "margin":
-        found.append("A hinge loss gives scores, not probabilities: the decision by cost follows their squashed form.")
+        found.append("A hinge loss gives scores and not probabilities; the decision by cost uses them, mapped to 0..1.")
     if split == "val":
-        found.append("These validation images may also have chosen the checkpoint; no test part was given.")
+        found.append("These validation images may also have been used to choose the checkpoint; there is no test part.")
     return found
 
 
 def tta_of(name: str, probabilities_without_tta: Probabilities | None) -> report.Tta | None:
-    """The test-time augmentation of a report; None without one."""
+    """The test-time augmentation for the report; None if there was none."""
     return (
         None
         if probabilities_without_tta is None
@@ -156,7 +156,7 @@ def tta_of(name: str, probabilities_without_tta: Probabilities | None) -> report
 
 
 def blind_baselines(context: EvaluationContext, rows: Rows) -> Blind:
-    """Predictions of the blind baselines on `rows`, fitted on the training rows; none where the recipe wants none."""
+    """Predictions of the blind baselines on `rows`, fitted on the training rows; empty if the recipe turns them off."""
     recipe, trained = context.recipe, context.reference.rows("train")
     if not recipe.evaluation.baselines or not len(trained):
         return []
@@ -171,7 +171,7 @@ def material(data: Dataset, rows: Rows) -> baselines.Material:
 
 
 def write_blind(arrays: Path, blind: Blind) -> None:
-    """`baselines.npy`, float32 [n, K, C] in the order of the report's `baselines`; taken away where there is none."""
+    """Write `baselines.npy`, float32 [n, K, C], in the order of the report; remove it if there are no baselines."""
     if blind:
         stacked = np.stack([given for _, given in blind], axis=1)
         folders.write_array(arrays / "baselines.npy", stacked.astype(np.float32))
@@ -180,7 +180,7 @@ def write_blind(arrays: Path, blind: Blind) -> None:
 
 
 def read_blind(run: Path, phase: str) -> Blind:
-    """The blind baselines of an evaluated run, a row a scored image; none where it has none."""
+    """The blind baselines of an evaluated run, one row for each scored image; empty if it has none."""
     arrays = run / phase / "arrays" / "baselines.npy"
     names = [each["name"] for each in folders.read_json(run / "report.json")["baselines"]]
     if not names or not arrays.is_file():
@@ -192,7 +192,7 @@ def read_blind(run: Path, phase: str) -> Blind:
 def write_validation(
     arrays: Path, context: EvaluationContext, preds: PhasePredictions, kept: Validation | None
 ) -> None:
-    """`val_probabilities.npy`, `val_labels.npy` and `val_rows.csv`; taken away where there is none."""
+    """Write `val_probabilities.npy`, `val_labels.npy` and `val_rows.csv`; remove them if there is nothing to write."""
     if kept is None or preds.validation is None:
         for name in ("val_probabilities.npy", "val_labels.npy", "val_rows.csv"):
             (arrays / name).unlink(missing_ok=True)
@@ -205,8 +205,7 @@ def write_validation(
 def neighbour_scores(
     recipe: Recipe, data: Dataset, reference: Dataset, query: Outputs, train: Outputs
 ) -> neighbour_metrics.NeighbourScores:
-    """Neighbours of the scored images of `data` among the training images of `reference`, those of the same patient
-    left out."""
+    """Neighbours of the scored images of `data` among the training images of `reference`, without the same patient."""
     return neighbour_metrics.scores(
         train.vectors,
         reference.labels[train.rows],
@@ -220,7 +219,7 @@ def neighbour_scores(
 
 
 def identity(data: Dataset, reference: Dataset, query: Outputs, train: Outputs) -> neighbour_metrics.Identity:
-    """Who the rows are; images of an external test are strangers."""
+    """Numbers and patients of the rows; empty for an external test, whose images and patients are all different."""
     if data is not reference:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""A run's predictions on the scored images under benign changes, and the part of the report made of them."""
+"""A run's predictions on the scored images under benign changes, and the report's field that is made from them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder.results import joined
 
 SHARE = 0.1
-"""Share of the training's work: `evaluation.robustness: auto` measures robustness where that costs less."""
+"""Largest work, as a share of that of the training, at which `evaluation.robustness: auto` measures robustness."""
 FORWARD = 1 / 3
-"""A pass without gradients, of what an image takes in training: forward, and twice as much backward."""
+"""Work of a pass without gradients, as a share of that in training: backward takes twice as much as forward."""
 NOISE_SEED = 0
 """The same noise for every run, so that runs over the same images are comparable."""
 ARRAY = "robustness"
@@ -45,26 +45,28 @@ class RobustnessPredictions:
     Attributes
     ----------
     probabilities : float32 [K, n, C] or None
-        In the order of `augment.corruptions.CASES`; None where they were not asked for, and on all processes
-        but the first.
+        In the order of `augment.corruptions.CASES`; None if robustness is not measured, and on all processes but the
+        first.
     note : str
-        Why they were left out, and the command that asks; empty where there is nothing to say.
+        Why robustness was not measured, and the command that measures it; empty if there is nothing to say.
     """
 
     probabilities: Floats | None = None
     note: str = ""
 
 
-def ask(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePredictions) -> RobustnessPredictions:
-    """Ask the last phase about the scored images under every change, where `evaluation.robustness` wants it.
+def predict_under_changes(
+    context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePredictions
+) -> RobustnessPredictions:
+    """The last phase's predictions on the scored images under every change, if `evaluation.robustness` asks for it.
 
-    Each change is a pass over the images, with test-time augmentation one a view. A model without a classifier is asked
-    by the vote of its neighbours, and where a gallery votes, by the gallery's.
+    Each change is a pass over the images, with test-time augmentation one pass for each view. If the model has no
+    classifier, its nearest training images vote; if a gallery is scored, the gallery votes.
 
     Raises
     ------
     RequestError
-        It is wanted and there is no label to score by.
+        It is `on`, and the run has no labels to score by.
     """
     word, final = context.recipe.evaluation.robustness, preds.query[preds.final]
     if word == "on" and len(context.data.classes) < 2:
@@ -72,14 +74,14 @@ def ask(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePredi
     if word == "off" or len(context.data.classes) < 2:
         return RobustnessPredictions()
     if word == "auto":
-        work, allowed = predicted(context, len(final.rows)), SHARE * trained(context, run, list(preds.query))
+        work, allowed = changes_work(context, len(final.rows)), SHARE * training_work(context, run, list(preds.query))
         if work >= allowed:
             return RobustnessPredictions(note=left_out(len(final.rows), work, allowed))
     return RobustnessPredictions(passes(context, fabric, run, preds))
 
 
 def no_labels(run: Path) -> str:
-    """The refusal of a run without labels."""
+    """The error message for a run without labels."""
     return (
         f"evaluation.robustness=on: {run} has no labels to score by (its task has one class); leave --robustness out, "
         "or set evaluation.robustness=off"
@@ -93,7 +95,7 @@ def passes(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePr
     network.to(fabric.device)
     images, batch = Images(context.data.images, fabric.device), context.recipe.runtime.eval_batch_size
 
-    def answer(pixels: Tensor) -> Tensor:
+    def forward(pixels: Tensor) -> Tensor:
         return forward_packed(network, pixels, card["link"], tta)
 
     found = []
@@ -101,9 +103,9 @@ def passes(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePr
     with terminal.Stages("benign changes", len(CASES)):
         for name, severity in CASES:
             terminal.stage(f"{name} {severity}")
-            answers = engine.encode(fabric, answer, final.rows, batch, Changed(images, name, severity), network=network)
+            packed = engine.encode(fabric, forward, final.rows, batch, Changed(images, name, severity), network=network)
             if fabric.is_global_zero:
-                found.append(decided(context, preds, answers, network.spec.classes))
+                found.append(probabilities_of(context, preds, packed, network.spec.classes))
     return np.stack(found) if found else None
 
 
@@ -120,12 +122,13 @@ class Changed:
         return corrupt(self.images.take(rows), self.name, self.severity, rows, NOISE_SEED)
 
 
-def decided(context: EvaluationContext, preds: PhasePredictions, answers: Floats, classes: int) -> Floats:
-    """Probabilities float32 [n, C] from `forward_packed` that the network said of n images: its own, or a vote."""
+def probabilities_of(context: EvaluationContext, preds: PhasePredictions, packed: Floats, classes: int) -> Floats:
+    """Probabilities float32 [n, C], from the outputs of `forward_packed` for n images: the classifier's, or a vote."""
     final = preds.query[preds.final]
     if context.voters is None and classes:
-        return np.ascontiguousarray(answers[:, -classes:])  # the averaged ones stand last, where there are any
-    moved = Outputs(final.rows, np.ascontiguousarray(answers[:, : final.vectors.shape[1]]), None, card=final.card)
+        # with test-time augmentation, the means over the views are last
+        return np.ascontiguousarray(packed[:, -classes:])
+    moved = Outputs(final.rows, np.ascontiguousarray(packed[:, : final.vectors.shape[1]]), None, card=final.card)
     if context.voters is not None:
         shares = context.voters.vote(context.data, moved, strangers=context.data is not context.reference).probabilities
         assert shares is not None, "a gallery votes for every image"
@@ -134,11 +137,11 @@ def decided(context: EvaluationContext, preds: PhasePredictions, answers: Floats
     return neighbour_scores(context.recipe, context.data, context.reference, moved, train).votes.astype(np.float32)
 
 
-def trained(context: EvaluationContext, run: Path, phases: Sequence[str]) -> float:
-    """Images that the phases of a run trained on, each as often as it was seen.
+def training_work(context: EvaluationContext, run: Path, phases: Sequence[str]) -> float:
+    """Number of images that the phases of a run trained on, each counted as often as it was seen.
 
-    Counted, not timed, so that a run that was killed and resumed decides as one left alone. A head that learns on ready
-    vectors counts as the one pass that made them.
+    The work is counted and not timed, so that a run that was killed and resumed decides like one that was not. A head
+    that is trained on stored vectors counts as the one pass that made them.
     """
     seen = 0.0
     for name in phases:
@@ -149,19 +152,19 @@ def trained(context: EvaluationContext, run: Path, phases: Sequence[str]) -> flo
     return seen
 
 
-def predicted(context: EvaluationContext, images: int) -> float:
-    """What all changes of so many images take, in images trained on: a pass without gradients is a third of one."""
+def changes_work(context: EvaluationContext, images: int) -> float:
+    """Work of all changes of `images` images, in images of training: a pass without gradients counts as a third."""
     return len(CASES) * len(TTA_SETS[context.recipe.evaluation.tta]) * images * FORWARD
 
 
 def done(run: Path, phase: str) -> dict[str, Any]:
-    """A phase's `done.json`; empty where there is none."""
+    """The contents of a phase's `done.json`; empty if there is none."""
     path = run / phase / "done.json"
     return folders.read_json(path) if path.is_file() else {}
 
 
 def left_out(images: int, work: float, allowed: float) -> str:
-    """A sentence: why robustness was not measured, and the command that measures it."""
+    """A sentence that says why robustness was not measured, and which command measures it."""
     return (
         f"Robustness was not measured. To score {images} images under {len(CASES)} changes is as much work as "
         f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training (images: "
@@ -170,7 +173,7 @@ def left_out(images: int, work: float, allowed: float) -> str:
 
 
 def write(arrays: Path, query: RobustnessPredictions) -> None:
-    """`robustness.npy`, float32 [K, n, C]; taken away where there is none."""
+    """Write `robustness.npy`, float32 [K, n, C]; remove it if robustness was not measured."""
     if query.probabilities is None:
         (arrays / f"{ARRAY}.npy").unlink(missing_ok=True)
     else:
@@ -180,28 +183,28 @@ def write(arrays: Path, query: RobustnessPredictions) -> None:
 def facts_of(
     context: EvaluationContext, preds: PhasePredictions, query: RobustnessPredictions
 ) -> dict[str, Any] | None:
-    """The report's field `robustness`; None where it was not measured."""
+    """The report's field `robustness`; None if it was not measured."""
     if query.probabilities is None:
         return None
     cases = [case(*each) for each in CASES]
     rows, data = preds.query[preds.final].rows, context.data
-    return judged(
+    return scores_under_changes(
         preds.probabilities, query.probabilities, data.labels[rows], cases, data.patients[rows],
         context.recipe.evaluation.resamples,
     )  # fmt: skip
 
 
 def case(name: str, severity: int) -> Case:
-    """A change as the report tells of it."""
+    """A change as the report names it."""
     kind = CORRUPTIONS[name]
     value = kind.values[severity - 1]
     return Case(name, severity, value if kind.unit else None, kind.unit, kind.title, kind.words.format(value))
 
 
-def judged(
+def scores_under_changes(
     clean: NDArray[Any], corrupted: NDArray[Any], labels: Rows, cases: Sequence[Case], patients: Rows, resamples: int
 ) -> dict[str, Any]:
-    """Scores under the changes, and what they come to in sentences."""
+    """Scores under the changes, and sentences that summarise them."""
     found = robustness.report(clean, corrupted, labels, cases, patients, resamples)
     return dict(folders.plain({**found, "sentences": robust_words.sentences(found)}))
 
@@ -210,12 +213,12 @@ def pooled(
     reports: Sequence[dict[str, Any]], arrays: Sequence[Path], preds: NDArray[Any], labels: Rows, patients: Rows,
     resamples: int,
 ) -> dict[str, Any] | None:  # fmt: skip
-    """Of the mean probabilities of several runs; None where one of them was not asked, or about other changes.
+    """The field `robustness` of several runs, from their mean probabilities; None if one lacks it or has other changes.
 
     Parameters
     ----------
-    said, labels, patients
-        Of the joined rows, as from `scored.joined`.
+    preds, labels, patients
+        Of the joined rows, as from `run_folder.results.joined`.
     """
     facts = [each.get("robustness") for each in reports]
     if not all(facts) or not all((each / f"{ARRAY}.npy").is_file() for each in arrays):
@@ -224,11 +227,11 @@ def pooled(
     if any(other != cases[0] for other in cases):
         return None
     corrupted = np.moveaxis(joined(arrays, array=ARRAY, axis=1)[1], 1, 0)
-    return judged(preds, corrupted, labels, cases[0], patients, resamples)
+    return scores_under_changes(preds, corrupted, labels, cases[0], patients, resamples)
 
 
 def cases_of(facts: dict[str, Any]) -> list[Case]:
-    """The changes that a report's `robustness` is about, in the order of its array."""
+    """The changes in a report's field `robustness`, in the order of its array."""
     return [
         Case(change["name"], line["severity"], line["value"], change["unit"], change["title"], line["words"])
         for change in facts["changes"]

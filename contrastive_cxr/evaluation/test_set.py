@@ -1,4 +1,4 @@
-"""The images that an evaluation scores: a part that the run recorded, or new ones, checked against its training."""
+"""The images that an evaluation scores: a part that the run recorded, or new ones that were not used in training."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from contrastive_cxr.run_folder import recorded
 PARTS = ("train", "val", "test")
 
 
-OF_A_TABLE = {
+TABLE_SETTINGS = {
     "csv": "null", "merge": "[]", "split_lists": "{}", "columns": "{}", "where": "{}", "leave_out": "[]",
     "label_folders": "null",
 }  # fmt: skip
-"""Settings of a source that say where its rows stand, and what they are without any."""
+"""Settings that belong to a table, and their values without a table."""
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """What is scored: a part of `data`, and what the reader is told of it.
+    """What is scored: a part of `data`, and notes for the reader of the report.
 
     Attributes
     ----------
     reference : Dataset or None
-        The run's own images, where `data` is new to the run; None: they are in `data`.
+        The run's own images, if `data` is new to the run; None: `data` has them.
     """
 
     data: Dataset
@@ -43,7 +43,7 @@ class TestSet:
 
 
 def recorded_split(run: Path, recipe: Recipe, split: str | None) -> TestSet:
-    """A part as the run recorded it; or the part that its source has got since, which is new to the run."""
+    """A part as the run recorded it, or a part that its source received later, which is new to the run."""
     counts = recorded.rows_of(run)["split"].value_counts()
     part = split or ("test" if counts.get("test", 0) else "val")
     if counts.get(part, 0):
@@ -58,9 +58,9 @@ def recorded_split(run: Path, recipe: Recipe, split: str | None) -> TestSet:
 
 
 def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> TestSet:
-    """The images of another source, in the part `split`: its own, or all of them where it has no parts.
+    """The images of another source: those of its part `split`, or all of them if the source has no parts.
 
-    Where they are the recorded rows in another place, they are the recorded part.
+    If they are the recorded rows in another folder, they count as the recorded part.
     """
     joined = [] if any(word.startswith("data.join") for word in words) else ["data.join=[]"]
     fresh = without_recorded_table(recipe.data, words)
@@ -75,29 +75,29 @@ def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> T
 
 
 def without_recorded_table(data: Data, words: Sequence[str]) -> list[str]:
-    """Overrides that take the recorded table's settings off, where `words` name a source of another kind.
+    """Overrides that remove the settings of the recorded table, if `words` name a source of another kind.
 
     Parameters
     ----------
     data : Data
         The run's own section.
     words : sequence of str
-        `data.key=value` of the new images; what they say of the table themselves is kept.
+        `data.key=value` of the new images; settings of a table among them are kept.
     """
     kinds = [word.partition("=")[2].strip() for word in words if word.startswith("data.source=")]
     if not kinds or kinds[-1] == data.source:
         return []
     given = {word.partition("=")[0].split(".")[1] for word in words}
-    return [f"data.{name}={value}" for name, value in OF_A_TABLE.items() if name not in given]
+    return [f"data.{name}={value}" for name, value in TABLE_SETTINGS.items() if name not in given]
 
 
 def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = None) -> Dataset:
-    """The run's own images where it read them; where that folder is gone, those of the new `section`.
+    """The run's own images from the recorded folder; if that folder is gone, from the new `section`.
 
     Raises
     ------
     RequestError
-        They are in neither place, or have changed.
+        They are in neither folder, or have changed.
     """
     roots = [source.root for source in recipe.data.join or (recipe.data,) if source.root is not None]
     gone = [str(root) for root in roots if isinstance(root, Path) and not root.exists()]
@@ -114,12 +114,12 @@ def own_images(run: Path, recipe: Recipe, section: Data, scored: str | None = No
 
 
 def part_of(manifest: Manifest, split: str) -> Manifest:
-    """The rows of a part, or all of them in it where the source has no parts.
+    """The rows of a part; all rows, put into that part, if the source has no parts.
 
     Raises
     ------
     RequestError
-        The source has parts and not this one.
+        The source has parts, but not this one.
     """
     own = manifest.column("split")
     if not any(own):
@@ -134,12 +134,12 @@ def part_of(manifest: Manifest, split: str) -> Manifest:
 
 
 def moved(then: pd.DataFrame, now: pd.DataFrame, split: str) -> bool:
-    """Whether the rows are those that the run recorded for the part, by content.
+    """Whether the content of the rows is that of the part that the run recorded.
 
     Raises
     ------
     RequestError
-        Some are and some are not: neither the recorded part nor an external test.
+        This is true of only some rows: they are neither the recorded part nor an external test.
     """
     part = then[then["split"] == split]
     same = set(part["digest"]) & set(now["digest"]) - {""}
@@ -148,22 +148,22 @@ def moved(then: pd.DataFrame, now: pd.DataFrame, split: str) -> bool:
     lost = part[~part["digest"].isin(same)]
     new = now[~now["digest"].isin(same)]
     if len(lost) or len(new):
-        said = [
+        parts = [
             f"{len(rows)} {what} ({recorded.listed(list(rows['path']))})"
             for what, rows in (("are not there", lost), ("were never recorded", new))
             if len(rows)
         ]
         raise RequestError(
             f"{len(same)} of these images are the {split} part that the run recorded, and of the rest "
-            f"{' and '.join(said)}: neither the recorded part nor an external test; give one or the other"
+            f"{' and '.join(parts)}: neither the recorded part nor an external test; give one or the other"
         )
     return True
 
 
 def overlap_notes(run: Path, data: Dataset) -> tuple[str, ...]:
-    """Refuse new images that the run was trained or chosen on, by content or by patient; what could not be compared.
+    """Refuse new images that the run was trained or chosen on (by content or patient); return notes for the reader.
 
-    Patients are compared within one source name alone: names of two sources may collide.
+    Patients are compared only within sources of the same name: two sources may use one name for two patients.
     """
     then = recorded.rows_of(run)
     seen, now = then[then["split"].isin(["train", "val"])], data.manifest_table()
@@ -188,7 +188,7 @@ def overlap_notes(run: Path, data: Dataset) -> tuple[str, ...]:
 
 
 def patients(rows: pd.DataFrame) -> list[tuple[str, str] | None]:
-    """(source, name) of each row's patient, None where it is unknown; joined sources put their name before it."""
+    """(source, name) of each row's patient, None if unknown; without the prefix of joined sources."""
     return [
         (source, name.removeprefix(f"{source}/")) if name else None
         for source, name in zip(rows["source"], rows["patient"], strict=True)

@@ -1,4 +1,4 @@
-"""The report of a run: the facts (`build`, `build_cascade`: report.json) and the page made from them (`write`)."""
+"""The report of a run: the facts (`build`, `build_cascade` make report.json), and the page from them (`write`)."""
 
 from contrastive_cxr.report.facts.inputs import Predictions, ReportExtras, Stages, Subject, Tta
 from contrastive_cxr.report.facts.report_json import VERSION, build, build_cascade

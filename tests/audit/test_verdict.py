@@ -39,8 +39,8 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
     [
         ({}, "clean", "No copies"),
         ({"counts": {"groups": 2, "images_in_groups": 4, "near": 2}}, "look", "4 images are copies"),
-        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies stand"),
-        ({"patients_across_splits": [{}]}, "leak", "1 patient have"),
+        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies is in"),
+        ({"patients_across_splits": [{}]}, "leak", "1 patient has"),
         ({"counts": {"groups": 1, "conflicting_labels": 1}}, "look", "more than one label"),
         ({"counts": {"unreadable": 3}}, "look", "3 files cannot be read"),
         (
@@ -50,7 +50,7 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
         ),
         ({"associations": [told(0.9)]}, "look", "format alone reaches AUC 0.90"),
         ({"associations": [told(0.6), told(None), told(0.9, p=0.2)]}, "clean", "No copies"),
-        ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "tells them apart with AUC 0.80"),
+        ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "distinguishes them with AUC 0.80"),
         ({"shift": [SHIFT | {"auc": 0.6}, SHIFT | {"auc": None}]}, "clean", "No copies"),
     ],
 )
@@ -65,7 +65,7 @@ def test_verdicts(changes: dict[str, Any], word: str, part: str) -> None:
     [
         (0, "No copies, no patient in two splits, and"),
         (4, "no known patient in two splits (of 4 of 9 images the patient is not known)"),
-        (9, "no known patient (so whether one is in two splits cannot be said)"),
+        (9, "no known patient (so it is unknown whether one is in two splits)"),
     ],
 )
 def test_nothing_is_claimed_of_patients_who_are_not_known(without: int, part: str) -> None:

@@ -20,7 +20,7 @@ STAGES = {
     "painting": ("contrastive_cxr.data.phantom:paint",),
     "decoding": ("contrastive_cxr.data.cache:decode",),
     "cache writing": ("contrastive_cxr.data.cache_files:Store.add", "contrastive_cxr.data.cache_files:Store.commit"),
-    "optimizer step": ("contrastive_cxr.engine.loop:Loop._update",),
+    "optimizer step": ("contrastive_cxr.engine.step:TrainStep.update",),
     "validation": ("contrastive_cxr.engine.loop:Loop._validate",),
     "checkpoint writing": ("contrastive_cxr.run.checkpoint:save",),
     "model writing": ("contrastive_cxr.models.weights:save",),

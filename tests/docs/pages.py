@@ -58,7 +58,7 @@ def synopses(page: Path) -> list[list[str]]:
     found = []
     for line in lines(indented):
         command = re.split(r"  +", line.strip())[0]
-        if not re.match(r"(ccxr|torchrun) ", command):
+        if not re.match(r"(ccxr|torchrun|sbatch|kubectl|python) ", command):
             continue
         plain = re.sub(r"\[((?:-|SOURCE|data\.KEY)[^\]]*)\]", r"\1", command).replace(" & child=$!", "")
         for each in plain.split(";"):

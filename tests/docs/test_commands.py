@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+import yaml
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr import shipped
 from contrastive_cxr.cli.app import app
-from tests.docs.pages import ROOT, called, fenced_commands, pages, synopses
+from tests.docs.pages import FENCE, ROOT, called, fenced_commands, pages, synopses
 
 COMMANDS = [
     (page.relative_to(ROOT).as_posix(), command)
@@ -23,15 +26,15 @@ COMMANDS = [
 CCXR = [(page, found) for page, command in COMMANDS if (found := called(command)) is not None]
 
 
-def parsed(words: list[str]) -> Any:
+def parsed(command: list[str]) -> Any:
     """The context of a command line, parsed and not run."""
     group: Any = typer.main.get_command(app)
-    for place, word in enumerate(words):
+    for place, word in enumerate(command):
         known = getattr(group, "commands", {})
         if word not in known:
-            return group.make_context(" ".join(words[:place]), list(words[place:]))
+            return group.make_context(" ".join(command[:place]), list(command[place:]))
         group = known[word]
-    return group.make_context(" ".join(words), [])
+    return group.make_context(" ".join(command), [])
 
 
 def test_the_pages_have_commands() -> None:
@@ -70,7 +73,49 @@ def test_what_another_program_is_called_for_is_there(page: str, command: list[st
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         asked = re.findall(r"\[(.+)\]", words[-1])
         assert set(",".join(asked).split(",")) <= set(extras)
-    elif program in ("sbatch", "kubectl"):
-        assert any(Path(ROOT / word).is_file() for word in words)
+    elif program == "sbatch":
+        script = next(word for word in words if word.endswith(".sh"))
+        assert subprocess.run(["bash", "-n", script], cwd=ROOT, check=False).returncode == 0
+        parsed(words[words.index(script) + 1 :])  # the script passes them on to ccxr
+    elif program == "kubectl":
+        (file,) = [word for word in words if word.endswith(".yaml")]
+        assert all(each["kind"] for each in yaml.safe_load_all((ROOT / file).read_text()))
+    elif program == "python":
+        check_module(words)
     else:
         assert program in ("source", "wandb"), f"{page}: nothing here knows what '{program}' is"
+
+
+def check_module(words: list[str]) -> None:
+    """`-m benchmarks.NAME`: the file is there, and its parser, or the one of all benchmarks, has the options."""
+    assert words[0] == "-m"
+    file = ROOT.joinpath(*words[1].split(".")).with_suffix(".py")
+    source = file.read_text() + (ROOT / "benchmarks" / "record.py").read_text()
+    for word in words[2:]:
+        assert not word.startswith("-") or f'"{word}"' in source, f"{words[1]} has no {word}"
+
+
+def unknown_options(command: list[str]) -> list[str]:
+    """Options that the command does not have; a missing argument, also of an option, is no fault here."""
+    try:
+        return [word for word in parsed(command).args if word.startswith("-")]
+    except Exception as error:  # typer brings a click of its own, or uses the installed one
+        if type(error).__name__ not in ("MissingParameter", "BadOptionUsage"):
+            raise
+        return []
+
+
+def code(page: Path) -> list[str]:
+    """The code words within the sentences and tables of a page, of one line each."""
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_sentence_calls_is_there(page: Path) -> None:
+    """Commands that stand in a sentence, often shortened: the command and its options are there."""
+    for text in code(page):
+        command = re.match(r"(ccxr [a-z]|python -m benchmarks)", text) and shlex.split(text, comments=True)
+        if command and command[0] == "python":
+            check_module(command[1:])
+        elif command and "..." not in command:
+            assert not unknown_options(command[1:]), text

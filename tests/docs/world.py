@@ -111,28 +111,7 @@ def run(command: list[str], root: Path) -> str:
     if words[0] in ("run", "pretrain", "embed", "finetune", "sweep"):
         words = small(words)
     if command[0] == "torchrun":
-        launch = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc-per-node",
-            "2",
-            "-m",
-            "contrastive_cxr",
-            *words,
-        ]
-        path = f"{Path(__file__).resolve().parents[2]}:{os.environ.get('PYTHONPATH', '')}"
-        done = subprocess.run(
-            launch,
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=500,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr[-3000:]}"
-        return done.stdout
+        return two_processes(command[1 : command.index("-m")], words, root)
     before = Path.cwd()
     os.chdir(root)
     try:
@@ -141,6 +120,25 @@ def run(command: list[str], root: Path) -> str:
         os.chdir(before)
     assert result.exit_code == 0, f"{' '.join(command)}\n{result.output[-3000:]}\n{result.exception!r}"
     return result.output
+
+
+def two_processes(options: list[str], words: list[str], root: Path) -> str:
+    """`ccxr` by torchrun with the page's own `options`, on two processes in the place of the page's number."""
+    if "--nproc-per-node" in options:
+        place = options.index("--nproc-per-node")
+        options = options[:place] + options[place + 2 :]
+    return module("torch.distributed.run", [*options, "--nproc-per-node", "2", "-m", "contrastive_cxr", *words], root)
+
+
+def module(name: str, words: list[str], root: Path) -> str:
+    """`python -m NAME WORDS` in `root`, a process of its own that imports this checkout; what it prints."""
+    path = f"{Path(__file__).resolve().parents[2]}:{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-m", name, *words], cwd=root, capture_output=True, text=True, check=False, timeout=1200,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{name} {' '.join(words)}\n{done.stderr[-3000:]}"
+    return done.stdout
 
 
 def checkpoint(file: Path) -> None:

@@ -221,6 +221,6 @@ def test_gradients_that_are_dropped_are_as_good_as_none(tmp_path: Path, monkeypa
     fabric = engine.launch(schema.Runtime(device="cpu"))
     plain, dropped = network(SMALL), network(SMALL)
     engine.fit(fabric, spec(tmp_path / "plain", plain, 2))
-    monkeypatch.setattr(engine.fit.__globals__["Loop"], "_wait", lambda self, epoch: None)
+    monkeypatch.setattr(engine.fit.__globals__["TrainStep"], "wait", lambda self, epoch: None)
     engine.fit(fabric, spec(tmp_path / "dropped", dropped, 2))
     assert not moved(plain.state_dict(), dropped.state_dict())

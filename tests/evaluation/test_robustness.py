@@ -86,7 +86,7 @@ def test_the_report_is_of_these_probabilities(robust: Path) -> None:
     assert found["mean"]["difference"]["accuracy"]["difference"] == pytest.approx(drop)
     assert found["worst"]["name"] == found["changes"][int(np.argmin(means))]["name"]
     assert 'id="robustness"' in (robust / "report.html").read_text()
-    assert "cases are looked at" in (robust / "model-card.md").read_text()
+    assert "cases are measured" in (robust / "model-card.md").read_text()
 
 
 @pytest.mark.slow
@@ -117,15 +117,15 @@ def test_what_it_costs_is_counted_in_images_trained_on(finished: Path, tmp_path:
         (run / name / "done.json").write_text(json.dumps({"seconds": 5.0, "images_seen": seen}))
     recipe, data = opened(finished)
     context = EvaluationContext(recipe, data, data)
-    assert robustness.predicted(context, 12) == pytest.approx(64 * 12 / 3)
+    assert robustness.changes_work(context, 12) == pytest.approx(64 * 12 / 3)
     views = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"tta": "mirror-turn"})})
-    assert robustness.predicted(EvaluationContext(views, data, data), 12) == pytest.approx(3 * 64 * 12 / 3)
+    assert robustness.changes_work(EvaluationContext(views, data, data), 12) == pytest.approx(3 * 64 * 12 / 3)
     ready = len(data.rows("train")) + len(data.rows("val"))  # the head alone: each image was encoded once
-    assert robustness.trained(context, run, ["pretrain", "embed", "finetune"]) == pytest.approx(3000 + ready / 3)
+    assert robustness.training_work(context, run, ["pretrain", "embed", "finetune"]) == pytest.approx(3000 + ready / 3)
     assert recipe.finetune is not None
     thawed = recipe.finetune.model_copy(update={"augment": "xray"})
     moving = EvaluationContext(recipe.model_copy(update={"finetune": thawed}), data, data)
-    assert robustness.trained(moving, run, ["pretrain", "embed", "finetune"]) == 3090
+    assert robustness.training_work(moving, run, ["pretrain", "embed", "finetune"]) == 3090
 
 
 @pytest.mark.slow
@@ -172,7 +172,7 @@ def test_pooled_seeds_are_asked_by_their_mean(tmp_path: Path) -> None:
         write_run(tmp_path / name, recipe, preds[order], labels[order], rows=rows)
         np.save(tmp_path / name / "pretrain" / "arrays" / "robustness.npy", changed[:, order])
         cases = [robustness.case(*each) for each in CASES]
-        facts = robustness.judged(preds, changed, labels, cases, np.full(len(labels), -1), 100)
+        facts = robustness.scores_under_changes(preds, changed, labels, cases, np.full(len(labels), -1), 100)
         edit(tmp_path / name / "report.json", robustness=facts)
     found = pool(recipe, tmp_path, {name: tmp_path / name for name in parts})["robustness"]
     mean, labels = (arrays[0] + arrays[1]) / 2, drawn()[1]

@@ -140,7 +140,7 @@ def test_parts_are_never_called_disjoint_by_patients_who_are_not_known(described
     rows = manifest().assign(patient="")
     rows.to_csv(described / "manifest.csv", index=False)
     (line,) = items(described)["Level at which parts are disjoint"].lines
-    assert line.startswith("No patient is known, so images of one patient may stand in several parts.")
+    assert line.startswith("No patient is known, so images of one patient may be in several parts.")
     assert "0 patients" not in line
 
 
@@ -253,7 +253,7 @@ def test_a_label_is_never_markup_in_the_whole_card(described: Path) -> None:
     kinds = {token.type for token in tokens(text)}
     assert not {"html_block", "html_inline", "link_open", "image", "code_inline", "s_open"} & kinds
     plain = " ".join(NASTY.split())
-    assert ["true, decided", plain] in [row[:2] for row in cells(text)], "the confusion matrix has it as a column"
+    assert ["true, predicted", plain] in [row[:2] for row in cells(text)], "the confusion matrix has it as a column"
     assert [row[0] for row in cells(text)].count(plain) == 1, "and as a row"
     assert "<script>" not in page
     assert "alert(1)" in page

@@ -1,4 +1,4 @@
-"""The report card: what a run knows of itself in the order of CLAIM 2024 and TRIPOD+AI, as Markdown and in the page."""
+"""The model card: facts about a run in the order of CLAIM 2024 and TRIPOD+AI, as Markdown and in the report page."""
 
 from contrastive_cxr.report.card.layout import Card, build
 from contrastive_cxr.report.card.markdown import markdown

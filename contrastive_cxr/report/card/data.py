@@ -1,4 +1,4 @@
-"""What the card says of the images: where they are from, how they are divided, what the audit found."""
+"""The card's items about the images: their origin, their division into parts, the findings of the audit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPLITS = {
     "fractions": "all rows divided at random by fractions",
     "folds": "all rows in folds",
 }
-_UNKNOWN = "No patient is known, so images of one patient may stand in several parts. Disjoint by image alone."
+_UNKNOWN = "No patient is known, so images of one patient may be in several parts. Disjoint only by image."
 _OWN = ("path", "root", "label", "patient", "split", "source", "class", "digest")
 
 
@@ -34,7 +34,7 @@ def sources(found: Found) -> Content:
 
 
 def left_out(found: Found) -> Content:
-    """Labels that the task drops, files that could not be read."""
+    """Labels that the task drops, and files that could not be read."""
     lines = []
     dropped = found.section("task").get("drop") or []
     if dropped:
@@ -54,8 +54,8 @@ def preprocessing(found: Found) -> Content:
     intensity = found.section("data", "intensity")
     settings = {
         "stored intensities to 8 bits": intensity.get("kind"),
-        "made square by": data.get("resize"),
-        "side of the kept images, pixels": data.get("cache_size"),
+        "how images are made square": data.get("resize"),
+        "side of the cached images, pixels": data.get("cache_size"),
         "side of the network's input, pixels": found.section("model").get("image_size"),
         "share cut off at each side": data.get("border_crop"),
         "denoising": data.get("denoise"),
@@ -65,7 +65,7 @@ def preprocessing(found: Found) -> Content:
     for source, ends in (intensity.get("ranges") or {}).items():
         settings[f"range of the deeper files of {source}"] = f"{ends[0]:g}, {ends[1]:g}"
     if intensity.get("kind") == "auto":
-        settings["window of CT that brings none, HU"] = intensity.get("ct")
+        settings["window of CT files without their own, HU"] = intensity.get("ct")
     if intensity.get("kind") in ("percentile", "window"):
         settings["lower and upper end"] = f"{intensity.get('low')}, {intensity.get('high')}"
     rows = tuple((name, str(value)) for name, value in settings.items() if value is not None)
@@ -73,7 +73,7 @@ def preprocessing(found: Found) -> Content:
 
 
 def subsets(found: Found) -> Content:
-    """Rows that are neither trained on nor scored."""
+    """The number of rows that are neither trained on nor scored."""
     table = found.manifest()
     if table is None:
         return Content()
@@ -113,7 +113,7 @@ def label_map(found: Found) -> Content:
 
 
 def assignment(found: Found) -> Content:
-    """The rule of the division."""
+    """How images were assigned to the parts."""
     split = found.section("data", "split")
     if not split:
         return Content()
@@ -128,7 +128,7 @@ def assignment(found: Found) -> Content:
 
 
 def disjoint(found: Found) -> Content:
-    """At which level the parts share nothing: checked before every run, and counted here again."""
+    """The level at which the parts are disjoint: checked before every run, and counted again here."""
     table = found.manifest()
     if table is None:
         return Content()
@@ -141,11 +141,11 @@ def disjoint(found: Found) -> Content:
     if not len(known):
         del shared["patients"]
     counts = ", ".join(f"{count} {name}" for name, count in shared.items() if count is not None)
-    said = f" In two parts: {counts}." if counts else ""
+    shared_text = f" In two parts: {counts}." if counts else ""
     if not len(known):
-        return Content((f"{_UNKNOWN}{said}",))
+        return Content((f"{_UNKNOWN}{shared_text}",))
     level = "patient" if len(known) == len(used) else "patient where it is known, else image"
-    return Content((f"Disjoint by {level}.{said}",))
+    return Content((f"Disjoint by {level}.{shared_text}",))
 
 
 def parts(found: Found) -> Content:
@@ -168,14 +168,14 @@ def parts(found: Found) -> Content:
 
 
 def digest(rows: pd.DataFrame) -> str:
-    """SHA-256 of the rows of a part, the same wherever their folder is and however they are ordered.
+    """SHA-256 of the rows of a part, which does not depend on their folder or their order.
 
-    It is taken of the lines `path TAB class TAB patient TAB digest`, sorted, each ended by a line feed, in UTF-8.
+    It is computed from the lines `path TAB class TAB patient TAB digest`, sorted, each ended by a line feed, in UTF-8.
 
     Parameters
     ----------
     rows : DataFrame of str
-        With the columns `path`, `class`, `patient` and `digest` (of the file's content; '' where not recorded).
+        With the columns `path`, `class`, `patient` and `digest` (of the file's content; '' if not recorded).
     """
     table = rows.reindex(columns=["path", "class", "patient", "digest"], fill_value="")
     lines = sorted("\t".join(row) + "\n" for row in table.itertuples(index=False))
@@ -183,7 +183,7 @@ def digest(rows: pd.DataFrame) -> str:
 
 
 def characteristics(found: Found) -> Content:
-    """The groups of the subgroup columns in each part, and beside them all other columns that there are."""
+    """The values of the subgroup columns in each part, and the names of all other columns."""
     table = found.manifest()
     if table is None:
         return Content()
@@ -198,7 +198,7 @@ def characteristics(found: Found) -> Content:
 
 
 def _named(table: pd.DataFrame, column: str) -> Table:
-    """How often each value is in each part; the 20 most frequent ones."""
+    """How often each value occurs in each part; the 20 most frequent values."""
     there = [part for part in _PARTS if (table["split"] == part).any()]
     counts = pd.crosstab(table[column], table["split"])
     shown = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:20]]
@@ -223,13 +223,13 @@ def _measured(table: pd.DataFrame, column: str) -> Table:
 
 
 def audit(found: Found) -> Content:
-    """What `ccxr audit` says: its word and its sentences."""
+    """The verdict of `ccxr audit`: its word and its sentences."""
     if found.audit is None:
         return Content(("Not audited.",))
     verdict = found.audit.get("verdict")
-    said = dict(verdict) if isinstance(verdict, Mapping) else {**found.audit, "word": verdict}
-    sentences = said.get("sentences") or ()
-    word = said.get("word") if isinstance(said.get("word"), str) else "not given; see audit.json"
+    entry = dict(verdict) if isinstance(verdict, Mapping) else {**found.audit, "word": verdict}
+    sentences = entry.get("sentences") or ()
+    word = entry.get("word") if isinstance(entry.get("word"), str) else "not given; see audit.json"
     return Content((f"Verdict: {word}.", *(str(each) for each in sentences)))
 
 
@@ -256,7 +256,7 @@ def _counted(labels: pd.Series[str]) -> str:
 
 
 def _shared(rows: pd.DataFrame, column: str) -> int | None:
-    """How many values of a column are in two parts; None where the column is not recorded."""
+    """How many values of a column are in two parts; None if the column is not recorded."""
     if column not in rows:
         return None
     known = rows[rows[column] != ""]

@@ -1,4 +1,4 @@
-"""What the model card is filled from: the files of a run folder, as far as they are there."""
+"""The files of a run folder that fill the model card; missing files leave items empty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Content:
-    """What stands under an item: paragraphs, then tables; nothing of both is an item that nobody filled."""
+    """The content of an item: paragraphs, then tables; without both the item is shown as not stated."""
 
     lines: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -34,22 +34,22 @@ class Content:
 
 @dataclass(frozen=True)
 class Found:
-    """The files.
+    """The contents of the files.
 
     Attributes
     ----------
     facts : mapping
         `report.json` of the part that was scored.
     recipe, environment, inputs : mapping
-        `recipe.yaml`, `environment.json` and `inputs.json` of the run; empty where there is none.
+        `recipe.yaml`, `environment.json` and `inputs.json` of the run; empty if a file is missing.
     models : {name: `model.json`}
-        Of each phase; of a cascade `flat/finetune` and so on, of a pool those of its first part.
+        For each phase; for a cascade `flat/finetune` and so on; for a pool those of its first run.
     manifests : {part: table}
-        `manifest.csv`, one a part of a pool; the part of a run that is none is ''.
+        `manifest.csv` of each run of a pool; for a single run the name is ''.
     audit, explained : mapping or None
         `audit.json` and `explain/explain.json`.
     external : bool
-        Whether the scored images are no part of the run.
+        Whether the scored images are new images of an external test.
     """
 
     facts: Mapping[str, Any]
@@ -63,28 +63,28 @@ class Found:
     external: bool = False
 
     def section(self, *names: str) -> dict[str, Any]:
-        """A section of the recipe, empty where it has none: `section("data", "split")`."""
+        """A section of the recipe, empty if it has none: `section("data", "split")`."""
         tree: Any = self.recipe
         for name in names:
             tree = tree.get(name) if isinstance(tree, Mapping) else None
         return dict(tree) if isinstance(tree, Mapping) else {}
 
     def manifest(self) -> pd.DataFrame | None:
-        """The rows of the run; of folds, whose rows are the same but for their split, those of the first."""
+        """The rows of the run; for folds, whose rows differ only in their split, those of the first fold."""
         return next(iter(self.manifests.values()), None)
 
 
 def read(facts: Mapping[str, Any], folder: Path, run: Path | None = None) -> Found:
-    """Read what there is.
+    """Read the files that exist.
 
     Parameters
     ----------
     facts : mapping
         The contents of `folder/report.json`.
     folder : Path
-        Where the report stands.
+        The folder of the report.
     run : Path, optional
-        The run whose model was scored; none: `folder`, or the folder around it where that holds a recipe.
+        The run whose model was scored; default: `folder`, or its parent folder if that has the recipe.
     """
     run = run or next((place for place in (folder, folder.parent) if (place / "recipe.yaml").is_file()), folder)
     parts = _json(run / "parts.json") or {}
@@ -112,7 +112,7 @@ def read(facts: Mapping[str, Any], folder: Path, run: Path | None = None) -> Fou
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where the file is not there, or is none."""
+    """A JSON object; None if the file does not exist, or is not a JSON object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""The order of the card: the items of CLAIM 2024 and TRIPOD+AI, and what fills each.
+"""The order of the card: the items of CLAIM 2024 and TRIPOD+AI, and the function that fills each.
 
 Numbers are those of CLAIM's 2024 update (Tejani and others, Radiology: Artificial Intelligence 2024;6(4):e240300) and
 of TRIPOD+AI (Collins and others, BMJ 2024;385:e078378); the names of the items are our own. Abstracts (CLAIM 2,
-TRIPOD+AI 2) are of papers and have no place here.
+TRIPOD+AI 2) belong to papers and have no place here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Fill = Callable[[Found], Content]
 
 @dataclass(frozen=True)
 class Entry:
-    """A place of the layout: its name, its numbers, the field of the recipe's `card` and what is computed."""
+    """An item of the layout: name, item numbers, field in the section `card`, and the function that fills it."""
 
     title: str
     claim: str = ""
@@ -106,7 +106,7 @@ LAYOUT: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Item:
-    """An item as it is shown: its numbers in words, the user's text first, then what was computed."""
+    """An item with its content: item numbers, the author's text first, then the computed lines and tables."""
 
     title: str
     numbers: str
@@ -115,7 +115,7 @@ class Item:
 
     @property
     def stated(self) -> bool:
-        """Whether anybody filled it."""
+        """Whether the item has any content."""
         return bool(self.lines or self.tables)
 
 
@@ -128,22 +128,22 @@ class Card:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """(items that are stated, items)."""
+        """(number of stated items, number of items)."""
         items = [item for _, section in self.sections for item in section]
         return sum(item.stated for item in items), len(items)
 
 
 def build(facts: Mapping[str, Any], folder: Path, run: Path | None = None) -> Card:
-    """The card of an evaluated run, from its files; costs no model.
+    """The card of an evaluated run, from its files; no model is loaded.
 
     Parameters
     ----------
     facts : mapping
         The contents of `folder/report.json`.
     folder : Path
-        Where the report stands: a run, or the folder of an external test.
+        The folder of the report: a run, or an external test.
     run : Path, optional
-        The run whose model was scored, where that is neither `folder` nor the folder around it.
+        The run whose model was scored, if that is neither `folder` nor its parent folder.
     """
     found = read(facts, Path(folder), run)
     texts = found.section("card")

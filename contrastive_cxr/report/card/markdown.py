@@ -1,4 +1,4 @@
-"""The card as Markdown in which every word of a user, a file or a label is text and never markup."""
+"""The card as Markdown; texts of the author, file names and labels are plain text in it and never markup."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def markdown(card: Card) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` on one line, with everything taken from it that Markdown or HTML would read as markup.
+    """`text` on one line; everything that Markdown or HTML would read as markup is escaped.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the card says of the model: what it is, how it was trained, with what."""
+"""The card's items about the model: what it is, and how and with which software it was trained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SETTINGS = (
 
 
 def identity(found: Found) -> Content:
-    """What was made, in one line."""
+    """The kind of model and its task, in one sentence."""
     task = found.facts["task"]
     backbone = found.section("model").get("backbone")
     made = "A cascade of classifiers" if found.facts.get("cascade") else "A classifier"
@@ -84,7 +84,7 @@ def software(found: Found) -> Content:
 
 
 def start(found: Found) -> Content:
-    """What the weights start from."""
+    """The weights at the start of the training."""
     model = found.section("model")
     if not model:
         return Content()
@@ -94,20 +94,20 @@ def start(found: Found) -> Content:
         words_of = f"those of ImageNet{_origin(found.inputs.get('weights') or {})}"
     else:
         words_of = "those of an earlier run or file"
-        said = ((found.inputs.get("weights") or {}).get("loaded") or {}).get("words") or ()
-        return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.", *said))
+        loaded = ((found.inputs.get("weights") or {}).get("loaded") or {}).get("words") or ()
+        return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.", *loaded))
     return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.",))
 
 
 def _origin(weights: Mapping[str, Any]) -> str:
-    """Where published weights came from; nothing in runs of earlier versions, which did not record it."""
+    """The origin of published weights; empty for runs of earlier versions, which did not record it."""
     if not weights.get("place"):
         return ""
     return f" ({weights['source']}: {weights['place']}; SHA-256 {weights['file_sha256'] or 'not known'})"
 
 
 def training(found: Found) -> Content:
-    """Settings of the phases, and what they took."""
+    """The settings of the phases, and the budget of their training."""
     named: dict[str, dict[str, Any]] = {name: found.section(name) for name in PHASES if found.section(name)}
     if not named:
         return Content()
@@ -126,7 +126,7 @@ def training(found: Found) -> Content:
 
 
 def budget(found: Found) -> tuple[Table, ...]:
-    """What training took, by phase; nothing where the report does not say."""
+    """The budget of the training by phase; empty if the report has none."""
     phases: Mapping[str, Mapping[str, Any]] = (found.facts.get("budget") or {}).get("phases") or {}
     if not phases:
         return ()
@@ -137,14 +137,14 @@ def budget(found: Found) -> tuple[Table, ...]:
 
 
 def imbalance(found: Found) -> Content:
-    """What was done about classes of unequal size."""
+    """How classes of unequal size were treated."""
     lines = []
     for name in PHASES:
         phase = found.section(name)
         if "imbalance" in phase:
             lines.append(f"{words.title(name)}: {phase['imbalance']}.")
         elif name == "embed" and phase.get("positives", "augmented") != "augmented":
-            lines.append(f"{words.title(name)}: every batch holds as many images of each of its classes.")
+            lines.append(f"{words.title(name)}: every batch has the same number of images of each of its classes.")
     costs = found.section("evaluation", "costs")
     if costs:
         lines.append("Decisions by cost are reported beside those of the most probable class.")
@@ -152,7 +152,7 @@ def imbalance(found: Found) -> Content:
 
 
 def choice(found: Found) -> Content:
-    """What chose the weights that are kept."""
+    """How the weights that are kept were chosen."""
     lines = []
     for name in PHASES:
         phase = found.section(name)
@@ -167,7 +167,7 @@ def choice(found: Found) -> Content:
 
 
 def ensemble(found: Found) -> Content:
-    """Several views of an image, or several runs."""
+    """Whether predictions are means over several views of an image, or over several runs."""
     lines = []
     tta = found.facts.get("tta")
     if tta:
@@ -178,14 +178,14 @@ def ensemble(found: Found) -> Content:
 
 
 def explanations(found: Found) -> Content:
-    """What `ccxr explain` left in the run."""
+    """Whether `ccxr explain` wrote maps into the run."""
     if found.explained is None:
         return Content()
-    return Content(("Maps of what the network looks at are in the run's folder explain (Grad-CAM and its kind).",))
+    return Content(("Maps of regions that the network uses are in the run's folder explain (Grad-CAM and similar).",))
 
 
 def _idle(setting: str, phases: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a setting does nothing: triplets are mined for the triplet loss alone, positives made unless by label."""
+    """Whether a setting has no effect: mining without the triplet loss, positive_augment with positives by label."""
     embed = phases.get("embed", {})
     if setting == "positive_augment":
         return bool(embed.get("positives", "label") == "label")
@@ -201,7 +201,7 @@ def _list(value: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """A setting as text; None is a dash, a mapping that of an augmentation."""
+    """A setting as text; None is a dash, and a mapping is an augmentation."""
     if value is None:
         return "\N{EN DASH}"
     return in_words(value) if isinstance(value, Mapping) else _list(value)

@@ -1,4 +1,4 @@
-"""What the card says of calibration and of thresholds; reports before version 2 have neither."""
+"""The card's items about calibration and thresholds; reports before version 2 have neither."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _DASH = "\N{EN DASH}"
 
 
 def calibration(found: Found) -> Content:
-    """How far probabilities can be taken at their word, before and after temperature scaling."""
+    """How well probabilities agree with observed rates, before and after temperature scaling."""
     facts = found.facts.get("calibration")
     if not facts:
         return Content()
-    columns = {"as the model says them": facts["before"]}
-    lines = [f"Of the decided class, in {facts['bins']} bins of equal numbers of images."]
+    columns = {"before scaling": facts["before"]}
+    lines = [f"Probabilities of the predicted class, in {facts['bins']} bins of equal numbers of images."]
     if facts.get("after"):
         columns["after temperature scaling"] = facts["after"]
         lines.append(f"Temperature {facts['temperature']:.3g}, {_fitted(facts)}; the decisions stay the same.")
     perfect = facts["before"].get("perfect")
     if perfect:
         lines.append(
-            f"A model calibrated without fault would show an error of {perfect['mean']:.2f} at this count, at most "
+            f"A perfectly calibrated model would have an error of {perfect['mean']:.2f} at this count, at most "
             f"{perfect['high']:.2f} in 95 of 100 cases."
         )
     rows = tuple((words.title(name), *(words.score(entry[name]) for entry in columns.values())) for name in _ENTRIES)
@@ -34,7 +34,7 @@ def calibration(found: Found) -> Content:
 
 
 def thresholds(found: Found) -> Content:
-    """What was wanted of a threshold, and what it reached on the scored images."""
+    """The rate that each threshold should reach, and the rate that it reached on the scored images."""
     lines = found.facts.get("thresholds")
     if not lines:
         return Content()
@@ -42,7 +42,7 @@ def thresholds(found: Found) -> Content:
     rows = tuple(_threshold(line) for line in lines)
     columns = ("wanted", "threshold", "where it was chosen", *(f"reached: {words.title(name)}" for name in _RATES))
     return Content(
-        (f"Of the probability of {positive}, against the rest: decided positive at or above it.",),
+        (f"Thresholds on the probability of {positive} against the rest: at or above it an image counts as positive.",),
         (Table(columns, rows),),
     )
 
@@ -61,7 +61,7 @@ def _threshold(line: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _fitted(facts: Mapping[str, Any]) -> str:
-    """On which images it was fitted: the validation part, or, crosswise, the scored ones themselves."""
-    crosswise = facts.get("fitted_on") == "scored"
-    where = "cross-fitted on the scored part" if crosswise else "fitted on the validation part"
+    """On which images it was fitted: the validation part, or by cross-fitting the scored images."""
+    cross_fitted = facts.get("fitted_on") == "scored"
+    where = "cross-fitted on the scored part" if cross_fitted else "fitted on the validation part"
     return where + (f", {facts['fitted_images']} images" if facts.get("fitted_images") else "")

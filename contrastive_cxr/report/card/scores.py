@@ -1,4 +1,4 @@
-"""What the card says of the scores, from `report.json`; facts that a report does not have are left out."""
+"""The card's items about the scores, from `report.json`; fields that a report does not have are left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DASH = "\N{EN DASH}"
 
 
 def metrics(found: Found) -> Content:
-    """The names of what is measured."""
+    """The names of the measures."""
     lines = [f"Of the decisions: {'; '.join(words.title(name) for name in found.facts['scores'])}."]
     phases = found.facts.get("neighbours") or {}
     if phases:
@@ -23,7 +23,7 @@ def metrics(found: Found) -> Content:
 
 
 def uncertainty(found: Found) -> Content:
-    """What the intervals are of."""
+    """What the intervals resample."""
     resamples = found.section("evaluation").get("resamples")
     unit = "patients" if found.facts.get("patients") else "images, as no patients are known"
     drawn = f", {resamples} resamples" if resamples else ""
@@ -33,7 +33,7 @@ def uncertainty(found: Found) -> Content:
 
 
 def robustness(found: Found) -> Content:
-    """What the scores are held against: baselines, subgroups, benign changes of the images."""
+    """What the scores are compared with: baselines, subgroups, benign changes of the images."""
     lines = []
     tables = []
     if found.facts.get("baselines"):
@@ -59,7 +59,7 @@ def changes(facts: Mapping[str, Any], grouped: bool) -> Table:
         )
         for change in robust_words.worst_first(facts["changes"])
     ]
-    return Table(("change", "severities", "Accuracy, mean", "minus the images as they are"), tuple(rows))
+    return Table(("change", "severities", "Accuracy, mean", "minus the unchanged images"), tuple(rows))
 
 
 def _severities(change: Mapping[str, Any]) -> str:
@@ -69,7 +69,7 @@ def _severities(change: Mapping[str, Any]) -> str:
 
 
 def internal(found: Found) -> Content:
-    """Whether the scored images come from where the training images do."""
+    """Whether the scored images have the same source as the training images."""
     if found.external:
         return Content(("These scores are of an external test; the run's own report has the internal ones.",))
     choosing = " It also chose the checkpoint." if found.facts["split"] == "val" else ""
@@ -80,13 +80,13 @@ def external(found: Found) -> Content:
     """Whether new images were scored."""
     if not found.external:
         return Content()
-    first = "New images that the run had never recorded, checked to hold none of its training images."
+    first = "New images that the run had never recorded, checked not to contain any of its training images."
     drop = found.facts.get("external_drop") or {}
     return Content((first, *drop.get("sentences", ())))
 
 
 def performance(found: Found) -> Content:
-    """Scores with their intervals, by image and by patient, beside the blind baselines; of classes and neighbours."""
+    """Scores with intervals by image and by patient, of the blind baselines, of each class, and of neighbours."""
     facts = found.facts
     grouped = bool(facts.get("patients"))
     columns = [("joined probabilities" if facts.get("cascade") else "model", facts["scores"])]
@@ -113,7 +113,7 @@ def performance(found: Found) -> Content:
 
 
 def added(found: Found) -> Content:
-    """What the model adds to each blind baseline."""
+    """The model's scores minus those of each blind baseline."""
     baselines = found.facts.get("baselines") or ()
     if not baselines:
         return Content()
@@ -122,8 +122,8 @@ def added(found: Found) -> Content:
         (each["name"], *(words.difference(each["gain"][name]) for name in names if name in each["gain"]))
         for each in baselines
     )
-    said = found.facts.get("adds")
-    lines = (said["sentence"],) if isinstance(said, Mapping) and "sentence" in said else ()
+    adds = found.facts.get("adds")
+    lines = (adds["sentence"],) if isinstance(adds, Mapping) and "sentence" in adds else ()
     return Content(lines, (Table(("model minus", *(words.title(name) for name in names)), rows),))
 
 
@@ -151,8 +151,8 @@ def subgroups(found: Found) -> Content:
     if not tables:
         return Content()
     return Content(
-        ("The rest are all other scored images. Nothing is adjusted for the number of groups: of twenty such "
-         "intervals, one keeps off 0 by chance.",),
+        ("The rest are all other scored images. Nothing is corrected for the number of groups: of twenty such "
+         "intervals, one excludes 0 by chance.",),
         tuple(tables),
     )  # fmt: skip
 
@@ -164,8 +164,8 @@ def failures(found: Found) -> Content:
         (name, *(str(count) for count in row)) for name, row in zip(classes, found.facts["confusion"], strict=True)
     )
     return Content(
-        ("Rows are true classes, columns decisions. The page shows the most confident errors with their neighbours.",),
-        (Table(("true, decided", *classes), rows),),
+        ("Rows are true classes, columns predicted ones. The page shows the most confident errors.",),
+        (Table(("true, predicted", *classes), rows),),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a phase left in its `arrays/` folder, as far as it is there."""
+"""The arrays that an evaluation wrote into a phase's folder `arrays/`; missing ones are left out."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Arrays:
 
     Attributes
     ----------
-    rows, train_rows : tables of strings: path, root, label, patient, and `class` where it was written
+    rows, train_rows : tables of strings: path, root, label, patient, and `class` if it was written
     labels : int64 [N]
     probabilities : float [N, C], or None
     vectors, train_vectors : float32 [N, D], [M, D]
-    hidden : float32 [N, H], the classifier's last hidden layer, or None where that is not known or is `vectors`
+    hidden : float32 [N, H], the classifier's last hidden layer; None if it is not known, or equal to `vectors`
     """
 
     rows: pd.DataFrame
@@ -39,7 +39,7 @@ class Arrays:
 
 
 def read(folder: Path) -> Arrays | None:
-    """Read `folder`; None without vectors, labels or rows. Without training vectors the rows stand in."""
+    """Read `folder`; None without vectors, labels or rows. Without training vectors, the scored rows are used."""
     needed = [folder / name for name in ("rows.csv", "labels.npy", "vectors.npy")]
     if not all(path.is_file() for path in needed):
         return None
@@ -58,17 +58,17 @@ def read(folder: Path) -> Arrays | None:
 
 
 def training_vectors(folder: Path) -> tuple[pd.DataFrame, NDArray[np.float32]] | None:
-    """Rows and vectors float32 [M, D] of the training images, as an evaluation left them in a phase's `arrays/`.
+    """Rows and vectors float32 [M, D] of the training images, from a phase's `arrays/`.
 
     Returns
     -------
     tuple or None
-        None where they are not there.
+        None if the files do not exist.
 
     Raises
     ------
     RequestError
-        There are not as many rows as vectors.
+        The numbers of rows and vectors differ.
     """
     table, file = folder / "train_rows.csv", folder / "train_vectors.npy"
     if not (table.is_file() and file.is_file()):
@@ -83,7 +83,7 @@ def training_vectors(folder: Path) -> tuple[pd.DataFrame, NDArray[np.float32]] |
 
 @dataclass(frozen=True)
 class Decided:
-    """The scored images that are shown small: uint8 [n, S, S], classes and decisions int64 [n], and of how many."""
+    """The images on the sheets: uint8 [n, S, S], classes and decisions int64 [n], and how many images were scored."""
 
     thumbnails: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -92,10 +92,10 @@ class Decided:
 
 
 def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided | None:
-    """What was decided about the images with a thumbnail; None where `folder` has no thumbnails.
+    """The decisions about the images with a thumbnail; None if `folder` has no thumbnails.
 
-    The decision is a cascade's verdict by stages, else the most probable class (without a classifier: the vote's), or
-    the one of least expected cost.
+    The decision of a cascade is that of its stages; otherwise it is the most probable class (without a classifier by
+    the vote), or with costs the class of least expected cost.
 
     Parameters
     ----------
@@ -108,11 +108,11 @@ def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided |
         return None
     thumbnails, labels = read_array(folder / "thumbnails.npy"), read_array(folder / "labels.npy")
     rows = shown(len(labels))
-    said = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
+    file_name = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
                  if (folder / f"{name}.npy").is_file()), None)  # fmt: skip
-    if said is None or len(thumbnails) != len(rows):
+    if file_name is None or len(thumbnails) != len(rows):
         return None
-    found = read_array(said)
+    found = read_array(file_name)
     if found.ndim == 2:
         found = found.argmax(axis=1) if costs is None else decisions.decide(found, costs)
     return Decided(thumbnails, labels[rows], found[rows], len(labels))
@@ -124,14 +124,14 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def identities(table: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the images of two tables, the same for the same file."""
+    """Numbers for the images of two tables: equal for the same file."""
     both = pd.concat([table, other], ignore_index=True)
     codes = pd.factorize(both["root"] + "\n" + both["path"])[0].astype(np.int64)
     return codes[: len(table)], codes[len(table) :]
 
 
 def patients(table: pd.DataFrame, other: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the patients of two tables, -1 where unknown."""
+    """Numbers for the patients of two tables, -1 if unknown."""
     names = pd.concat([table["patient"], other["patient"]], ignore_index=True)
     codes = np.where(names == "", -1, pd.factorize(names)[0]).astype(np.int64)
     return codes[: len(table)], codes[len(table) :]

@@ -1,4 +1,4 @@
-"""What a report is made from, as arrays and words: the arguments of `build` and `build_cascade`."""
+"""The arguments of `build` and `build_cascade`: arrays and words that a report is made from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of N images: `probabilities` float [N, C], `labels` int64 [N], `patients` int64 [N] (-1 unknown)."""
+    """For N images: `probabilities` float [N, C], `labels` int64 [N], `patients` int64 [N] (-1 unknown)."""
 
     probabilities: Probabilities
     labels: Ints
@@ -39,7 +39,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Tta:
-    """Test-time augmentation: the set, its views in words, and float [N, C] without it."""
+    """Test-time augmentation: the set, its views in words, and the probabilities float [N, C] without it."""
 
     name: str
     views: tuple[str, ...]
@@ -48,24 +48,24 @@ class Tta:
 
 @dataclass(frozen=True)
 class ReportExtras:
-    """What stands beside the predictions, as far as it is known.
+    """What a report shows besides the predictions; a value that is not known keeps its default.
 
     Attributes
     ----------
     neighbours : {phase: scores of its embedding on the same N queries}
     answers : {phase: probabilities float [N, C] of its classifier}
-    baselines : (name, probabilities float [N, C]) of what cannot see disease
+    baselines : (name, probabilities float [N, C]) of models that cannot see disease
     validation : Validation or None
-        What temperature and thresholds are fitted on; None: cross-fitting over the scored rows.
+        The rows that temperature and thresholds are fitted on; None: cross-fitting over the scored rows.
     targets : {`sensitivity` or `specificity`: wanted rate}
     familiarity : float [N] or None
         Mean cosine similarity to the nearest training images.
-    costs : float64 [C, C], of each decision (column) about a true class (row); None: no decision by cost
-    tta : the set of test-time augmentation that the probabilities are of, and those without it
+    costs : float64 [C, C], cost of each decision (column) for each true class (row); None: no decision by cost
+    tta : the test-time augmentation of the probabilities, and the probabilities without it; None without one
     last_layers : {phase: statistics of its last layer's weights}
-    budget : what training took, shown as it is
+    budget : what the training took, shown unchanged
     skipped : images that could not be read, columns `path`, `error`
-    notes : sentences that a reader needs
+    notes : sentences for the reader
     """
 
     neighbours: Mapping[Any, NeighbourScores] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class ReportExtras:
 
 @dataclass(frozen=True)
 class Stages:
-    """A cascade beside the flat model on the same rows.
+    """The stages of a cascade, and the flat model on the same rows.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Stages:
     verdicts : int64 [N], the decisions by stages
     reports : {name: the `report.json` of that run}
     first : int
-        Number of the class that stage 1 decides for good.
+        Number of the class on which stage 1 decides alone.
     """
 
     flat: Probabilities

@@ -1,4 +1,4 @@
-"""What each later phase added to an earlier one on the same images, in numbers and in words, and which phase to use."""
+"""The scores of a later phase compared with an earlier one on the same images, and which phase to use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ NEIGHBOURS = ("map_at_r", "knn_accuracy")
 ANSWERS = ("accuracy", "balanced_accuracy", "auc")
 _PHASES = {"pretrain": "phase 1", "embed": "phase 2", "finetune": "phase 3"}
 _USES = {"neighbours": "retrieval", "answers": "predictions"}
+_NAMES = {"neighbours": "neighbours", "answers": "predictions"}
 
 
 def of_neighbours(
     found: Mapping[Any, NeighbourScores], patients: Ints, options: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """What phase 2 added to the neighbours of phase 1, paired by query.
+    """The neighbour scores of phase 2 minus those of phase 1, paired by query.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def of_neighbours(
     Returns
     -------
     {first, second, scores: {map_at_r, knn_accuracy, knn_auc: {difference, low, high, n}}}, first minus second; without
-    `knn_auc` where no query has a neighbour. None where one of the phases is missing.
+    `knn_auc` if no query has a neighbour. None if one of the phases is missing.
     """
     if not {"pretrain", "embed"} <= set(found):
         return None
@@ -53,7 +54,7 @@ def of_neighbours(
 def of_answers(
     answers: Mapping[Any, Probabilities], labels: Ints, patients: Ints, options: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """What phase 3's classifier added to that of phase 1, paired by image.
+    """The scores of phase 3's classifier minus those of phase 1, paired by image.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def of_answers(
     Returns
     -------
     {first, second, scores: {accuracy, balanced_accuracy, auc: {difference, low, high, n}}}, first minus second; None
-    where one of the phases is missing.
+    if one of the phases is missing.
     """
     if not {"pretrain", "finetune"} <= set(answers):
         return None
@@ -72,14 +73,14 @@ def of_answers(
 
 
 def advice(neighbours: Mapping[str, Any] | None, answers: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Which phase to use for what, and why, in plain words.
+    """Which phase to use for retrieval and for predictions, and why, in sentences.
 
-    A later phase is preferred unless the interval of one of its differences lies below 0: it then loses.
+    The later phase is preferred, unless the whole interval of one of its differences lies below 0.
 
     Returns
     -------
-    {neighbours, answers: the phase to use (left out where there is nothing to compare), sentences}; None where neither
-    was compared.
+    {neighbours, answers: the phase to use (left out if there is nothing to compare), sentences}; None if neither was
+    compared.
     """
     compared = {name: gain for name, gain in (("neighbours", neighbours), ("answers", answers)) if gain is not None}
     if not compared:
@@ -89,33 +90,34 @@ def advice(neighbours: Mapping[str, Any] | None, answers: Mapping[str, Any] | No
 
 
 def loses(gain: Mapping[str, Any]) -> bool:
-    """Whether one of the differences lies below 0 with its whole interval."""
+    """Whether the whole interval of one of the differences lies below 0."""
     return any(words.verdict(each) == "worse" for each in gain["scores"].values())
 
 
 def sentence(what: str, gain: Mapping[str, Any]) -> str:
-    """What the later phase did to the `neighbours` or the `answers` of the earlier one.
+    """A sentence: how the later phase changed the `neighbours` or the `answers` (predictions) of the earlier one.
 
     Examples
     --------
     >>> worse = {"difference": -0.08, "low": -0.11, "high": -0.05, "n": 302}
-    >>> sentence("answers", {"first": "finetune", "second": "pretrain", "scores": {"accuracy": worse}})[:66]
-    'Phase 3 makes the answers of phase 1 worse: Accuracy -0.08 (n 302;'
+    >>> sentence("answers", {"first": "finetune", "second": "pretrain", "scores": {"accuracy": worse}})[:70]
+    'Phase 3 makes the predictions of phase 1 worse: Accuracy -0.08 (n 302;'
     """
+    scored = _NAMES[what]
     later, earlier = _PHASES[gain["first"]], _PHASES[gain["second"]]
     sides: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
     for name, each in gain["scores"].items():
         if each["difference"] is not None and math.isfinite(each["difference"]):
             sides[words.verdict(each)].append(f"{words.title(name)} {words.difference(each)}")
-    found = {side: ", ".join(said) for side, said in sides.items()}
+    found = {side: ", ".join(parts) for side, parts in sides.items()}
     start = later.capitalize()
     if found["worse"]:
         also = f" It raises {found['better']}." if found["better"] else ""
         use = f"For {_USES[what]} use the model of {earlier}: the folder {gain['second']} of the run."
-        return f"{start} makes the {what} of {earlier} worse: {found['worse']}.{also} {use}"
+        return f"{start} makes the {scored} of {earlier} worse: {found['worse']}.{also} {use}"
     if found["better"]:
         rest = f" Differences that may be noise: {found['unclear']}." if found["unclear"] else ""
-        return f"{start} improves the {what} of {earlier}: {found['better']}.{rest}"
+        return f"{start} improves the {scored} of {earlier}: {found['better']}.{rest}"
     if found["unclear"]:
-        return f"{start} adds nothing to the {what} of {earlier} that can be told from noise: {found['unclear']}."
-    return f"What {later} adds to the {what} of {earlier} cannot be told: there are too few images."
+        return f"{start} does not measurably change the {scored} of {earlier}: {found['unclear']}."
+    return f"It is unknown whether {later} improves the {scored} of {earlier}: there are too few images."

@@ -1,6 +1,6 @@
-"""What benign changes and images from elsewhere cost, in sentences.
+"""Sentences about the scores under benign changes, and on images of an external test.
 
-A change has a cost where the whole interval of its difference lies below 0.
+A change costs accuracy if the whole interval of its difference lies below 0.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from typing import Any
 import contrastive_cxr.report.facts.words as words
 
 SHOWN = 5
-"""Kinds of change that have a sentence of their own, the worst ones."""
+"""How many kinds of change, the worst ones, have a sentence."""
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:
-    """What the changes cost, the worst first; `found` as from `metrics.robustness.report`."""
+    """Which changes cost accuracy, the worst first; `found` as from `metrics.robustness.report`."""
     kinds = len(found["changes"])
     cases = sum(len(change["severities"]) for change in found["changes"])
-    costly = [line for line in map(telling, worst_first(found["changes"])) if line is not None]
-    told = [f"{upper(line['words'])} {costs(line['difference']['accuracy'])}." for line in costly[:SHOWN]]
+    costly = [line for line in map(shown_severity, worst_first(found["changes"])) if line is not None]
+    lines = [f"{upper(line['words'])} {costs(line['difference']['accuracy'])}." for line in costly[:SHOWN]]
     if len(costly) > SHOWN:
-        told.append(f"{len(costly) - SHOWN} more of the {kinds} kinds of change cost accuracy too.")
+        lines.append(f"{len(costly) - SHOWN} more of the {kinds} kinds of change cost accuracy too.")
     if not costly:
-        told.append(f"None of the {kinds} kinds of change costs accuracy that can be told from noise.")
+        lines.append(f"None of the {kinds} kinds of change costs a measurable amount of accuracy.")
     worst, single = found["worst"], found["worst_case"]
     lost = costs(worst["difference"]["accuracy"])
     if lost:
-        told.append(f"The worst change is the {worst['title']}: over its severities it {lost}.")
+        lines.append(f"The worst change is the {worst['title']}: over its severities it {lost}.")
     if costs(single["difference"]["accuracy"]):
-        left = single["scores"]["accuracy"]["value"]
-        told.append(f"The worst single case is {single['words']}: accuracy {left:.2f}.")
-    told.append(mean(found))
-    told.append(
-        f"{cases} cases are looked at and nothing is adjusted for that: about one in twenty such intervals lies "
-        "wholly below or above 0 by chance, and the worst of many looks worse than it is."
+        accuracy = single["scores"]["accuracy"]["value"]
+        lines.append(f"The worst single case is {single['words']}: accuracy {accuracy:.2f}.")
+    lines.append(mean(found))
+    lines.append(
+        f"{cases} cases are measured and nothing is corrected for their number: about one in twenty such intervals "
+        "lies wholly below or above 0 by chance, and the worst of many looks worse than it is."
     )
-    return told
+    return lines
 
 
 def worst_first(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -44,15 +44,15 @@ def worst_first(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return sorted(changes, key=lambda change: float(change["mean"]["scores"]["accuracy"]["value"]))
 
 
-def telling(change: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The severity that a kind of change is told by: the middle one where it costs, else the first that does."""
+def shown_severity(change: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The severity to report: the middle one if it costs accuracy, else the nearest that does; None if none does."""
     lines = change["severities"]
     order = sorted(lines, key=lambda line: abs(line["severity"] - 2))
     return next((line for line in order if costs(line["difference"]["accuracy"])), None)
 
 
 def costs(entry: Mapping[str, Any]) -> str:
-    """`costs 14 points of accuracy (10 to 18)`; empty where the interval does not keep below 0.
+    """`costs 14 points of accuracy (10 to 18)`; empty unless the whole interval lies below 0.
 
     Examples
     --------
@@ -67,31 +67,31 @@ def costs(entry: Mapping[str, Any]) -> str:
 
 
 def mean(found: Mapping[str, Any]) -> str:
-    """The mean over all kinds of change beside the images as they are."""
+    """The mean accuracy over all kinds of change, compared with the unchanged images."""
     entry, score, clean = found["mean"]["difference"]["accuracy"], found["mean"]["scores"], found["clean"]
-    said = (
+    text = (
         f"Over all kinds of change the mean accuracy is {score['accuracy']['value']:.2f}, and "
-        f"{clean['accuracy']['value']:.2f} on the images as they are"
+        f"{clean['accuracy']['value']:.2f} on the unchanged images"
     )
     if entry["low"] is None:
-        return f"{said}."
+        return f"{text}."
     if entry["low"] <= 0 <= entry["high"]:
-        return f"{said}: no difference that can be told from noise."
+        return f"{text}: no measurable difference."
     how = "lower" if entry["difference"] < 0 else "higher"
     ends = between(entry) if how == "lower" else f"{number(entry['low'])} to {number(entry['high'])}"
-    return f"{said}: {points(abs(entry['difference']))} {how} ({ends})."
+    return f"{text}: {points(abs(entry['difference']))} {how} ({ends})."
 
 
-def elsewhere(found: Mapping[str, Any]) -> list[str]:
-    """What an external test lacks against the recorded part, `found` as the report's `external_drop`."""
+def external_sentences(found: Mapping[str, Any]) -> list[str]:
+    """How much lower an external test scores than the recorded part; `found` is the report's `external_drop`."""
     recorded = found["recorded"]
     part = f"on these images than on the run's own {recorded['split']} part of {recorded['n']} images"
     low = {name: entry for name, entry in found["scores"].items() if lower(entry)}
-    told = [
+    lines = [
         f"{words.title(name)} is {points(-entry['difference'])} lower ({between(entry)}) {part}."
         for name, entry in low.items()
     ]
-    told += [
+    lines += [
         f"The recall of {name} is {points(-entry['difference'])} lower ({between(entry)})."
         for name, entry in found["recall"].items()
         if lower(entry)
@@ -101,7 +101,7 @@ def elsewhere(found: Mapping[str, Any]) -> list[str]:
         for name, entry in found["scores"].items()
         if entry["difference"] is not None and entry["difference"] < 0 and entry["high"] is None
     ]
-    return told + unknown or [f"No score is lower {part} by more than noise."]
+    return lines + unknown or [f"No score is measurably lower {part}."]
 
 
 def lower(entry: Mapping[str, Any]) -> bool:
@@ -110,28 +110,28 @@ def lower(entry: Mapping[str, Any]) -> bool:
 
 
 def points(share: float) -> str:
-    """A share in points of a hundred.
+    """A share in percentage points.
 
     Examples
     --------
     >>> points(0.14), points(0.014), points(0.01)
     ('14 points', '1.4 points', '1 point')
     """
-    said = number(share)
-    return f"{said} point{'' if said == '1' else 's'}"
+    text = number(share)
+    return f"{text} point{'' if text == '1' else 's'}"
 
 
 def between(entry: Mapping[str, Any]) -> str:
-    """The ends of a fall's interval in points, the smaller first."""
+    """The ends of the interval of a decrease, in points, the smaller first."""
     return f"{number(-entry['high'])} to {number(-entry['low'])}"
 
 
 def number(share: float) -> str:
-    """A share times a hundred: whole from ten on, else with one decimal."""
+    """A share times 100: a whole number from ten on, else with one decimal."""
     value = 100 * share
     return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}".removesuffix(".0")
 
 
 def upper(text: str) -> str:
-    """The text with its first letter large."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Scores as a reader wants them: a name, a value, its count and its interval."""
+"""Scores in words: a name, a value, its count and its interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from contrastive_cxr.metrics.statistics.intervals import SMALL
 
 COVERED = (0.94, 0.99)
-"""Least and largest measured coverage of the 95 % intervals at 25 images: benchmarks/results/interval_coverage.json."""
+"""Range of the measured coverage of the 95 % intervals at 25 images: benchmarks/results/interval_coverage.json."""
 NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -66,23 +66,23 @@ def title(name: str) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """The value with `digits` decimals, or a dash where there is none."""
+    """The value with `digits` decimals, or a dash for None."""
     return _DASH if value is None else f"{value:.{digits}f}"
 
 
 def digits(entry: Mapping[str, Any], grouped: bool) -> int:
-    """Two decimals; three where two would make a 1.00 of a value or an end that is not 1."""
+    """Two decimals; three if two would show a value, or an end of the interval, as 1.00 that is not 1."""
     shown = (entry["value"], *(ends(entry, grouped) or ()))
     return 3 if any(each is not None and 0.995 <= each < 1 for each in shown[:2]) else 2
 
 
 def value(entry: Mapping[str, Any], grouped: bool = False) -> str:
-    """The value alone, with the decimals that `score` gives it."""
+    """The value only, with as many decimals as in `score`."""
     return number(entry["value"], digits(entry, grouped))
 
 
 def ends(entry: Mapping[str, Any], grouped: bool) -> tuple[float, float] | None:
-    """The interval to show; `grouped` makes no difference since rates have the design effect in theirs."""
+    """The interval to show. `grouped` has no effect: the intervals of rates include the design effect."""
     if entry.get("low") is None or entry.get("high") is None:
         return None
     return entry["low"], entry["high"]
@@ -94,7 +94,7 @@ def count(entry: Mapping[str, Any]) -> str:
 
 
 def interval(entry: Mapping[str, Any], grouped: bool) -> str:
-    """`0.57-0.98` with a proper dash; empty where there is none."""
+    """`0.57-0.98` with an en dash; empty if there is no interval."""
     found = ends(entry, grouped)
     if found is None:
         return ""
@@ -103,11 +103,11 @@ def interval(entry: Mapping[str, Any], grouped: bool) -> str:
 
 
 def score(entry: Mapping[str, Any], grouped: bool = False) -> str:
-    """`0.89 (8/9; 0.57-0.98)`; an undefined score says why.
+    """`0.89 (8/9; 0.57-0.98)`; for an undefined score the reason.
 
     Examples
     --------
-    >>> score({"value": 8 / 9, "n": 9, "successes": 8, "wilson": [0.565, 0.980]}).replace(_DASH, "-")
+    >>> score({"value": 8 / 9, "n": 9, "successes": 8, "low": 0.565, "high": 0.980}).replace(_DASH, "-")
     '0.89 (8/9; 0.56-0.98)'
     """
     if entry["value"] is None:
@@ -125,37 +125,37 @@ def difference(entry: Mapping[str, Any]) -> str:
 
 
 def verdict(entry: Mapping[str, Any]) -> str:
-    """`better`, `worse` or `unclear`: whether the paired interval keeps off 0."""
+    """`better`, `worse`, or `unclear` if the paired interval contains 0."""
     if entry["low"] is None or entry["low"] <= 0 <= entry["high"]:
         return "unclear"
     return "better" if entry["low"] > 0 else "worse"
 
 
 def few(groups: int, patients: bool) -> str | None:
-    """What to think of the intervals of few patients (or images, where patients are unknown); None with enough."""
+    """A warning about the intervals of few patients (or images, if patients are unknown); None if there are enough."""
     if groups >= SMALL:
         return None
     return (
         f"These are {groups} {'patients' if patients else 'images'}, fewer than {SMALL}: the intervals are rough. "
-        f"In simulations of 25 images the 95 % intervals held the truth in {COVERED[0]:.0%} to {COVERED[1]:.0%} of the "
-        "cases, by score (benchmarks/results/interval_coverage.json)."
+        f"In simulations of 25 images the 95 % intervals contained the true value in {COVERED[0]:.0%} to "
+        f"{COVERED[1]:.0%} of the cases, depending on the score (benchmarks/results/interval_coverage.json)."
     )
 
 
 def adds(baseline: str, score: str, gain: Mapping[str, Any]) -> str:
-    """What the model adds to its best blind baseline, in a sentence.
+    """A sentence: whether the model is better than its best blind baseline.
 
     Examples
     --------
-    >>> adds("file metadata", "auc", {"difference": 0.01, "low": -0.02, "high": 0.04, "n": 90})[:55]
-    'The model adds nothing that can be told from noise to t'
+    >>> adds("file metadata", "auc", {"difference": 0.01, "low": -0.02, "high": 0.04, "n": 90})[:43]
+    'The model is not measurably better than the'
     """
-    said = f"{title(score)} {difference(gain)}"
+    numbers = f"{title(score)} {difference(gain)}"
     over = f"the best blind baseline ({baseline})"
     if gain["difference"] is None or gain["low"] is None:
-        return f"What the model adds to {over} cannot be told: {said}."
+        return f"It is unknown whether the model is better than {over}: {numbers}."
     if gain["low"] > 0:
-        return f"The model adds to {over}: {said}."
+        return f"The model is better than {over}: {numbers}."
     if gain["high"] < 0:
-        return f"The model is worse than {over}: {said}."
-    return f"The model adds nothing that can be told from noise to {over}: {said}."
+        return f"The model is worse than {over}: {numbers}."
+    return f"The model is not measurably better than {over}: {numbers}."

@@ -1,4 +1,4 @@
-"""Cases to look at: queries with their nearest training images, rightly and wrongly decided ones."""
+"""Example cases: scored images with their nearest training images, for right and for wrong predictions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SIDE = 132
 
 @dataclass(frozen=True)
 class Picture:
-    """One thumbnail: `image` is a data address, or None where the file could not be read."""
+    """One thumbnail: `image` is a data address, or None if the file could not be read."""
 
     image: str | None
     label: str
@@ -37,16 +37,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Case:
-    """A query (its `detail` is the decision) and its nearest images (theirs: the cosine distance)."""
+    """A query and its nearest images; `detail` is the query's prediction, or the cosine distance."""
 
     query: Picture
     nearest: list[Picture]
 
 
 def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6) -> dict[str, list[Case]]:
-    """Up to `each` wrong decisions, the most confident first, and as many right ones, classes in turn.
+    """Up to `each` wrong predictions, the most confident first, and as many right ones, classes in turn.
 
-    Without probabilities the decision is the nearest neighbour's class.
+    Without probabilities the prediction is the class of the nearest neighbour.
 
     Returns
     -------
@@ -72,8 +72,8 @@ def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6)
     }
 
     def case(row: int) -> Case:
-        said = f"decided {decided[row]} ({sure[row]:.2f})"
-        query = _picture(arrays.rows.iloc[row], truth[row], bool(decided[row] == truth[row]), said)
+        detail = f"predicted {decided[row]} ({sure[row]:.2f})"
+        query = _picture(arrays.rows.iloc[row], truth[row], bool(decided[row] == truth[row]), detail)
         around = [
             _picture(arrays.train_rows.iloc[i], known[i], bool(known[i] == truth[row]), f"distance {1 - near_:.3f}")
             for i, near_ in zip(found[row].tolist(), similarity[row].tolist(), strict=True)
@@ -85,7 +85,7 @@ def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6)
 
 
 def train_classes(arrays: Arrays, classes: Sequence[str]) -> NDArray[np.object_]:
-    """Class names of the training rows: their `class` column, else what the scored rows with the same label are."""
+    """Class names of the training rows: their column `class`, else the class of scored rows with the same label."""
     if "class" in arrays.train_rows:
         return np.array(arrays.train_rows["class"], dtype=object)
     meaning = dict(zip(arrays.rows["label"], (classes[number] for number in arrays.labels), strict=True))
@@ -93,7 +93,7 @@ def train_classes(arrays: Arrays, classes: Sequence[str]) -> NDArray[np.object_]
 
 
 def _in_turn(rows: NDArray[np.int64], labels: NDArray[np.int64], count: int) -> list[int]:
-    """`count` of `rows`, one class after the other, drawn with a fixed seed: not the best ones."""
+    """`count` of `rows`, the classes in turn, drawn at random with a fixed seed."""
     mixed = np.random.default_rng(0).permutation(rows)
     order = pd.Series(labels[mixed]).groupby(labels[mixed]).cumcount().to_numpy()
     return [int(row) for row in mixed[np.argsort(order, kind="stable")][:count]]
@@ -104,7 +104,7 @@ def _picture(row: pd.Series, label: str, right: bool, detail: str) -> Picture:
 
 
 def thumbnail(address_of: str | Path, side: int = _SIDE) -> str | None:
-    """A grey JPEG of at most `side` x `side` pixels as a data address; None where the image cannot be read."""
+    """A grey JPEG of at most `side` x `side` pixels as a data address; None if the image cannot be read."""
     place = addresses.of_path(address_of)
     try:
         grey = _picture_of_file(place, side) if addresses.split(place)[1] is None else None
@@ -118,7 +118,7 @@ def thumbnail(address_of: str | Path, side: int = _SIDE) -> str | None:
 
 
 def _picture_of_file(place: str, side: int) -> Image.Image | None:
-    """What Pillow reads of a file, at about the size wanted; None where it does not, as of a DICOM file."""
+    """The picture as Pillow reads it, at about the size that is needed; None if Pillow cannot, as for a DICOM file."""
     try:
         with Image.open(io.BytesIO(reading.content(place))) as image:
             image.draft("L", (2 * side, 2 * side))

@@ -1,4 +1,4 @@
-"""The picture of a comparison: each run's score and its difference to the first, with intervals."""
+"""The figure of a comparison: the score of each run and its difference to the first run, with intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 60  # rows; more would be too small to read
 
 
 def forest(facts: Mapping[str, Any], name: str) -> str | None:
-    """Score `name` of each run and, beside it, its paired difference; None where no run has it.
+    """Score `name` of each run and, beside it, its paired difference; None if no run has the score.
 
     At most 60 runs are drawn, the first ones.
     """

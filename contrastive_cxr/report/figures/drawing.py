@@ -1,4 +1,4 @@
-"""How the figures of this room look, and how pictures become part of a page."""
+"""The style of all figures, and how pictures become part of a page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart with any colour vision; right and wrong are its green and vermilion
+# Okabe and Ito's palette for any colour vision; right and wrong are its green and vermilion
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#444444")
 INK, SOFT, LINE = "#1f2933", "#66727f", "#d9dfe5"
 STYLE: dict[Any, Any] = {

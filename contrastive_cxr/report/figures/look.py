@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from contrastive_cxr.report.figures.drawing import PALETTE, STYLE, svg
 
 Measures = Mapping[str, Mapping[str, NDArray[np.float64]]]
-_POINTS = 3000  # images drawn of a label
-_LONGEST = 28  # characters of a label
+_POINTS = 3000  # most images of a label that are drawn
+_LONGEST = 28  # most characters of a label
 
 
 def all_of(measures: Measures) -> dict[str, str]:
-    """{what it shows: picture}; empty without a readable image."""
+    """{title: picture}; empty if no image is readable."""
     there = {label: each for label, each in measures.items() if len(each["width"])}
     if not there:
         return {}
@@ -29,7 +29,7 @@ def all_of(measures: Measures) -> dict[str, str]:
 
 
 def sizes(measures: Measures) -> str:
-    """Width against height, a colour a label; at most 3000 images of each, drawn with a fixed seed."""
+    """Width against height, one colour for each label; at most 3000 images of each, drawn with a fixed seed."""
     rng = np.random.default_rng(0)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.4))
@@ -37,7 +37,7 @@ def sizes(measures: Measures) -> str:
         for number, (label, each) in enumerate(measures.items()):
             rows = rng.permutation(len(each["width"]))[:_POINTS]
             colour = PALETTE[number % len(PALETTE)]
-            # a picture inside the picture: thousands of points would make the page heavy
+            # as a bitmap inside the SVG: thousands of points would make the page large
             axes.scatter(
                 each["width"][rows],
                 each["height"][rows],
@@ -58,7 +58,7 @@ def sizes(measures: Measures) -> str:
 
 
 def boxes(measures: Measures, shown: Mapping[str, str]) -> str:
-    """Boxes (quartiles; whiskers 5 and 95 %) of each label, a panel a measure."""
+    """Box plots (quartiles; whiskers 5 and 95 %) of each label, one panel for each measure."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * len(shown) + 1.2, 0.9 + 0.36 * len(measures)), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(shown), sharey=True))
@@ -78,6 +78,6 @@ def boxes(measures: Measures, shown: Mapping[str, str]) -> str:
 
 
 def _name(label: str) -> str:
-    """A label that fits; one that begins with _ would be left out of a legend."""
+    """A shortened label; matplotlib would leave a label that begins with _ out of the legend."""
     label = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
     return f" {label}" if label.startswith("_") else label or "(empty)"

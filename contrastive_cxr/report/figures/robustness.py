@@ -1,4 +1,4 @@
-"""What each benign change costs at each severity: one picture, the worst change first."""
+"""The figure of robustness: the loss of accuracy for each benign change and severity, the worst change first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from contrastive_cxr.report.facts.robust_words import upper, worst_first
 from contrastive_cxr.report.figures.drawing import INK, LINE, SOFT, STYLE, svg
 
 SHADES = ("#9ecae1", "#4292c6", "#08519c")
-"""Severities 1 to 3, light to dark of one hue."""
+"""Colours of the severities 1 to 3."""
 _STEP = 0.24
 
 
 def drops(found: Mapping[str, Any], score: str = "accuracy") -> str:
-    """Changed minus clean in points, a row a kind of change, a dot with its interval a severity.
+    """Changed minus clean score in points: one row for each kind of change, one dot with interval for each severity.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def drops(found: Mapping[str, Any], score: str = "accuracy") -> str:
         axes.set_yticks(range(len(changes)), [_label(change) for change in changes])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(len(changes) - 0.4, -0.6)
-        axes.set_xlabel(f"{score.replace('_', ' ')}: changed minus as they are, points")
+        axes.set_xlabel(f"{score.replace('_', ' ')}: changed minus unchanged images, points")
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)

@@ -20,7 +20,7 @@ _CURVES = ("loss", "precision", "recall", "auc", "map_at_r", "knn_accuracy", "ac
 
 
 def confusion(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """Confusion matrix: counts, and shares of the true class as shade."""
+    """Confusion matrix: counts, and colour by the share of the true class."""
     counts = np.asarray(table, dtype=float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = max(2.9, 0.95 * len(classes) + 0.9)
@@ -34,7 +34,7 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
             axes.text(column, row + 0.22, f"{share:.0%}", ha="center", va="center", color=shade, size=8.5)
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
-        axes.set(xlabel="decided", ylabel="true")
+        axes.set(xlabel="predicted", ylabel="true")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         return svg(figure)
@@ -43,9 +43,9 @@ def confusion(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
 def roc(
     curves: Mapping[str, Sequence[Sequence[float]]],
     labels: Mapping[str, str],
-    beside: Mapping[str, Mapping[str, Any]],
+    baselines: Mapping[str, Mapping[str, Any]],
 ) -> str | None:
-    """ROC curve of each class; `beside` are {baseline: {class: curve}}, drawn dotted in the class's colour."""
+    """ROC curve of each class; `baselines` {name: {class: curve}} are dotted, in the colour of the class."""
     if not curves:
         return None
     with matplotlib.rc_context(_STYLE):
@@ -54,9 +54,9 @@ def roc(
         axes.plot([0, 1], [0, 1], color=LINE, lw=1, zorder=1)
         for colour, (name, points) in zip(_cycle(len(curves)), curves.items(), strict=True):
             axes.plot(*np.transpose(points), color=colour, lw=2, label=labels.get(name, name))
-            for other, theirs in beside.items():
-                if name in theirs:
-                    axes.plot(*np.transpose(theirs[name]), color=colour, lw=1.1, ls=":", label=f"{name}, {other}")
+            for other, dotted in baselines.items():
+                if name in dotted:
+                    axes.plot(*np.transpose(dotted[name]), color=colour, lw=1.1, ls=":", label=f"{name}, {other}")
         axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
         axes.set_aspect("equal")
         axes.grid(True)
@@ -65,9 +65,9 @@ def roc(
 
 
 def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool) -> str:
-    """Dots with intervals: `names` of scores down, one colour for each of `rows` (a name and its scores)."""
+    """Dots with intervals: one line for each score of `names`, one colour for each of `rows` (name, scores)."""
     height = 0.75 + 0.2 * len(names) * (len(rows) + 0.7)
-    step = min(0.26, 0.72 / len(rows))  # a gap stays between one score and the next
+    step = min(0.26, 0.72 / len(rows))  # leaves a gap between two scores
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(10.4, height))
         axes = figure.subplots()
@@ -95,7 +95,7 @@ def _dot(axes: Axes, entry: Mapping[str, Any], height: float, colour: str, group
 
 
 def learning_curves(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Curves of a phase's `metrics.jsonl` rows, train and validation, a panel a metric; None without any."""
+    """Curves from the rows of a phase's `metrics.jsonl`, train and val, one panel for each metric; None without any."""
     there = [name for name in _CURVES if any(row.get(name) is not None for row in rows if row.get("split") != "step")]
     if not there:
         return None
@@ -113,7 +113,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
         if points:
             marker = "o" if len(points) < 30 else ""
             axes.plot(*np.transpose(points), color=colour, lw=1.6, label=split, marker=marker, ms=3.5)
-    # an epoch's precision and recall are means over the classes, whatever their number
+    # precision and recall of an epoch are always means over the classes
     axes.set_title(words.title(f"macro_{name}" if name in ("precision", "recall") else name), loc="left")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -122,7 +122,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
 
 
 def scatter(points: NDArray[np.float32], labels: NDArray[np.int64], wrong: NDArray[np.bool_], classes: Any) -> str:
-    """A map of the vectors: a colour a class, a ring around each wrongly decided image."""
+    """A map of the vectors: one colour for each class, a ring around each wrongly predicted image."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(10.4, 5.2))
         axes = figure.subplots()
@@ -139,7 +139,7 @@ def scatter(points: NDArray[np.float32], labels: NDArray[np.int64], wrong: NDArr
                 facecolors="none",
                 edgecolors=INK,
                 lw=0.9,
-                label="decided wrongly",
+                label="wrong prediction",
             )
         axes.set_xticks([])
         axes.set_yticks([])

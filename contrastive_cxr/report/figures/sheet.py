@@ -1,4 +1,4 @@
-"""Contact sheets: the scored images small, each with its truth and what was decided."""
+"""Contact sheets: small pictures of the scored images, each with its class and the prediction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INK = "#1f2933"
 
 
 def shown(count: int) -> NDArray[np.int64]:
-    """Which of `count` scored rows are on the sheets: all, or 400 evenly spaced ones."""
+    """Which of `count` scored rows the sheets show: all, or 400 evenly spaced ones."""
     return np.unique(np.linspace(0, count - 1, min(count, LIMIT)).round().astype(np.int64))
 
 
@@ -33,11 +33,11 @@ def pages(thumbnails: NDArray[np.uint8], truth: Sequence[str], decided: Sequence
     Parameters
     ----------
     thumbnails : uint8 [n, 64, 64]
-    truth, decided : n class names; a solid green frame and a tick where they agree, an orange one and a cross where not
+    truth, decided : n class names; a green frame and a tick if they agree, an orange frame and a cross if not
 
     Returns
     -------
-    list of PIL images, RGB; empty where n is 0.
+    list of PIL images, RGB; empty if n is 0.
     """
     starts = range(0, len(thumbnails), PER_PAGE)
     return [
@@ -51,19 +51,19 @@ def _page(thumbnails: NDArray[np.uint8], truth: Sequence[str], decided: Sequence
     lines = -(-len(thumbnails) // columns)
     canvas = Image.new("RGB", (columns * _STEP_X + _GAP, lines * _STEP_Y + _GAP), "white")
     pen = ImageDraw.Draw(canvas)
-    for number, (tile, true, said) in enumerate(zip(thumbnails, truth, decided, strict=True)):
+    for number, (tile, true, predicted) in enumerate(zip(thumbnails, truth, decided, strict=True)):
         left, top = _GAP + number % columns * _STEP_X, _GAP + number // columns * _STEP_Y
-        right = true == said
+        right = true == predicted
         pen.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), fill=_COLOURS[right])
         canvas.paste(Image.fromarray(tile), (left + _FRAME, top + _FRAME))
         pen.text((left, top + _TILE), _fitted(true), fill=_INK, font=_font())
         mark = "\N{CHECK MARK}" if right else "\N{BALLOT X}"
-        pen.text((left, top + _TILE + _LINE), _fitted(f"{mark} {said}"), fill=_COLOURS[right], font=_font())
+        pen.text((left, top + _TILE + _LINE), _fitted(f"{mark} {predicted}"), fill=_COLOURS[right], font=_font())
     return canvas
 
 
 def _fitted(text: str) -> str:
-    """The text, or as much of it as is no wider than a place of the sheet."""
+    """The text, shortened to the width of a place on the sheet."""
     room = _STEP_X - _GAP // 2
     if _font().getlength(text) <= room:
         return text
@@ -74,5 +74,5 @@ def _fitted(text: str) -> str:
 
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has the marks."""
+    """DejaVu Sans: it comes with matplotlib and has the tick and the cross."""
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)

@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word: reliability diagrams and accuracy against coverage."""
+"""Figures about the reliability of probabilities: reliability diagrams, and accuracy against coverage."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Points = Sequence[Mapping[str, Any]]
 
 
 def reliability(lines: Mapping[str, Points], stated: str) -> str | None:
-    """Share that happened against what was stated, a dot and its interval a bin; None without bins.
+    """Reliability diagram: the observed share against the predicted probability, with intervals; None without bins.
 
     Parameters
     ----------
     lines : {name: points {confidence, rate}}, as from `metrics.calibration.reliability`
-    stated : what the probability is of
+    stated : which class the probability belongs to, for the axis
     """
     if not any(lines.values()):
         return None
@@ -31,7 +31,7 @@ def reliability(lines: Mapping[str, Points], stated: str) -> str | None:
         axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, zorder=1)
         for colour, (name, points) in zip(PALETTE, lines.items(), strict=False):
             _dots(axes, points, colour, name)
-        axes.set(xlabel=f"stated: {stated}", ylabel="share that happened", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axes.set(xlabel=f"probability of {stated}", ylabel="observed share", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set_aspect("equal")
         axes.grid(True)
         axes.legend(loc="upper left", fontsize=8)
@@ -46,7 +46,7 @@ def _dots(axes: Axes, points: Points, colour: str, name: str) -> None:
 
 
 def coverage(selective: Mapping[str, Any]) -> str:
-    """Accuracy of the images that are kept against their share, a line each way to reject."""
+    """Accuracy of the images that are kept against their share, one line for each way to reject images."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.subplots()
@@ -54,9 +54,9 @@ def coverage(selective: Mapping[str, Any]) -> str:
         for colour, (name, found) in zip(PALETTE, selective["by"].items(), strict=False):
             shares, accuracies = zip(*found["curve"], strict=True)
             label = f"reject by: {words.title(name).lower()}"
-            # the dot is where equal trust ends the choice; it may be all that there is
+            # the dot is the smallest share: equally certain images are kept together; it may be the only point
             axes.plot(shares, accuracies, "o-", markevery=[0], ms=4, color=colour, lw=1.8, label=label)
-        axes.set(xlabel="share of the images kept", ylabel="accuracy of the kept", xlim=(1.0, 0.0))
+        axes.set(xlabel="share of the images kept", ylabel="accuracy of the kept images", xlim=(1.0, 0.0))
         axes.grid(True)
         axes.legend(fontsize=8)
         return svg(figure)

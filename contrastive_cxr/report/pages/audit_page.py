@@ -1,4 +1,4 @@
-"""The page of an audit: verdict, copies side by side, and what tells without a picture."""
+"""The page of an audit: verdict, copies side by side, and inputs that predict the label without the picture."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from contrastive_cxr.html_templates import environment
 from contrastive_cxr.report.pages.compare_page import Table
 from contrastive_cxr.report.pages.look_page import picture
 
-GROUPS = 60  # groups with pictures; the rest stands in audit.json
-EACH = 12  # pictures of a group
+GROUPS = 60  # most groups that are shown with pictures; audit.json has all
+EACH = 12  # most pictures of a group
 PEOPLE = 50
 _DASH = "\N{EN DASH}"
 
@@ -25,7 +25,7 @@ def page(facts: Mapping[str, Any], pictures: Sequence[Sequence[NDArray[np.uint8]
     Parameters
     ----------
     facts : the contents of `audit.json` (docs/reference/audit.md)
-    pictures : of the first groups, in the order of `facts["groups"]`, the first pictures uint8 [h, w]
+    pictures : for the first groups, in the order of `facts["groups"]`, their first pictures uint8 [h, w]
     """
     shown = [
         (group, [picture(pixels) for pixels in chosen])
@@ -39,7 +39,7 @@ def page(facts: Mapping[str, Any], pictures: Sequence[Sequence[NDArray[np.uint8]
 
 
 def tables(facts: Mapping[str, Any]) -> list[Table]:
-    """Findings, sources in common, associations, shifts and baselines; those that there are."""
+    """Findings, sources in common, associations, shifts and baselines, without empty tables."""
     every = [_findings(facts), _shared(facts), _associations(facts), _shifts(facts), _baselines(facts)]
     return [each for each in every if each.rows]
 
@@ -58,7 +58,7 @@ def _findings(facts: Mapping[str, Any]) -> Table:
         ("patients in several splits", f"{len(facts['patients_across_splits']):,}"),
         ("images of unknown patients", f"{facts['images_without_patient']:,}"),
     )
-    return Table("Findings", "What stands in the data more than once.", ("what", "count"), rows)
+    return Table("Findings", "How often images, patients and labels are repeated.", ("what", "count"), rows)
 
 
 def _shared(facts: Mapping[str, Any]) -> Table:
@@ -68,7 +68,7 @@ def _shared(facts: Mapping[str, Any]) -> Table:
             labels = ", ".join(f"{label} {count:,}" for label, count in each["by_label"][place].items())
             share = f"{each['shared'][place]:,} of {each['images'][place]:,}"
             rows.append((name, each["sources"][1 - place], share, labels))
-    words = "Pictures of one source that the other has too."
+    words = "Pictures of one source that another source also has."
     return Table("Sources in common", words, ("source", "also in", "images", "labels"), tuple(rows))
 
 
@@ -85,9 +85,9 @@ def _associations(facts: Mapping[str, Any]) -> Table:
         for each in facts["associations"]
     )
     words = (
-        "What is known of a file besides its picture, against the label. AUC and accuracy of a tree (of all: a forest) "
-        "on it alone, out of fold, patients and copies kept together; 0.5 is no use. A small p with an AUC near 0.5 is "
-        "a difference that does not help."
+        "How well facts about a file, without its picture, predict the label: AUC and accuracy of a decision tree "
+        "(all: a random forest), out of fold, with patients and copies kept together. An AUC of 0.5 means that the "
+        "input does not help. A small p with an AUC near 0.5 is a difference that does not help."
     )
     return Table("Label without the picture", words, ("input", "values", "images", "test", "AUC", "accuracy"), rows)
 
@@ -97,8 +97,8 @@ def _shifts(facts: Mapping[str, Any]) -> Table:
         (f"{each['first']} from {each['second']}", each["input"], f"{each['n']:,}", _value(each["auc"]))
         for each in facts["shift"]
     )
-    words = "How well trees tell two splits, or two sources, apart; 0.5 is no difference that it can see."
-    return Table("Shift", words, ("told apart", "by", "images", "AUC"), rows)
+    words = "How well trees distinguish two splits, or two sources. An AUC of 0.5 means that they see no difference."
+    return Table("Shift", words, ("parts", "input", "images", "AUC"), rows)
 
 
 def _baselines(facts: Mapping[str, Any]) -> Table:
@@ -106,7 +106,7 @@ def _baselines(facts: Mapping[str, Any]) -> Table:
         (each["name"], each["split"], f"{each['n']:,}", _value(each["accuracy"]), _value(each["auc"]))
         for each in facts["baselines"]
     )
-    words = "What something that cannot see disease reaches. A score is worth what it adds to the best of these."
+    words = "The scores of models that cannot see disease. A model is worth what it adds to the best of these."
     return Table("Blind baselines", words, ("baseline", "split", "images", "accuracy", "AUC"), rows)
 
 

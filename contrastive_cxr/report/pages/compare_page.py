@@ -24,7 +24,7 @@ _NARROW = {"balanced_accuracy": "Bal. acc.", "recall": "Recall"}
 
 @dataclass(frozen=True)
 class Table:
-    """A title, a sentence on what it shows, column names, and rows of words."""
+    """A title, a sentence that says what the table shows, column names, and rows of text."""
 
     title: str
     words: str
@@ -33,7 +33,7 @@ class Table:
 
 
 def tables(facts: Mapping[str, Any]) -> list[Table]:
-    """Scores, differences, cost and settings of a comparison (docs/reference/studies.md); empty ones are left out."""
+    """Scores, differences, cost and settings of a comparison (docs/reference/studies.md), without empty tables."""
     found = [
         _scores(facts),
         _differences(facts),
@@ -50,7 +50,7 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
-    """The tables as Markdown, with the notes below; names in them are text and never markup."""
+    """The tables as Markdown, with the notes below; names are plain text and never markup."""
     lines = [f"# {_text(heading(facts))}", ""]
     for each in tables(facts):
         lines += [f"## {_text(each.title)}", "", _text(each.words), ""]
@@ -82,7 +82,7 @@ def heading(facts: Mapping[str, Any]) -> str:
 
 
 def cell(entry: Mapping[str, Any] | None) -> str:
-    """`0.893 (0.861-0.921)` with a proper dash; a dash where a run has no such score, or it is undefined.
+    """`0.893 (0.861-0.921)` with an en dash; only a dash if the run does not have the score, or it is undefined.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def chance(p: float | None) -> str:
 
 
 def setting(value: object) -> str:
-    """A setting's value in short: text as it is, an augmentation in words, the rest as JSON; a dash for none."""
+    """The value of a setting: text unchanged, an augmentation in words, anything else as JSON; a dash for None."""
     if value is None:
         return _DASH
     if isinstance(value, Mapping) and "set" in value:
@@ -171,19 +171,19 @@ def _by_patient(facts: Mapping[str, Any]) -> Table | None:
 
 
 def _costs(facts: Mapping[str, Any]) -> Table | None:
-    """Mean cost of an image, where a recipe gives costs of wrong decisions."""
+    """Mean cost of an image, if a recipe gives costs of wrong decisions."""
     lines = [(line["name"], line["costs"]) for line in facts["runs"] if line["costs"]]
     if not lines:
         return None
     rows = tuple(
         (name, *(cell(costs[how]["mean_cost"]) for how in ("by_cost", "most_probable"))) for name, costs in lines
     )
-    what = "Mean cost of an image, by the decision of least expected cost and by the most probable class."
+    what = "Mean cost of an image, for the decision of least expected cost and for the most probable class."
     return Table("Decision costs", what, ("run", "least cost", "most probable"), rows)
 
 
 def _tta(facts: Mapping[str, Any]) -> Table | None:
-    """What test-time augmentation added within each run that has it."""
+    """The effect of test-time augmentation within each run that has it."""
     lines = [(line["name"], line["tta"]) for line in facts["runs"] if line["tta"]]
     if not lines:
         return None
@@ -211,9 +211,7 @@ def _robustness(facts: Mapping[str, Any]) -> Table | None:
         )
         for name, found in lines
     )
-    what = (
-        "Accuracy under benign changes of the same images; differences are to the run's own on the images as they are."
-    )
+    what = "Accuracy under benign changes of the same images; differences are to the same run on the unchanged images."
     columns = ("run", "mean of all kinds", "difference", "worst kind", "difference, mean", "worst case", "difference")
     return Table("Robustness", what, columns, rows)
 
@@ -228,7 +226,7 @@ def _parts(facts: Mapping[str, Any]) -> Table | None:
         (name, str(len(pooled["parts"])), *(_spread(pooled["scores"]["image"].get(word)) for word in names))
         for name, pooled in lines
     )
-    what = "Mean of the single runs and their standard deviation; the scores above are of the pooled predictions."
+    what = "Mean and standard deviation over the single runs; the scores above are those of the pooled predictions."
     return Table("Over folds or seeds", what, ("run", "runs", *_titles(names)), rows)
 
 
@@ -249,7 +247,7 @@ def _cost(facts: Mapping[str, Any]) -> Table:
         )
         for line in facts["runs"]
     )
-    return Table("What training took", "All phases; a dash: not recorded.", columns, rows)
+    return Table("What training took", "All phases together; a dash means: not recorded.", columns, rows)
 
 
 def _count(value: float | None, digits: int = 0) -> str:
@@ -275,5 +273,5 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """One line in which nothing ends a cell, begins a tag or a link, or is code."""
+    """One line of text, escaped so that nothing ends a cell, begins a tag or a link, or is code."""
     return re.sub(r"([\\`\[\]|])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Squares:
-    """A picture made square in several ways: {way: uint8 [S, S]}."""
+    """One picture made square in several ways: {way: uint8 [S, S]}."""
 
     path: str
     size: str
@@ -43,8 +43,8 @@ def page(
     ----------
     facts : the contents of `data-look.json` (docs/reference/studies.md)
     examples : {label: (path, square uint8 [S, S])}
-    squares : pictures made square
-    measures : {label: {width, height, aspect, mean, sd}}, float64 [n] each, of the figures
+    squares : pictures, each made square in several ways
+    measures : {label: {width, height, aspect, mean, sd}}, float64 [n] each, for the figures
     """
     return (
         environment(Path(__file__).parent)
@@ -119,7 +119,7 @@ def _findings(facts: Mapping[str, Any]) -> Table:
         ("known patients", f"{people['known']:,}; {people['images_without']:,} images without"),
         ("patients in several splits", f"{people['several_splits']['count']:,}"),
         ("patients with several labels", f"{people['several_labels']['count']:,}"),
-        ("images of one grey only", f"{facts['contrast']['blank']['count']:,}"),
+        ("images with one grey value only", f"{facts['contrast']['blank']['count']:,}"),
         ("images that keep fewer than 64 grey levels", f"{facts['grey']['squeezed']['images']:,}"),
         ("different sizes", f"{facts['sizes']['distinct']:,}"),
         (
@@ -127,7 +127,7 @@ def _findings(facts: Mapping[str, Any]) -> Table:
             _DASH if lost is None else f"median {lost['median']:.0%}, at most {lost['max']:.0%}",
         ),
     )
-    return Table("Findings", "What a split, a task or a network has to know.", ("what", "value"), rows)
+    return Table("Findings", "Facts that matter for the split, the task and the network.", ("what", "value"), rows)
 
 
 def _sizes(facts: Mapping[str, Any]) -> Table:
@@ -148,15 +148,15 @@ def _shapes(facts: Mapping[str, Any]) -> Table:
         for label, each in {"all": shapes, **shapes["by_label"]}.items()
     )
     what = (
-        f"Median (smallest to largest). {shapes['square']:,} images are square within 1 %. The share is what padding "
-        "adds to a square, and what a centred crop cuts off the picture: 1 - short side / long side."
+        f"Median (smallest to largest). {shapes['square']:,} images are square within 1 %. The last column: the share "
+        "that padding adds to a square, or that a centred crop cuts off: 1 - short side / long side."
     )
     return Table("Shapes", what, ("label", "width / height", "share padded, or cut"), rows)
 
 
 def _kinds(facts: Mapping[str, Any]) -> list[Table]:
     labels = list(facts["counts"]["labels"])[:12]
-    words = "A kind of file that goes with one label is a shortcut that a network may take."
+    words = "If one kind of file occurs mostly with one label, a network may use it as a shortcut."
     found = []
     for name, kinds in facts["kinds"].items():
         rows = tuple(
@@ -168,7 +168,7 @@ def _kinds(facts: Mapping[str, Any]) -> list[Table]:
 
 
 def _grey(facts: Mapping[str, Any]) -> Table:
-    """Which stored values became black and white."""
+    """The stored values that became black and white."""
     grey = facts["grey"]
     rows = tuple(
         (each["source"], each["format"], f"{each['low']:g}", f"{each['high']:g}", f"{each['images']:,}")
@@ -185,7 +185,7 @@ def _contrast(facts: Mapping[str, Any]) -> Table:
         for label, each in facts["contrast"]["by_label"].items()
     )
     what = (
-        "Grey levels in 0 to 1, a value an image, padding left out: median (5 % to 95 %). Measured on cached squares "
+        "Grey levels from 0 to 1, one value for each image, without padding: median (5 % to 95 %). Measured on squares "
         f"of {facts['cache_size']} pixels."
     )
     return Table("Contrast", what, ("label", "images", "mean", "standard deviation"), rows)

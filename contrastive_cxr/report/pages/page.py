@@ -32,7 +32,7 @@ from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run_layout import PHASES, STAGES
 
 _MAP_POINTS = 1500
-# Facts that reports of an earlier day do not have.
+# Fields that reports of earlier versions do not have.
 _LATER: dict[str, Any] = {
     "costs": None,
     "tta": None,
@@ -46,14 +46,14 @@ _LATER: dict[str, Any] = {
 
 
 def write(folder: Path, run: Path | None = None) -> Path:
-    """Write `report.html` and `model-card.md` from `folder/report.json`; what is not there (arrays, logs) is left out.
+    """Write `report.html` and `model-card.md` from `folder/report.json`; missing arrays and logs are left out.
 
     A t-SNE of at most 1500 images takes most of the time, some 5 to 10 seconds.
 
     Parameters
     ----------
     folder : a run, with `<phase>/arrays/` and `<phase>/metrics.jsonl`
-    run : the run whose model was scored, where it is neither `folder` nor the folder around it: the card tells of it
+    run : the run whose model was scored, if it is neither `folder` nor its parent folder; the card describes it
 
     Returns
     -------
@@ -62,7 +62,7 @@ def write(folder: Path, run: Path | None = None) -> Path:
     Raises
     ------
     RequestError
-        Where `report.json` is missing, is no JSON, or is of another version.
+        `report.json` is missing, is not JSON, or has another version.
     """
     folder = Path(folder)
     facts = _LATER | _facts(folder / "report.json")
@@ -105,7 +105,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The four scores to see first, each with what it adds to the best baseline."""
+    """The four scores at the top of the page, each with its difference to the best baseline."""
     binary = len(facts["task"]["classes"]) == 2
     names = ("auc", "balanced_accuracy", *(("recall", "specificity") if binary else ("accuracy", "macro_f1")))
     over = facts["adds"]["over"] if facts["adds"] else None
@@ -125,20 +125,20 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     classes, grouped, cascade = facts["task"]["classes"], bool(facts["patients"]), facts["cascade"]
     areas = {name: f"{name}: AUC {words.number(row['auc']['value'])}" for name, row in facts["per_class"].items()}
     best = facts["adds"]["over"] if facts["adds"] else None
-    beside = {each["name"]: each["roc"] for each in facts["baselines"] if each["name"] == best}
+    dotted = {each["name"]: each["roc"] for each in facts["baselines"] if each["name"] == best}
     model = "joined probabilities" if cascade else "model"
     rows = [(model, facts["scores"]), *((each["name"], each["scores"]) for each in facts["baselines"])]
     names = [name for name in facts["scores"] if name not in ("macro_recall", "brier")]  # balanced accuracy; a loss
     stages = cascade["stages"] if cascade else {}
     costs, reliability = facts["costs"], facts["calibration"]["reliability"]
-    decided = {"as it is": reliability["decided"], "after scaling": reliability.get("decided_after", ())}
+    decided = {"unscaled": reliability["decided"], "after scaling": reliability.get("decided_after", ())}
     positive = facts["task"]["positive"]
     return {
-        "reliability": trust.reliability({k: v for k, v in decided.items() if v}, "the decided class"),
+        "reliability": trust.reliability({k: v for k, v in decided.items() if v}, "the predicted class"),
         "reliability_positive": trust.reliability({positive: reliability["positive"]}, positive),
         "coverage": trust.coverage(facts["selective"]) if facts["selective"] else None,
         "confusion": scores.confusion(facts["confusion"], classes),
-        "roc": scores.roc(facts["roc"], areas, beside),
+        "roc": scores.roc(facts["roc"], areas, dotted),
         "comparison": scores.comparison(rows, names, grouped),
         "augmentation": {
             path.stem.removeprefix("augmentation").lstrip("-"): drawing.address(path.read_bytes(), "png")
@@ -157,7 +157,7 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _curves(folder: Path) -> dict[str, str]:
-    """{title: figure} of each phase that has a log, of a cascade's runs too."""
+    """{title: figure} for each phase that has a log, also in the runs of a cascade."""
     drawn = {}
     for part in ("", *STAGES):
         for name in PHASES:
@@ -167,7 +167,7 @@ def _curves(folder: Path) -> dict[str, str]:
 
 
 def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The sheets of scored images, {pages, n, of}; written as `predictions-1.png`, ... too. None without thumbnails."""
+    """The sheets of scored images, {pages, n, of}, also written as `predictions-1.png`, ...; None if there are none."""
     classes = facts["task"]["classes"]
     place = folder / "arrays" if facts["cascade"] else folder / facts["phase"] / "arrays"
     costs = decisions.matrix(classes, facts["costs"]["matrix"]) if facts["costs"] else None
@@ -176,8 +176,8 @@ def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
         path.unlink()
     if found is None:
         return None
-    truth, said = ([classes[number] for number in numbers] for numbers in (found.labels, found.decided))
-    drawn = sheet.pages(found.thumbnails, truth, said)
+    truth, predicted = ([classes[number] for number in numbers] for numbers in (found.labels, found.decided))
+    drawn = sheet.pages(found.thumbnails, truth, predicted)
     for number, page in enumerate(drawn, start=1):
         write_bytes(folder / f"predictions-{number}.png", _encoded(page, "PNG"))
     pictures = [drawing.address(_encoded(page, "JPEG"), "jpeg") for page in drawn]
@@ -191,10 +191,10 @@ def _encoded(picture: Image.Image, kind: str) -> bytes:
 
 
 def _embedding(found: arrays.Arrays | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A t-SNE of the last hidden layer, {figure, n, of, hidden}; None with too few points, or where all are the same.
+    """A t-SNE of the last hidden layer, {figure, n, of, hidden}; None for too few points, or if all are the same.
 
-    `hidden` says whether it is a layer of its own: with one linear layer on the embedding, or without a classifier, the
-    last hidden layer is the embedding.
+    `hidden` says whether this layer differs from the embedding. With one linear layer on the embedding, or without a
+    classifier, the last hidden layer is the embedding.
     """
     if found is None:
         return None

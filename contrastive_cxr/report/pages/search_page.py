@@ -1,4 +1,4 @@
-"""The page of similar cases: each image, its neighbours, how near they are, and which regions make them alike."""
+"""The page of similar cases: each image, its neighbours, their distances, and which regions make them similar."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SIDE = 240  # pixels of a picture, shown at 164: the image and five neighbours f
 
 
 def name(query: int, neighbour: int | None = None, side: str = "") -> str:
-    """Key of a picture: of an image, of a neighbour's, or of the map on one of the two (`toward`, `back`)."""
+    """Key of a picture: an image, its neighbour, or the map on one of the two (`toward`, `back`)."""
     return "-".join(str(part) for part in ("query", query, neighbour, side) if part not in (None, ""))
 
 
 def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    """The page, self-contained; file names, labels and patients are text in it, never markup.
+    """The page, self-contained; file names, labels and patients are plain text in it, never markup.
 
     Parameters
     ----------
     facts : as `inference.search` makes them (docs/reference/retrieval.md)
-    pictures : {`name(...)`: a picture file's bytes}; one that is missing is shown as not readable
+    pictures : {`name(...)`: the bytes of a picture file}; a missing picture is shown as not readable
     """
     shown = {key: small(content) for key, content in pictures.items()}
     return (

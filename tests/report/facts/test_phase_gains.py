@@ -44,7 +44,7 @@ def test_answers_are_compared_image_by_image() -> None:
     assert advice is not None
     assert advice["answers"] == "pretrain"
     assert "neighbours" not in advice
-    assert advice["sentences"][0].startswith("Phase 3 makes the answers of phase 1 worse: Accuracy -")
+    assert advice["sentences"][0].startswith("Phase 3 makes the predictions of phase 1 worse: Accuracy -")
     assert "the folder pretrain of the run" in advice["sentences"][0]
 
 
@@ -88,7 +88,11 @@ def test_no_phase_to_compare_with_is_no_advice() -> None:
     ("scores", "phase", "starts"),
     [
         ({"map_at_r": difference(0.1, 0.05, 0.15)}, "embed", "Phase 2 improves the neighbours of phase 1: MAP@R +0.10"),
-        ({"map_at_r": difference(0.0, -0.1, 0.1)}, "embed", "Phase 2 adds nothing to the neighbours of phase 1 that"),
+        (
+            {"map_at_r": difference(0.0, -0.1, 0.1)},
+            "embed",
+            "Phase 2 does not measurably change the neighbours of",
+        ),
         (
             {"map_at_r": difference(0.1, 0.05, 0.15), "knn_accuracy": difference(-0.1, -0.15, -0.05)},
             "pretrain",
@@ -97,7 +101,7 @@ def test_no_phase_to_compare_with_is_no_advice() -> None:
         (
             {"map_at_r": {"difference": None, "low": None, "high": None, "n": 0}},
             "embed",
-            "What phase 2 adds to the neighbours of phase 1 cannot be told",
+            "It is unknown whether phase 2 improves the neighbours of phase 1: there",
         ),
     ],
 )

@@ -25,7 +25,7 @@ def test_a_cost_is_told_by_the_middle_severity_with_its_interval() -> None:
     assert rest[0].startswith("The worst change is the crop of all sides: over its severities it costs ")
     assert rest[1].startswith("The worst single case is a 15 % crop of all sides: accuracy 0.")
     assert rest[2].startswith("Over all kinds of change the mean accuracy is 0.")
-    assert "7 cases are looked at" in rest[3]
+    assert "7 cases are measured" in rest[3]
     assert not any("noise of" in line or "qualisation" in line for line in rest), "what costs nothing has no sentence"
 
 
@@ -37,8 +37,8 @@ def test_nothing_is_called_a_cost_where_no_interval_keeps_off_0() -> None:
     for name in ("worst", "worst_case", "mean"):
         found[name]["difference"]["accuracy"] |= {"low": -0.4, "high": 0.1}
     told = robust_words.sentences(found)
-    assert told[0] == "None of the 3 kinds of change costs accuracy that can be told from noise."
-    assert "no difference that can be told from noise" in told[1]
+    assert told[0] == "None of the 3 kinds of change costs a measurable amount of accuracy."
+    assert "no measurable difference" in told[1]
     assert not any("costs " in line for line in told[1:])
 
 
@@ -63,13 +63,13 @@ def test_images_from_elsewhere() -> None:
         "scores": {"accuracy": entry(-0.12, -0.16, -0.08), "auc": entry(-0.01, -0.03, 0.01)},
         "recall": {"normal": entry(-0.43, -0.5, -0.36), "covid": entry(None)},
     }
-    assert robust_words.elsewhere(found) == [
+    assert robust_words.external_sentences(found) == [
         "Accuracy is 12 points lower (8 to 16) on these images than on the run's own test part of 782 images.",
         "The recall of normal is 43 points lower (36 to 50).",
     ]
     found["scores"], found["recall"] = {"accuracy": entry(-0.12, -0.3, 0.02)}, {}
-    assert robust_words.elsewhere(found) == [
-        "No score is lower on these images than on the run's own test part of 782 images by more than noise."
+    assert robust_words.external_sentences(found) == [
+        "No score is measurably lower on these images than on the run's own test part of 782 images."
     ]
 
 
@@ -79,6 +79,6 @@ def test_a_fall_without_an_interval_is_not_denied() -> None:
         "scores": {"auc": entry(-0.39), "accuracy": entry(0.01, -0.05, 0.07)},
         "recall": {},
     }
-    said = robust_words.elsewhere(found)
+    said = robust_words.external_sentences(found)
     assert len(said) == 1
     assert said[0].startswith("AUC is 39 points lower on these images than on the run's own test part of 80 images;")

@@ -41,10 +41,10 @@ def test_difference_has_its_sign() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
-        (0.02, 0.08, "The model adds to the best blind baseline (metadata): AUC +0.05 (n 90; +0.02 to +0.08)."),
-        (-0.02, 0.12, "adds nothing that can be told from noise"),
+        (0.02, 0.08, "The model is better than the best blind baseline (metadata): AUC +0.05 (n 90; +0.02 to +0.08)."),
+        (-0.02, 0.12, "is not measurably better than"),
         (-0.08, -0.02, "is worse than the best blind baseline"),
-        (None, None, "cannot be told"),
+        (None, None, "It is unknown whether"),
     ],
 )
 def test_what_the_model_adds_in_a_sentence(low: Any, high: Any, said: str) -> None:

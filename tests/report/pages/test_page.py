@@ -195,7 +195,7 @@ def test_robustness_and_images_from_elsewhere_stand_on_the_page_and_the_card(run
     assert facts["robustness"] is None
     gap = {"difference": -0.2, "low": -0.3, "high": -0.1, "n": 40}
     drop = {"recorded": {"split": "val", "n": 99}, "scores": {"accuracy": gap}, "recall": {"covid": gap}}
-    drop["sentences"] = robust_words.elsewhere(drop)
+    drop["sentences"] = robust_words.external_sentences(drop)
     path.write_text(json.dumps(facts | {"robustness": robust.facts(), "external_drop": drop}))
     text = report.write(run_folder).read_text(encoding="utf-8")
     page = Page(text)
