@@ -16,6 +16,8 @@ from contrastive_cxr.audit.links import Links
 from contrastive_cxr.audit.symmetries import NAMES, composed, inverse
 
 PARTS = ("train", "val", "test")
+CLASS = "class of the task"
+"""Column of the task's class of each row; '' where the task leaves the row out."""
 Ints = NDArray[np.int64]
 
 
@@ -30,13 +32,15 @@ def gather(table: pd.DataFrame, links: Links) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    table : N rows of path, label, patient, split, source, width, height
+    table : N rows of path, label, patient, split, source, width, height; and `CLASS`, where a task is known: labels of
+        one class do not conflict
     links : pairs of its rows
 
     Returns
     -------
-    `{kind, images, splits, labels, sources, patients, transforms, correlation, across_splits, conflicting_labels,
-    across_sources, rows}`; the lists run alongside `images`. `rows` are the table's, for pictures.
+    `{kind, images, splits, labels, classes, sources, patients, transforms, correlation, across_splits,
+    conflicting_labels, across_sources, rows}`, `classes` where a task is known; the lists run alongside `images`.
+    `rows` are the table's, for pictures.
     """
     group = numbers(links.first, links.second, len(table))
     members: dict[int, list[int]] = {}
@@ -57,17 +61,20 @@ def gather(table: pd.DataFrame, links: Links) -> list[dict[str, Any]]:
 def _record(table: pd.DataFrame, links: Links, rows: list[int], inside: list[int]) -> dict[str, Any]:
     part = table.iloc[rows]
     splits, labels, sources = (part[name].tolist() for name in ("split", "label", "source"))
+    classes = part[CLASS].tolist() if CLASS in part else None
+    meant = set(labels) if classes is None else set(classes) - {""}
     return {
         "kind": "identical" if links.identical[inside].all() else "near",
         "images": part["path"].tolist(),
         "splits": splits,
         "labels": labels,
+        **({} if classes is None else {"classes": classes}),
         "sources": sources,
         "patients": part["patient"].tolist(),
         "transforms": _transforms(table, links, rows[0], inside, rows),
         "correlation": round(float(links.correlation[inside].min()), 4),
         "across_splits": len(set(splits) & set(PARTS)) > 1,
-        "conflicting_labels": len(set(labels)) > 1,
+        "conflicting_labels": len(meant) > 1,
         "across_sources": len(set(sources)) > 1,
         "rows": rows,
     }

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.alerts import Alert
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
 
@@ -85,6 +86,30 @@ def checklist(rows: list[tuple[str, str, str, str]]) -> None:
     console.print(grid)
 
 
+def print_findings(verdict: dict[str, Any], command: str = "") -> None:
+    """The findings of an audit: leaks and warnings between coloured lines, the rest as sentences."""
+    from contrastive_cxr.datasets.audit_words import alert_of, of_level
+
+    print_alert(alert_of(verdict, command))
+    notes = [each["sentence"] for each in of_level(verdict, "note")]
+    for sentence in notes if verdict.get("findings") else verdict.get("sentences", ()):
+        prose(f"- {sentence}")
+
+
+def print_audit_of(audit: dict[str, Any] | None) -> None:
+    """The leaks and warnings of a report; said again beside its scores, hours after the audit said them."""
+    from contrastive_cxr.datasets.audit_words import alert_of
+
+    if audit is not None:
+        print_alert(alert_of(audit, audit["command"]))
+
+
+def print_alert(found: Alert | None) -> None:
+    """An alert to the terminal; its texts are without signs that would steer it."""
+    if found is not None and processes.is_first():
+        typer.echo(found.text(sys.stdout), color=True)
+
+
 def print_plan(plan: Any) -> None:
     """The resolved recipe, the split, the steps, the trainable parameters by block, and the disk."""
     from contrastive_cxr.recipe import dump
@@ -126,6 +151,7 @@ def print_scores(folder: Path) -> None:
     if terminal.is_quiet() or not path.is_file() or not processes.is_first():
         return
     facts = json.loads(path.read_text())
+    print_audit_of(facts.get("audit"))
     rows: list[tuple[Any, ...]] = []
     for name, entry in facts["scores"].items():
         blind = (line["scores"][name]["value"] for line in facts.get("baselines", []))  # their intervals: report.html

@@ -62,6 +62,7 @@ def build(
         "cascade": None,
         "robustness": None,
         "external_drop": None,
+        "audit": None,
         "costs": _costs(task, said, beside, options),
         "tta": _tta(task, said, beside, options),
         "last_layer": {name: dict(each) for name, each in beside.last_layers.items()},
