@@ -49,12 +49,10 @@ def patients_unknown(facts: Mapping[str, Any]) -> list[Finding]:
         return []
     divided = sum(part in PARTS for part in facts.get("splits", {})) > 1
     who = "No patient is known" if without == images else f"The patient of {without:,} of {images:,} images is unknown"
-    risk = (
-        "one patient may stand on both sides of the split" if divided else "a split may put one patient on both sides"
-    )
+    risk = "one patient may stand" if divided else "a split may put one patient"
     sentence = (
-        f"{who}: {risk} on both sides of the split, and the scores would be too good. If the data has patients, name their column with "
-        "data.columns.patient=COLUMN."
+        f"{who}: {risk} on both sides of the split, and the scores would be too good. If the data has patients, name "
+        "their column with data.columns.patient=COLUMN."
     )
     return [_finding("unknown_patients", "warning", sentence)]
 
@@ -65,7 +63,7 @@ def _leaks(facts: Mapping[str, Any]) -> list[Finding]:
     if counts["across_splits"]:
         sentence = (
             f"{_some(counts['across_splits'], 'group')} of copies {_stand(counts['across_splits'])} in more than one "
-            "of train, val and test: scores would be too good. Divide anew from the table that --fix writes."
+            "of train, val and test: scores would be too good. Divide anew from the table that ccxr audit --fix writes."
         )
         found.append(_finding("copies_across_splits", "leak", sentence))
     if people:

@@ -30,13 +30,16 @@ def tell(text: str) -> None:
         say(text)
 
 
-def prose(text: str) -> None:
-    """A sentence to the terminal, broken between words where it is longer than a line; a file gets it whole."""
+def prose(text: str, under: int | None = None) -> None:
+    """A sentence to the terminal, broken between words where it is longer than a line; a file gets it whole.
+
+    `under`: how far the further lines are moved to the right; none: below the text of a point in a list.
+    """
     if not sys.stdout.isatty():
         return say(text)
     width, start = shutil.get_terminal_size().columns, text[: len(text) - len(text.lstrip(" -"))]
-    under = " " * len(start)
-    return say(textwrap.fill(text, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False))
+    left = " " * (len(start) if under is None else under)
+    return say(textwrap.fill(text, width, subsequent_indent=left, break_long_words=False, break_on_hyphens=False))
 
 
 def clipped(line: str) -> str:
@@ -108,29 +111,6 @@ def print_alert(found: Alert | None) -> None:
     """An alert to the terminal; its texts are without signs that would steer it."""
     if found is not None and processes.is_first():
         typer.echo(found.text(sys.stdout), color=True)
-
-
-def print_plan(plan: Any) -> None:
-    """The resolved recipe, the split, the steps, the trainable parameters by block, and the disk."""
-    from contrastive_cxr.recipe import dump
-    from contrastive_cxr.space import size_words
-
-    say(dump(plan.recipe))
-    columns = list(plan.counts[0])
-    table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
-    for line in (*plan.grey, f"Weights before the first phase: {plan.start}", *plan.notes):
-        prose(line)
-    for phase in plan.phases:
-        total = phase.epochs * phase.steps_per_epoch
-        epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"
-        title = f"{phase.name}: {epochs} of {phase.batch} images = {total:,} steps"
-        trainable, every = (sum(block[place] for block in phase.blocks) for place in (1, 2))
-        table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
-    needed = sum(plan.disk.values())
-    title = f"Disk: up to {size_words(needed)} for the run folder, {size_words(plan.free)} free"
-    folder, held = plan.cache
-    rows = [*plan.disk.items(), ("all of the run folder", needed), (f"decoded images, in {folder}", held)]
-    table(title, ["what", "size"], [(what, size_words(size)) for what, size in rows])
 
 
 def print_batches(found: list[Any]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contrastive_cxr.cli.info import recipe_names
+from contrastive_cxr.cli.plan import print_plan
 from contrastive_cxr.cli.resume import Choice, Resume
-from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say, tell
+from contrastive_cxr.cli.show import print_batches, print_scores, say, tell
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def run(
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
-        return print_plan(plan(recipe, out=target))
+        return print_plan(plan(recipe, out=target, timed=True))
     from contrastive_cxr.training.finished import is_finished
 
     if resume is Choice.auto and is_finished(recipe, target, folds=folds, seeds=seeds):
@@ -150,7 +151,7 @@ def one_phase(
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
-        print_plan(plan(recipe, (name,), target, origin))
+        print_plan(plan(recipe, (name,), target, origin, timed=True))
         return
     from contrastive_cxr.training.finished import is_finished
 

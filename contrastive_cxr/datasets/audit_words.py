@@ -8,12 +8,8 @@ from typing import Any
 from contrastive_cxr.alerts import Alert
 from contrastive_cxr.errors import visible
 
-TITLES = {
-    "leak": "LEAK: the same picture or patient stands on both sides of the split",
-    "warning": "WARNING: the scores may come from something else than the finding in the picture",
-}
 ADVICE = "Write a table in which copies count as one patient, and train from it:"
-_DIVIDED = ("copies_across_splits", "patients_across_splits")
+_DIVIDED = {"copies_across_splits": "picture", "patients_across_splits": "patient", "other": "picture or patient"}
 
 
 def alert_of(verdict: Mapping[str, Any], command: str = "") -> Alert | None:
@@ -37,12 +33,13 @@ def alert_of(verdict: Mapping[str, Any], command: str = "") -> Alert | None:
 
 def title(verdict: Mapping[str, Any]) -> str:
     """The line above the findings; '' where nothing must be warned of."""
-    if of_level(verdict, "leak"):
-        return TITLES["leak"]
-    warnings = of_level(verdict, "warning")
+    leaks, warnings = of_level(verdict, "leak"), of_level(verdict, "warning")
+    if leaks:
+        what = " and the same ".join(_DIVIDED[each["kind"]] for each in leaks)
+        return f"LEAK: the same {what} on both sides of the split"
     if warnings and all(each["kind"] == "unknown_patients" for each in warnings):
         return "WARNING: the patients are not known"
-    return TITLES["warning"] if warnings else ""
+    return "WARNING: the label can be told without the finding in the picture" if warnings else ""
 
 
 def of_level(verdict: Mapping[str, Any], level: str) -> Sequence[Mapping[str, Any]]:

@@ -92,8 +92,8 @@ def _shortcuts(facts: Mapping[str, Any]) -> list[Finding]:
         auc = each["scores"]["auc"]["value"] if each["name"] in SEEN else None
         if auc is not None and auc >= SHORTCUT:
             sentence = (
-                f"{_WORDS[each['name']]} AUC {auc:.2f} on the scored images: the model may have learnt the same. Compare "
-                "its scores with this baseline."
+                f"{_WORDS[each['name']]} reaches AUC {auc:.2f} on the scored images: the model may have learnt the "
+                "same. Compare its scores with this baseline."
             )
             found.append({"kind": "shortcut", "level": "warning", "sentence": sentence})
     return found
