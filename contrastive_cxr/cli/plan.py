@@ -11,6 +11,7 @@ from contrastive_cxr.cli.show import print_findings, prose, say, table
 from contrastive_cxr.space import size_words
 
 if TYPE_CHECKING:
+    from contrastive_cxr.run_layout import PhaseName
     from contrastive_cxr.training.dry_run import Plan
 
 
@@ -81,7 +82,7 @@ def steps_words(plan: Plan) -> str:
     return f"{sum(plan.steps.values()):,} ({', '.join(each)}){tasks}"
 
 
-def time_words(seconds: Mapping[str, float] | str) -> str:
+def time_words(seconds: Mapping[PhaseName, float] | str) -> str:
     """How long the training takes.
 
     Examples
@@ -124,7 +125,7 @@ def print_details(plan: Plan) -> None:
         total = phase.epochs * phase.steps_per_epoch
         epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"
         title = f"{phase.name}: {epochs} of {phase.batch} images = {total:,} steps"
-        trainable, every = (sum(block[place] for block in phase.blocks) for place in (1, 2))
+        trainable, every = (sum(int(block[place]) for block in phase.blocks) for place in (1, 2))
         table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
     needed = sum(plan.disk.values())
     title = f"Disk: up to {size_words(needed)} for the run folder, {size_words(plan.free)} free"

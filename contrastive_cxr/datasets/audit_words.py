@@ -39,7 +39,7 @@ def title(verdict: Mapping[str, Any]) -> str:
         return f"LEAK: the same {what} on both sides of the split"
     if warnings and all(each["kind"] == "unknown_patients" for each in warnings):
         return "WARNING: the patients are not known"
-    return "WARNING: the label can be told without the finding in the picture" if warnings else ""
+    return "WARNING: something other than the finding gives the label away" if warnings else ""
 
 
 def of_level(verdict: Mapping[str, Any], level: str) -> Sequence[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ NOTE = {"kind": "copies", "level": "note", "sentence": "note"}
         ([PEOPLE], "LEAK: the same patient on both sides of the split"),
         ([COPIES, PEOPLE], "LEAK: the same picture and the same patient on both sides of the split"),
         ([UNKNOWN, NOTE], "WARNING: the patients are not known"),
-        ([UNKNOWN, SHORTCUT], "WARNING: the label can be told without the finding in the picture"),
+        ([UNKNOWN, SHORTCUT], "WARNING: something other than the finding gives the label away"),
         ([NOTE], ""),
         ([], ""),
     ],

@@ -47,6 +47,7 @@ def _places(data: Data, roots: Sequence[str]) -> list[str]:
 
 def data_words(data: Data) -> list[str]:
     """`data.key=value` for the layout and for every other setting that is not the default."""
+    layout: dict[str, Any]
     if data.join:
         joined = [each.model_dump(mode="json", exclude_defaults=True) | {"source": each.source} for each in data.join]
         layout = {"join": joined}

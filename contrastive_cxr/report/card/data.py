@@ -228,11 +228,11 @@ def audit(found: Found) -> Content:
     said."""
     told = found.facts.get("audit")
     if told and (told["word"] or told["findings"]):
-        word = f"Verdict: {told['word']}." if told["word"] else "Not audited."
+        first = f"Verdict: {told['word']}." if told["word"] else "Not audited."
         weights = {"leak": "Leak: ", "warning": "Warning: ", "note": ""}
         lines = (f"{weights[each['level']]}{each['sentence']}" for each in told["findings"])
         clean = () if told["findings"] or found.audit is None else _sentences(found.audit)
-        return Content((word, *((told["note"],) if told["note"] else ()), *lines, *clean))
+        return Content((first, *((told["note"],) if told["note"] else ()), *lines, *clean))
     if found.audit is None:
         return Content(("Not audited.",))
     verdict = found.audit.get("verdict")
