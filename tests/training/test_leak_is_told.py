@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from contrastive_cxr import terminal
 from contrastive_cxr.cli import main
 from contrastive_cxr.data import phantom
 from contrastive_cxr.metrics import baselines
@@ -76,14 +77,18 @@ def test_a_dry_run_tells_the_leak_and_the_command_that_mends_it(
 
 
 @pytest.mark.slow
-def test_a_run_tells_the_leak_before_and_after_and_in_its_report(ccxr: Call, leaky: Path, tmp_path: Path) -> None:
+def test_a_run_tells_the_leak_before_and_after_and_in_its_report(
+    ccxr: Call, leaky: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = tmp_path / "run"
     code, said, told = ccxr("run", "phantom", *words(leaky, tmp_path), "--out", run)
     assert code == 0, told
-    for text in (said, told):
-        assert text.count(SENTENCE) == 1
-        assert text.count("\n  ccxr audit ") == 1
-    assert told.index(SENTENCE) < told.index("epoch 1/1"), "before training"
+    assert said.count(SENTENCE) == said.count("\n  ccxr audit ") == 1, "beside the scores"
+    (warned,) = [record for record in caplog.records if hasattr(record, "alert")]
+    before = terminal.Messages().format(warned)
+    assert before.count(SENTENCE) == before.count("\n  ccxr audit ") == 1
+    trained = (run / "pretrain" / "metrics.jsonl").stat().st_mtime
+    assert warned.created < trained, "and before training"
     facts = json.loads((run / "report.json").read_text())["audit"]
     assert (facts["word"], facts["level"], facts["counts"]["across_splits"]) == ("leak", "leak", LEAKS)
     assert len(facts["groups"]) == LEAKS
