@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from contrastive_cxr.training.dry_run import Plan
 
 
-def print_plan(plan: Plan) -> None:
-    """The lines, what was found of the data, and with --verbose all settings, counts, parameters and sizes."""
+def print_plan(plan: Plan, runs: int = 1) -> None:
+    """The lines, what was found of the data, and with --verbose all settings, counts, parameters and sizes.
+
+    `runs`: of folds or seeds, how many runs like this one there will be.
+    """
     if terminal.is_verbose():
         print_details(plan)
     for name, words in lines(plan).items():
         prose(f"{name + ':':9}{words}", under=9)
+    if runs > 1:
+        prose(f"Runs:    {runs}; steps, time and disk above are those of one", under=9)
     for line in (*(line for line in plan.grey if line.startswith("warning: ")), *plan.notes):
         prose(line)
     print_audit(plan.audit)

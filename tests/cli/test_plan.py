@@ -45,6 +45,13 @@ def test_a_device_that_is_not_here_is_no_fault(ccxr: Call, cache: Path, monkeypa
     assert "Time:    not measured: runtime.device is 'cuda' and torch finds no CUDA device here" in said
 
 
+def test_seeds_are_as_many_runs(ccxr: Call, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_time, "seconds", lambda *_: {"pretrain": 60.0})
+    _, said, _ = ccxr("run", "phantom", *overrides(cache), "--seeds", "3", "--dry-run")
+    assert "Runs:    3; steps, time and disk above are those of one" in said.splitlines()
+    assert "Runs:" not in ccxr("run", "phantom", *overrides(cache), "--dry-run")[1]
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.1, "1 s"), (89, "89 s"), (91, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (3 * 86400, "3.0 days")],
