@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from contrastive_cxr.cli.info import recipe_names
-from contrastive_cxr.cli.plan import print_plan
 from contrastive_cxr.cli.resume import Choice, Resume
-from contrastive_cxr.cli.show import print_batches, print_scores, say, tell
+from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say, tell
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:

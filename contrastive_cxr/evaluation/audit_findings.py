@@ -15,8 +15,8 @@ GROUPS = 6  # groups of copies that a report shows
 SEEN = (baselines.METADATA, baselines.BORDER)
 """Blind baselines that see no lung at all; a thumbnail shows some."""
 _WORDS = {
-    baselines.METADATA: "The file metadata alone reaches",
-    baselines.BORDER: "The border of the images alone reaches",
+    baselines.METADATA: "The file metadata alone",
+    baselines.BORDER: "The border of the images alone",
 }
 _ELSEWHERE = (
     "These findings are of the images that the model was trained and scored on before. The images that are scored here "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_cxr.cli.plan import duration, images_words, time_words
 from contrastive_cxr.training import step_time
+from contrastive_cxr.training.plan_words import duration, images_words, time_words
 from tests.small import overrides
 
 Call = Callable[..., tuple[int, str, str]]

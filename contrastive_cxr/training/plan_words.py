@@ -1,48 +1,14 @@
-"""What `--dry-run` prints: a few lines and the audit's findings; with --verbose also the recipe and the blocks."""
+"""A dry run's plan in a few lines of words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import print_findings, prose, say, table
+from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import size_words
-
-if TYPE_CHECKING:
-    from contrastive_cxr.run_layout import PhaseName
-    from contrastive_cxr.training.dry_run import Plan
-
-
-def print_plan(plan: Plan, runs: int = 1) -> None:
-    """The lines, what was found of the data, and with --verbose all settings, counts, parameters and sizes.
-
-    `runs`: of folds or seeds, how many runs like this one there will be.
-    """
-    if terminal.is_verbose():
-        print_details(plan)
-    for name, words in lines(plan).items():
-        prose(f"{name + ':':9}{words}", under=9)
-    if runs > 1:
-        prose(f"Runs:    {runs}; steps, time and disk above are those of one", under=9)
-    for line in (*(line for line in plan.grey if line.startswith("warning: ")), *plan.notes):
-        prose(line)
-    print_audit(plan.audit)
-    if not terminal.is_verbose():
-        say("Nothing was trained. All settings and the blocks of the network: ccxr --verbose run ... --dry-run")
-
-
-def print_audit(audit: Mapping[str, Any] | None) -> None:
-    """The audit's verdict and findings."""
-    if audit is None:
-        return prose(
-            "Audit:   none within the run (evaluation.audit, or too many images); ccxr audit does one", under=9
-        )
-    if not audit["verdict"]["findings"]:
-        return prose(f"Audit:   {audit['verdict']['sentences'][0]}", under=9)
-    say(f"Audit:   {audit['verdict']['word']}")
-    return print_findings(audit["verdict"], audit["command"])
+from contrastive_cxr.training.dry_run import Plan
 
 
 def lines(plan: Plan) -> dict[str, str]:
@@ -115,25 +81,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def print_details(plan: Plan) -> None:
-    """The resolved recipe, the counts, the trainable parameters by block, and the disk."""
-    from contrastive_cxr.recipe import dump
-
-    say(dump(plan.recipe))
-    columns = list(plan.counts[0])
-    table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
-    for line in plan.grey:
-        prose(line)
-    for phase in plan.phases:
-        total = phase.epochs * phase.steps_per_epoch
-        epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"
-        title = f"{phase.name}: {epochs} of {phase.batch} images = {total:,} steps"
-        trainable, every = (sum(int(block[place]) for block in phase.blocks) for place in (1, 2))
-        table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
-    needed = sum(plan.disk.values())
-    title = f"Disk: up to {size_words(needed)} for the run folder, {size_words(plan.free)} free"
-    folder, held = plan.cache
-    rows = [*plan.disk.items(), ("all of the run folder", needed), (f"decoded images, in {folder}", held)]
-    table(title, ["what", "size"], [(what, size_words(size)) for what, size in rows])
