@@ -13,7 +13,7 @@ from contrastive_cxr.alerts import Alert, alert
 from tests.streams import Stream
 
 COMMAND = "ccxr audit " + " ".join(f"data.key{number}=value" for number in range(20)) + " --fix clean.csv"
-SENTENCE = "5 groups of copies stand in more than one of train, val and test: " + "scores would be too good, " * 4
+SENTENCE = "5 groups of copies are in more than one of train, val and test: " + "scores would be too good, " * 4
 LEAK = Alert("leak", "LEAK: here", (SENTENCE, "Another one."), "Do this:", COMMAND)
 
 

@@ -26,7 +26,7 @@ def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = [*_leaks(facts), *patients_unknown(facts), *_copies(facts), *_shortcuts(facts)]
     if not found:
-        sentence = "No copies, no patient in two splits, and nothing but the picture tells."
+        sentence = "No copies, no patient in two splits, and only the picture predicts the label."
         return {"word": "clean", "sentences": [sentence], "findings": []}
     word = "leak" if any(each["level"] == "leak" for each in found) else "look"
     return {"word": word, "sentences": [each["sentence"] for each in found], "findings": found}
@@ -49,7 +49,7 @@ def patients_unknown(facts: Mapping[str, Any]) -> list[Finding]:
         return []
     divided = sum(part in PARTS for part in facts.get("splits", {})) > 1
     who = "No patient is known" if without == images else f"The patient of {without:,} of {images:,} images is unknown"
-    risk = "one patient may stand" if divided else "a split may put one patient"
+    risk = "one patient may be" if divided else "a split may put one patient"
     sentence = (
         f"{who}: {risk} on both sides of the split, and the scores would be too good. If the data has patients, name "
         "their column with data.columns.patient=COLUMN."
@@ -60,15 +60,16 @@ def patients_unknown(facts: Mapping[str, Any]) -> list[Finding]:
 def _leaks(facts: Mapping[str, Any]) -> list[Finding]:
     counts, people = facts["counts"], facts["patients_across_splits"]
     found = []
-    if counts["across_splits"]:
+    groups = counts["across_splits"]
+    if groups:
         sentence = (
-            f"{_some(counts['across_splits'], 'group')} of copies {_stand(counts['across_splits'])} in more than one "
-            "of train, val and test: scores would be too good. Divide anew from the table that ccxr audit --fix writes."
+            f"{_some(groups, 'group')} of copies {_verb(groups, 'is', 'are')} in more than one of train, val and test: "
+            "scores would be too good. Make a new division from the table that ccxr audit --fix writes."
         )
         found.append(_finding("copies_across_splits", "leak", sentence))
     if people:
         sentence = (
-            f"{_some(len(people), 'patient')} {'has' if len(people) == 1 else 'have'} images in more than one of "
+            f"{_some(len(people), 'patient')} {_verb(len(people), 'has', 'have')} images in more than one of "
             "train, val and test: scores would be too good."
         )
         found.append(_finding("patients_across_splits", "leak", sentence))
@@ -103,7 +104,7 @@ def _copies(facts: Mapping[str, Any]) -> list[Finding]:
 def _conflict(facts: Mapping[str, Any]) -> str:
     """Copies under several labels; their classes are compared where a task is known, else their names."""
     groups = _some(facts["counts"]["conflicting_labels"], "group")
-    verb = "carries" if facts["counts"]["conflicting_labels"] == 1 else "carry"
+    verb = _verb(facts["counts"]["conflicting_labels"], "has", "have")
     if facts.get("compared_by") == "classes":
         return f"{groups} of copies {verb} more than one class of the task."
     sentence = f"{groups} of copies {verb} more than one label."
@@ -138,8 +139,8 @@ def _words(name: str) -> str:
     return "file format, mode, size and source together" if name == "all" else f"{name} alone"
 
 
-def _stand(count: int) -> str:
-    return "stands" if count == 1 else "stand"
+def _verb(count: int, one: str, several: str) -> str:
+    return one if count == 1 else several
 
 
 def _some(count: int, noun: str) -> str:

@@ -39,7 +39,7 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
     [
         ({}, "clean", "No copies"),
         ({"counts": {"groups": 2, "images_in_groups": 4, "near": 2}}, "look", "4 images are copies"),
-        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies stands"),
+        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies is"),
         ({"patients_across_splits": [{}]}, "leak", "1 patient has images"),
         ({"counts": {"groups": 1, "conflicting_labels": 1}}, "look", "more than one label"),
         ({"counts": {"unreadable": 3}}, "look", "3 files cannot be read"),
@@ -63,8 +63,8 @@ def test_verdicts(changes: dict[str, Any], word: str, part: str) -> None:
 @pytest.mark.parametrize(
     ("without", "splits", "parts"),
     [
-        (4, {"train": 5, "test": 4}, ("The patient of 4 of 9 images is unknown: one patient may stand on both sides",)),
-        (9, {"train": 5, "test": 4}, ("No patient is known: one patient may stand on both sides",)),
+        (4, {"train": 5, "test": 4}, ("The patient of 4 of 9 images is unknown: one patient may be on both sides",)),
+        (9, {"train": 5, "test": 4}, ("No patient is known: one patient may be on both sides",)),
         (9, {"": 9}, ("No patient is known: a split may put one patient on both sides", "data.columns.patient=")),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_shortcut_is_a_warning_from_an_auc_of_0_80() -> None:
 def test_the_word_is_that_of_the_worst_finding_and_the_leak_comes_first() -> None:
     found = verdict(facts(counts={"groups": 3, "across_splits": 2}, images_without_patient=9))
     assert (found["word"], found["findings"][0]["level"]) == ("leak", "leak")
-    assert "2 groups of copies stand" in found["sentences"][0]
+    assert "2 groups of copies are" in found["sentences"][0]
     assert found["sentences"] == [each["sentence"] for each in found["findings"]]
 
 

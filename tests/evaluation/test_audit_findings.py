@@ -19,7 +19,7 @@ COMMAND = "ccxr audit x --fix clean.csv"
 
 
 def audited(run: Path, **changes: Any) -> Path:
-    """A run with an audit of 90 images: `across` groups of copies stand in several parts."""
+    """A run with an audit of 90 images: `across` groups of copies are in several parts."""
     counts = {**COUNTS, "images": 90, **changes.pop("counts", {})}
     facts: dict[str, Any] = {
         "counts": counts, "splits": {"train": 60, "test": 30}, "patients_across_splits": [],
@@ -40,7 +40,7 @@ def test_a_leak_is_red_with_its_count_and_command(tmp_path: Path) -> None:
     run = audited(tmp_path / "run", counts={"groups": 8, "across_splits": 7, "near": 8})
     found = findings_of(run, report(), 0)
     assert (found["word"], found["level"], found["command"]) == ("leak", "leak", COMMAND)
-    assert found["findings"][0]["sentence"].startswith("7 groups of copies stand in more than one of train, val and")
+    assert found["findings"][0]["sentence"].startswith("7 groups of copies are in more than one of train, val and")
     assert (found["counts"]["across_splits"], len(found["groups"])) == (7, GROUPS)
     assert findings_of(run / "fold0", report(), 0) == found, "a part of it was audited with it"
 
@@ -88,7 +88,7 @@ def test_without_an_audit_unknown_patients_are_still_told(tmp_path: Path) -> Non
 
 
 def test_an_audit_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    sentences = ["2 groups of copies stand in more than one of train, val and test: bad.", "3 files cannot be read."]
+    sentences = ["2 groups of copies are in more than one of train, val and test: bad.", "3 files cannot be read."]
     old = {"word": "leak", "sentences": sentences}
     run = audited(tmp_path / "run", verdict=old)
     path = run / "audit.json"

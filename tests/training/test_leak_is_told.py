@@ -22,8 +22,8 @@ from tests.cli.conftest import ccxr
 __all__ = ["ccxr", "main"]
 Call = Callable[..., tuple[int, str, str]]
 LEAKS = 4
-SENTENCE = f"{LEAKS} groups of copies stand in more than one of train, val and test"
-UNKNOWN = "No patient is known: one patient may stand on both sides of the split"
+SENTENCE = f"{LEAKS} groups of copies are in more than one of train, val and test"
+UNKNOWN = "No patient is known: one patient may be on both sides of the split"
 
 
 @pytest.fixture

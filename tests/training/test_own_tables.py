@@ -60,7 +60,7 @@ def test_an_audit_claims_nothing_of_patients_who_are_not_known(tmp_path: Path) -
     verdict = of_dataset(open_dataset(recipe.data, recipe.task))["verdict"]
     (sentence,) = verdict["sentences"]
     assert (verdict["word"], verdict["findings"][0]["kind"]) == ("look", "unknown_patients")
-    assert "No patient is known: one patient may stand on both sides of the split" in sentence
+    assert "No patient is known: one patient may be on both sides of the split" in sentence
 
 
 def test_a_dry_run_and_the_page_of_a_look_say_what_was_repaired(tmp_path: Path) -> None:

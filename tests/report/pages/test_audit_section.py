@@ -82,7 +82,7 @@ def test_a_shortcut_is_an_amber_banner_and_notes_are_none(run_folder: Path) -> N
     assert "<pre" not in top, "there is no command that mends it"
     text, card = written(run_folder, audit(None))
     assert banner(text) == ""
-    assert "nothing but the picture tells the label" in text
+    assert "only the picture predicts the label" in text
     assert "Verdict: clean." in card
 
 
