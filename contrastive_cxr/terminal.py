@@ -7,7 +7,11 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
+
+from contrastive_cxr.alerts import Alert
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,6 +28,22 @@ _open: list[Stages] = []
 def is_quiet() -> bool:
     """Whether only warnings, errors and the places of results are wanted."""
     return _quiet
+
+
+def is_verbose() -> bool:
+    """Whether details and debug messages are wanted."""
+    return logging.getLogger(__package__).level == logging.DEBUG
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Show no progress meanwhile."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
 
 
 def set_amount(*, quiet: bool = False, verbose: bool = False) -> None:
@@ -59,6 +79,9 @@ class Messages(logging.StreamHandler[TextIO]):
 
     def format(self, record: logging.LogRecord) -> str:
         """The message as it is shown."""
+        found = getattr(record, "alert", None)
+        if isinstance(found, Alert):
+            return found.text(self.stream)
         return self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
 
 

@@ -36,6 +36,7 @@ FLOORS = {
     "objectives": 1,
     "metrics": 1,
     "run": 1,
+    "alerts": 0,
     "errors": 0,
     "findings": 0,
     "html_templates": 0,
@@ -60,7 +61,8 @@ GROUND = {
     "files": {"errors", "space"},
     "locks": {"errors", "files", "space"},
     "space": {"errors"},
-    "terminal": set[str](),
+    "terminal": {"alerts"},
+    "alerts": set[str](),
     "errors": set[str](),
     "run_layout": set[str](),
 }

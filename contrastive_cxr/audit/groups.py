@@ -1,4 +1,4 @@
-"""Groups of copies, as audit.json lists them."""
+"""Copies gathered into groups, as they stand in audit.json."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from contrastive_cxr.audit.links import Links
 from contrastive_cxr.audit.symmetries import NAMES, composed, inverse
 
 PARTS = ("train", "val", "test")
+CLASS = "class of the task"
+"""Column of the task's class of each row; '' where the task leaves the row out."""
 Ints = NDArray[np.int64]
 
 
 def numbers(first: Ints, second: Ints, n: int) -> Ints:
-    """Number of each row's group, int64 [n]: pairs connect the rows of a group, directly or through others."""
+    """Number of each row's group, int64 [n]: rows joined by a pair, directly or through others."""
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -30,14 +32,15 @@ def gather(table: pd.DataFrame, links: Links) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    table : N rows of path, label, patient, split, source, width, height
+    table : N rows of path, label, patient, split, source, width, height; and `CLASS`, where a task is known: labels of
+        one class do not conflict
     links : pairs of its rows
 
     Returns
     -------
-    `{kind, images, splits, labels, sources, patients, transforms, correlation, across_splits, conflicting_labels,
-    across_sources, rows}`; the lists have the order of `images`. `rows` are the rows of the table, for
-    the pictures of the page.
+    `{kind, images, splits, labels, classes, sources, patients, transforms, correlation, across_splits,
+    conflicting_labels, across_sources, rows}`, `classes` where a task is known; the lists run alongside `images`.
+    `rows` are the table's, for pictures.
     """
     group = numbers(links.first, links.second, len(table))
     members: dict[int, list[int]] = {}
@@ -58,24 +61,27 @@ def gather(table: pd.DataFrame, links: Links) -> list[dict[str, Any]]:
 def _record(table: pd.DataFrame, links: Links, rows: list[int], inside: list[int]) -> dict[str, Any]:
     part = table.iloc[rows]
     splits, labels, sources = (part[name].tolist() for name in ("split", "label", "source"))
+    classes = part[CLASS].tolist() if CLASS in part else None
+    meant = set(labels) if classes is None else set(classes) - {""}
     return {
         "kind": "identical" if links.identical[inside].all() else "near",
         "images": part["path"].tolist(),
         "splits": splits,
         "labels": labels,
+        **({} if classes is None else {"classes": classes}),
         "sources": sources,
         "patients": part["patient"].tolist(),
         "transforms": _transforms(table, links, rows[0], inside, rows),
         "correlation": round(float(links.correlation[inside].min()), 4),
         "across_splits": len(set(splits) & set(PARTS)) > 1,
-        "conflicting_labels": len(set(labels)) > 1,
+        "conflicting_labels": len(meant) > 1,
         "across_sources": len(set(sources)) > 1,
         "rows": rows,
     }
 
 
 def _transforms(table: pd.DataFrame, links: Links, start: int, inside: list[int], rows: list[int]) -> list[str]:
-    """How the group's first image was changed into each image, in words; found by following the pairs."""
+    """What takes the group's first image into each, in words, followed along the pairs."""
     ways: dict[int, list[tuple[int, int, bool, bool]]] = {}
     for link in inside:
         first, second = int(links.first[link]), int(links.second[link])
@@ -105,7 +111,7 @@ def _word(turned: int, equal: bool, cropped: bool, first: NDArray[Any], size: ND
 
 
 def shared(table: pd.DataFrame, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pairs of sources that share pictures: how many images of each the other one also has, and their labels."""
+    """Each pair of sources with a picture in common: images of the one that the other has too, and their labels."""
     images = table["source"].value_counts()
     found: dict[tuple[str, str], tuple[set[int], set[int]]] = {}
     for group in groups:

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import prose, say, table
+from contrastive_cxr.cli.show import print_findings, say, table
 
 
 def audit(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE... [data.KEY=VALUE]...",
-            help="Folders of images (class folders, a table, COVID-CT), CSV tables, or one run; and settings of data.",
+            metavar="SOURCE... [KEY=VALUE]...",
+            help="Folders of images (class folders, a table, COVID-CT), CSV tables, or one run; and settings of data, "
+            "data.KEY=VALUE, or the task by whose classes copies are compared, task=NAME.",
         ),
     ],
     recipe: Annotated[
@@ -35,7 +36,7 @@ def audit(
     Copies are found turned, mirrored and cropped too; leaks are those between the parts of the split; shortcuts are
     what tells the label without the image's content.
     """
-    settings = [word for word in words if word.startswith("data.") and "=" in word]
+    settings = [word for word in words if word.startswith(("data.", "task.", "task=")) and "=" in word]
     places = [Path(word) for word in words if word not in settings]
     target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
     from contrastive_cxr.datasets.audit import audit as audit_images
@@ -54,7 +55,6 @@ def print_audit(facts: dict[str, Any]) -> None:
     for each in audit_tables(facts):
         table(each.title, list(each.columns), list(each.rows))
     say(f"Verdict: {facts['verdict']['word']}")
-    for sentence in facts["verdict"]["sentences"]:
-        prose(f"- {sentence}")
+    print_findings(facts["verdict"], "" if "fix" in facts else facts["command"])
     if "fix" in facts:
         say(f"Written: {facts['fix']['file']}; read it with {facts['fix']['settings']}")

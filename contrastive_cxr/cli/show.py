@@ -8,13 +8,19 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.alerts import Alert
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contrastive_cxr.training.dry_run import Plan
 
 
 def say(text: str) -> None:
@@ -29,13 +35,16 @@ def tell(text: str) -> None:
         say(text)
 
 
-def prose(text: str) -> None:
-    """A sentence to the terminal, broken between words where it is longer than a line; a file gets it whole."""
+def prose(text: str, under: int | None = None) -> None:
+    """A sentence to the terminal, broken between words where it is longer than a line; a file gets it whole.
+
+    `under`: how far the further lines are moved to the right; none: below the text of a point in a list.
+    """
     if not sys.stdout.isatty():
         return say(text)
     width, start = shutil.get_terminal_size().columns, text[: len(text) - len(text.lstrip(" -"))]
-    under = " " * len(start)
-    return say(textwrap.fill(text, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False))
+    left = " " * (len(start) if under is None else under)
+    return say(textwrap.fill(text, width, subsequent_indent=left, break_long_words=False, break_on_hyphens=False))
 
 
 def clipped(line: str) -> str:
@@ -85,21 +94,77 @@ def checklist(rows: list[tuple[str, str, str, str]]) -> None:
     console.print(grid)
 
 
-def print_plan(plan: Any) -> None:
-    """The resolved recipe, the split, the steps, the trainable parameters by block, and the disk."""
+def print_findings(verdict: dict[str, Any], command: str = "") -> None:
+    """The findings of an audit: leaks and warnings between coloured lines, the rest as sentences."""
+    from contrastive_cxr.datasets.audit_words import alert_of, of_level
+
+    print_alert(alert_of(verdict, command))
+    notes = [each["sentence"] for each in of_level(verdict, "note")]
+    for sentence in notes if verdict.get("findings") else verdict.get("sentences", ()):
+        prose(f"- {sentence}")
+
+
+def print_audit_of(audit: dict[str, Any] | None) -> None:
+    """The leaks and warnings of a report; said again beside its scores, hours after the audit said them."""
+    from contrastive_cxr.datasets.audit_words import alert_of
+
+    if audit is not None:
+        print_alert(alert_of(audit, audit["command"]))
+
+
+def print_alert(found: Alert | None) -> None:
+    """An alert to the terminal; its texts are without signs that would steer it."""
+    if found is not None and processes.is_first():
+        typer.echo(found.text(sys.stdout), color=True)
+
+
+def print_plan(plan: Plan, runs: int = 1) -> None:
+    """The lines, what was found of the data, and with --verbose all settings, counts, parameters and sizes.
+
+    `runs`: of folds or seeds, how many runs like this one there will be.
+    """
+    from contrastive_cxr.training.plan_words import lines
+
+    if terminal.is_verbose():
+        print_details(plan)
+    for name, words in lines(plan).items():
+        prose(f"{name + ':':9}{words}", under=9)
+    if runs > 1:
+        prose(f"Runs:    {runs}; steps, time and disk above are those of one", under=9)
+    for line in (*(line for line in plan.grey if line.startswith("warning: ")), *plan.notes):
+        prose(line)
+    print_audit(plan.audit)
+    if not terminal.is_verbose():
+        say("Nothing was trained. All settings and the blocks of the network: ccxr --verbose run ... --dry-run")
+
+
+def print_audit(audit: Mapping[str, Any] | None) -> None:
+    """The audit's verdict and findings."""
+    if audit is None:
+        return prose(
+            "Audit:   none within the run (evaluation.audit, or too many images); ccxr audit does one", under=9
+        )
+    if not audit["verdict"]["findings"]:
+        return prose(f"Audit:   {audit['verdict']['sentences'][0]}", under=9)
+    say(f"Audit:   {audit['verdict']['word']}")
+    return print_findings(audit["verdict"], audit["command"])
+
+
+def print_details(plan: Plan) -> None:
+    """The resolved recipe, the counts, the trainable parameters by block, and the disk."""
     from contrastive_cxr.recipe import dump
     from contrastive_cxr.space import size_words
 
     say(dump(plan.recipe))
     columns = list(plan.counts[0])
     table("Images", columns, [tuple(row[name] for name in columns) for row in plan.counts])
-    for line in (*plan.grey, f"Weights before the first phase: {plan.start}", *plan.notes):
+    for line in plan.grey:
         prose(line)
     for phase in plan.phases:
         total = phase.epochs * phase.steps_per_epoch
         epochs = f"{phase.epochs} epochs x {phase.steps_per_epoch} steps"
         title = f"{phase.name}: {epochs} of {phase.batch} images = {total:,} steps"
-        trainable, every = (sum(block[place] for block in phase.blocks) for place in (1, 2))
+        trainable, every = (sum(int(block[place]) for block in phase.blocks) for place in (1, 2))
         table(title, ["block", "trainable", "parameters"], [*phase.blocks, ("all", trainable, every)])
     needed = sum(plan.disk.values())
     title = f"Disk: up to {size_words(needed)} for the run folder, {size_words(plan.free)} free"
@@ -126,6 +191,7 @@ def print_scores(folder: Path) -> None:
     if terminal.is_quiet() or not path.is_file() or not processes.is_first():
         return
     facts = json.loads(path.read_text())
+    print_audit_of(facts.get("audit"))
     rows: list[tuple[Any, ...]] = []
     for name, entry in facts["scores"].items():
         blind = (line["scores"][name]["value"] for line in facts.get("baselines", []))  # their intervals: report.html

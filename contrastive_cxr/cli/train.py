@@ -83,7 +83,7 @@ def run(
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
-        return print_plan(plan(recipe, out=target))
+        return print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
     from contrastive_cxr.training.finished import is_finished
 
     if resume is Choice.auto and is_finished(recipe, target, folds=folds, seeds=seeds):
@@ -150,7 +150,7 @@ def one_phase(
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
-        print_plan(plan(recipe, (name,), target, origin))
+        print_plan(plan(recipe, (name,), target, origin, timed=True))
         return
     from contrastive_cxr.training.finished import is_finished
 

@@ -16,6 +16,7 @@ from contrastive_cxr.data.split import divide
 from contrastive_cxr.data.squares import Squares, statistics
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.recipe.text.audit_command import audit_command
 from contrastive_cxr.tasks import Task
 
 PARTS = ("train", "val", "test", "unused")
@@ -155,13 +156,19 @@ def open_dataset(
         )
     manifest, labels, facts = manifest.take(kept), labels[kept], cached.facts.iloc[kept].reset_index(drop=True)
     split = divide(manifest, labels, data.split, digests=list(facts["digest"]), need=need, names=task.names)
-    raise_faults(check_leaks(facts["digest"], manifest.column("patient"), split, manifest.column("path")))
+    leaks = check_leaks(facts["digest"], manifest.column("patient"), split, manifest.column("path"))
+    raise_faults([*leaks[:-1], *(f"{each}. {_cure(data, manifest, task)}" for each in leaks[-1:])])
     if training:
         raise_faults(_class_faults(task, labels, split))
     images = Squares(cached.images, cached.slots[kept])
     mean, std = statistics(images, np.flatnonzero(split == "train"))
     patients = _numbers(manifest.column("patient"))
     return Dataset(manifest, task, labels, patients, split, images, facts, mean, std, skipped, cached.intensity)
+
+
+def _cure(data: schema.Data, manifest: Manifest, task: Task) -> str:
+    command = audit_command(data, sorted(set(manifest.column("root"))), task)
+    return f"This command writes a table in which copies count as one patient: {command}"
 
 
 def subset(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pandas as pd
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr import terminal
-from contrastive_cxr.audit import associations, blind, groups, links, mended
+from contrastive_cxr.audit import associations, blind, links, mended
 from contrastive_cxr.audit.candidates import Ints
+from contrastive_cxr.audit.groups import CLASS
 from contrastive_cxr.audit.links import Links
 from contrastive_cxr.audit.verdict import verdict
 from contrastive_cxr.data import cache, manifest, sources, survey
@@ -21,14 +23,16 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.datasets import look
+from contrastive_cxr.datasets.audit_facts import classes_of, facts_of
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.metrics import baselines
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.recipe.text.audit_command import FIXED
 from contrastive_cxr.report.pages import audit_page
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.tasks import Task
 
-VERSION = 1
 NEIGHBOURS = 5  # proposals of an embedding, an image
 
 
@@ -54,9 +58,9 @@ def audit(
     out : Path
         Folder to write; an earlier audit there is replaced.
     overrides : sequence of str
-        `data.key=value`, as in a recipe.
+        `data.key=value`, as in a recipe; `task=...` gives the classes by which labels of copies are compared.
     recipe : str, optional
-        A recipe whose data section is used, with the one place as its `data.root`.
+        A recipe whose data section and task are used, with the one place as its `data.root`.
     run : Path, optional
         A run whose embedding proposes pairs too.
     fix : Path, optional
@@ -75,11 +79,13 @@ def audit(
         No such place, no layout that is known, no readable image, or a setting that is wrong.
     """
     _check(out, fix)
-    data, rows, faults = _rows_of(places, overrides, recipe)
+    data, task, rows, faults = _rows_of(places, overrides, recipe)
     model = _load(run)
     terminal.stage("decoding")
     cached = cache.build(rows, data, progress)
     table = _of_files(survey.table_of(rows, cached))
+    if task is not None:
+        table[CLASS] = classes_of(rows, task)
     good = np.flatnonzero(table["error"] == "")
     if not len(good):
         raise RequestError(f"none of the {len(table)} images can be read; `ccxr data look` says why")
@@ -89,7 +95,8 @@ def audit(
     terminal.stage("copies of images")
     found = links.find(images.store, images.slots, table, more)
     terminal.stage("leaks and links with the label")
-    facts, gathered = _facts(table, found, bad)
+    facts, gathered = facts_of(table, found, bad)
+    facts["command"] = _again(places, overrides, recipe, run)
     owner = mended.owners(table, found)
     thumbnails = baselines.thumbnails(images)
     facts["associations"] = associations.with_label(table, owner)
@@ -106,7 +113,7 @@ def audit(
     return facts
 
 
-def of_dataset(dataset: Dataset, out: Path | None = None) -> dict[str, Any]:
+def of_dataset(dataset: Dataset, out: Path | None = None, command: str = "") -> dict[str, Any]:
     """The facts of `audit.json` for an opened data set, divided as it is: copies, patients, metadata, and the verdict.
 
     Blind baselines and pictures are left to the report, which has its own. A few seconds for 5,000 images.
@@ -117,15 +124,19 @@ def of_dataset(dataset: Dataset, out: Path | None = None) -> dict[str, Any]:
         Its manifest, split, cached squares and facts are read; rows that take no part (`unused`) are left out.
     out : Path, optional
         A run's folder, that gets `audit.json`.
+    command : str
+        The command that writes a table in which copies count as one patient (`recipe.text.audit_command`).
     """
     rows = np.flatnonzero(dataset.split != "unused")
-    known = dataset.manifest.rows.assign(split=dataset.split.astype(object), error="")
+    classes = np.array(dataset.classes, dtype=object)[dataset.labels]
+    known = dataset.manifest.rows.assign(split=dataset.split.astype(object), error="", **{CLASS: classes})
     facts_of_files = dataset.facts.drop(columns="error", errors="ignore")
     table = _of_files(pd.concat([known, facts_of_files], axis=1)).iloc[rows].reset_index(drop=True)
     terminal.stage("copies of images")
     found = links.find(dataset.images.store, dataset.images.slots[rows], table)
     terminal.stage("leaks and links with the label")
-    facts, _ = _facts(table, found, {"count": len(dataset.skipped), "listed": []})
+    facts, _ = facts_of(table, found, {"count": len(dataset.skipped), "listed": []})
+    facts["command"] = command
     owner = mended.owners(table, found)
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, None)
@@ -150,18 +161,27 @@ def _check(out: Path, fix: Path | None) -> None:
 
 def _rows_of(
     places: Sequence[Path], overrides: Sequence[str], recipe: str | None
-) -> tuple[schema.Data, Manifest, list[str]]:
-    """The data section, the rows, and what a training would refuse of them."""
+) -> tuple[schema.Data, Task | None, Manifest, list[str]]:
+    """The data section, the task where one is given, the rows, and what a training would refuse of them."""
     runs = [place for place in places if (place / folders.MARK).is_file()]
     if not runs:
-        data = look.settings(places, overrides, recipe).model_copy(update={"on_bad_image": "skip"})
-        return data, *sources.rows_of(data)
+        said = recipe is not None or any(word.startswith(("task=", "task.")) for word in overrides)
+        found = look.recipe_of(places, overrides, recipe)
+        data = found.data.model_copy(update={"on_bad_image": "skip"})
+        return data, found.task if said else None, *sources.rows_of(data)
     if len(places) > 1 or recipe is not None:
         raise RequestError(
             f"{runs[0]} is a run, which is audited alone; give its data's folders to audit several sources"
         )
-    data = recipes.load(str(runs[0] / folders.MARK), list(overrides)).data.model_copy(update={"on_bad_image": "skip"})
-    return data, manifest.read(runs[0] / "manifest.csv"), []
+    found = recipes.load(str(runs[0] / folders.MARK), list(overrides))
+    data = found.data.model_copy(update={"on_bad_image": "skip"})
+    return data, found.task, manifest.read(runs[0] / "manifest.csv"), []
+
+
+def _again(places: Sequence[Path], overrides: Sequence[str], recipe: str | None, run: Path | None) -> str:
+    """This audit as a command that also writes the mended table."""
+    options = [*(("--recipe", recipe) if recipe else ()), *(("--run", str(run)) if run else ())]
+    return shlex.join(["ccxr", "audit", *map(str, places), *overrides, *options, "--fix", FIXED])
 
 
 def _of_files(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,36 +209,6 @@ def _neighbours(model: Any, table: pd.DataFrame) -> tuple[Ints, Ints]:
     return first[near.ravel() >= 0], near.ravel()[near.ravel() >= 0]
 
 
-def _facts(table: pd.DataFrame, found: Links, bad: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What audit.json says of copies and patients, and the groups with their rows."""
-    gathered = groups.gather(table, found)
-    counts = {
-        "images": len(table),
-        "unreadable": bad["count"],
-        "groups": len(gathered),
-        "images_in_groups": sum(len(each["images"]) for each in gathered),
-        "identical": sum(each["kind"] == "identical" for each in gathered),
-        "near": sum(each["kind"] == "near" for each in gathered),
-        **{
-            name: sum(each[name] for each in gathered)
-            for name in ("across_splits", "conflicting_labels", "across_sources")
-        },
-    }
-    facts = {
-        "version": VERSION,
-        "sources": sorted(set(table["source"])),
-        "labels": table["label"].value_counts().to_dict(),
-        "splits": table["split"].value_counts().to_dict(),
-        "counts": counts,
-        "groups": [{name: value for name, value in each.items() if name != "rows"} for each in gathered],
-        "sources_shared": groups.shared(table, gathered),
-        "patients_across_splits": groups.patients_across(table),
-        "images_without_patient": int((table["patient"] == "").sum()),
-        "unreadable": bad["listed"],
-    }
-    return facts, gathered
-
-
 def _pictures(images: Squares, table: pd.DataFrame, gathered: Sequence[dict[str, Any]]) -> list[list[Any]]:
     """Squares of the first images of the first groups without their padding, uint8 [h, w]."""
     pads = table[["pad_left", "pad_top", "pad_right", "pad_bottom"]].to_numpy(dtype=np.int64)
@@ -239,7 +229,9 @@ def _write_fix(fix: Path, table: pd.DataFrame, found: Links, gathered: list[dict
     text = io.StringIO()
     rows.to_csv(text, index=False, lineterminator="\n")
     write_bytes(fix, text.getvalue().encode())
-    words = f"data.source=csv data.root={root} data.csv={fix.resolve()} data.split.kind=fractions"
+    words = shlex.join(
+        ["data.source=csv", f"data.root={root}", f"data.csv={fix.resolve()}", "data.split.kind=fractions"]
+    )
     return {"file": str(fix), "root": root, "settings": words}
 
 

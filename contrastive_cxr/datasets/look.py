@@ -127,7 +127,12 @@ def look_tables(facts: dict[str, Any]) -> list[Table]:
 
 
 def settings(places: Sequence[Path | str], overrides: Sequence[str], recipe: str | None) -> schema.Data:
-    """The data section that reads `places`: recognised, or a recipe's, with overrides on top.
+    """The data section that reads `places`: recognised, or a recipe's, with overrides on top; raises as `recipe_of`."""
+    return recipe_of(places, overrides, recipe).data
+
+
+def recipe_of(places: Sequence[Path | str], overrides: Sequence[str], recipe: str | None) -> schema.Recipe:
+    """The recipe whose data section reads `places`: recognised, or the one that is named, with overrides on top.
 
     Raises
     ------
@@ -145,12 +150,14 @@ def settings(places: Sequence[Path | str], overrides: Sequence[str], recipe: str
     if recipe is not None:
         if len(places) > 1:
             raise RequestError(f"--recipe reads one source, and {len(places)} are given; look at one at a time")
-        return recipes.load(recipe, [f"data.root={json.dumps(str(places[0]))}", *overrides]).data
+        return recipes.load(recipe, [f"data.root={json.dumps(str(places[0]))}", *overrides])
+    if any(word.startswith("data.join=") for word in overrides):  # the sources are said one by one
+        return recipes.load(_ANY, ["data={}", "data.split={}", *overrides])
     named = any(word.startswith("data.source=") for word in overrides)
     found = [{"root": str(place)} if named else recognise(place, overrides) for place in places]
     tree: dict[str, Any] = found[0] if len(found) == 1 else {"join": found}
     own = [f"data={json.dumps(tree)}", "data.split={}", *overrides]
-    return recipes.load(_ANY, own).data
+    return recipes.load(_ANY, own)
 
 
 def squares(table: pd.DataFrame, data: schema.Data) -> list[look_page.Squares]:

@@ -11,7 +11,7 @@ from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation import cached_embeddings, external_drop, robustness
+from contrastive_cxr.evaluation import audit_findings, cached_embeddings, external_drop, robustness
 from contrastive_cxr.evaluation.predictions import Outputs, outputs, write_arrays, write_thumbnails
 from contrastive_cxr.evaluation.report_facts import (
     EvaluationContext,
@@ -93,6 +93,8 @@ def _score_split(
     facts["robustness"] = robustness.facts_of(context, preds, changed)
     strangers = data is not reference and context.voters is None
     facts["external_drop"] = external_drop.drop(run, facts) if strangers else None
+    unknown = int((data.patients[preds.query[preds.final].rows] < 0).sum())
+    facts["audit"] = audit_findings.findings_of(run, facts, unknown, external=data is not reference)
     facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
     facts["budget"] = budget(run, list(preds.query), fabric)
     folders.write_json(out / "report.json", facts)

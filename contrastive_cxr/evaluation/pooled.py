@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import report
-from contrastive_cxr.evaluation import external_drop, robustness
+from contrastive_cxr.evaluation import audit_findings, external_drop, robustness
 from contrastive_cxr.evaluation.report_facts import Blind
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.metrics.fitting import Validation
@@ -64,6 +64,9 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
     add_intervals(scores, arrays, recipe.evaluation.resamples)
     facts = facts_of(recipe, reports, arrays, words(kind_of(parts), scores, len(parts), alone, tested(reports)))
     facts["external_drop"] = None if run is None else external_drop.drop(run, facts)
+    unknown = int((patient_numbers(joined(arrays)[0]) < 0).sum())
+    external = run is not None and out.name.startswith("external-")
+    facts["audit"] = audit_findings.findings_of(run or out, facts, unknown, external=external)
     facts["pool"] = {"kind": kind_of(parts), "parts": parts, "one_predictor": not alone, "each": scores}
     folders.write_json(out / "report.json", facts)
     one = None if alone else {"image": facts["scores"], "patient": (facts["by_patient"] or {}).get("scores")}

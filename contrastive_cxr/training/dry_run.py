@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from contrastive_cxr.data.cache_files import folder_of
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import grey_levels, ranges
 from contrastive_cxr.data.files.addresses import absolute
+from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.model_checks import check_model_and_batches, load_weights, start_of, steps
@@ -18,7 +21,9 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import tracking
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free
+from contrastive_cxr.training import step_time
 from contrastive_cxr.training.cascade import stage_recipes
+from contrastive_cxr.training.run_audit import audit_facts
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,16 @@ class Plan:
         What the first phase's weights are, in words.
     grey : list of str
         Which stored values become black and white, a line a range, and a warning where too little is left of them.
+    out : Path or None
+        The folder that the run would write.
+    steps : dict of int
+        Steps of each phase, of a cascade those of its three tasks together.
+    seconds : dict of float, or str
+        About how long each phase trains here, from two timed steps; in words why that is not known.
+    device : str
+        What would be trained on.
+    audit : dict or None
+        The contents of `audit.json`; None where the recipe wants no audit, or there are too many images for one.
     notes : tuple of str
         What was recognised, repaired or left out of the data; what is done otherwise than the environment says.
     """
@@ -63,15 +78,23 @@ class Plan:
     start: str
     grey: list[str]
     notes: tuple[str, ...] = ()
+    out: Path | None = None
+    steps: dict[PhaseName, int] = field(default_factory=dict)
+    seconds: dict[PhaseName, float] | str = ""
+    device: str = ""
+    audit: dict[str, Any] | None = None
 
 
 def plan(
-    recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None, origin: Path | None = None
-) -> Plan:
-    """Pass both doors and say what would be trained, and what it takes on the disk.
+    recipe: Recipe, only: Sequence[PhaseName] | None = None, out: Path | None = None, origin: Path | None = None,
+    *, timed: bool = False,
+) -> Plan:  # fmt: skip
+    """Check everything and say what would be trained, what the audit finds, and what it takes: disk, and time.
 
     Parameters
     ----------
+    timed : bool
+        Time two steps of each phase: seconds on small networks, up to minutes on large ones.
     out : Path, optional
         The folder that the run would write; none: the current one stands for it.
     origin : Path, optional
@@ -103,7 +126,36 @@ def plan(
         start,
         grey_words(data),
         (*(f"Data: {note}" for note in data.manifest.notes), *filter(None, (tracking.overruled(recipe.tracking),))),
+        out,
+        {name: sum(_steps(part, images, name) for part, images, _ in parts) for name in order},
+        seconds_of(settled, parts) if timed else "",
+        device_words(recipe),
+        audit_facts(recipe, data),
     )
+
+
+def _steps(recipe: Recipe, data: Dataset, name: PhaseName) -> int:
+    return recipe.phase(name).epochs * steps(recipe, data, name)[0]
+
+
+def seconds_of(recipe: Recipe, parts: Sequence[disk.Part]) -> dict[PhaseName, float] | str:
+    """Seconds of each phase, or why they are not known."""
+    try:
+        return step_time.seconds(recipe, parts)
+    except CcxrError as error:
+        return str(error)
+
+
+def device_words(recipe: Recipe) -> str:
+    """The device that a run would take here, and its precision."""
+    runtime = recipe.runtime
+    there = torch.cuda.is_available()
+    if runtime.device == "cuda" and not there:
+        return f"GPU, which this machine has not; precision {runtime.precision}"
+    if runtime.device == "cpu" or not there:
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'' if threads == 1 else 's'}, precision {runtime.precision}"
+    return f"GPU {torch.cuda.get_device_name()}, precision {runtime.precision}"
 
 
 def grey_words(data: Dataset) -> list[str]:

@@ -17,7 +17,8 @@ from contrastive_cxr.preflight.model_checks import check_model_and_batches, chec
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.training import finished
-from contrastive_cxr.training.train import audit_images, run_single
+from contrastive_cxr.training.run_audit import audit_images
+from contrastive_cxr.training.train import run_single
 
 
 @dataclass(frozen=True)

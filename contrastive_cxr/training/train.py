@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from contrastive_cxr import augment, engine, phases, terminal
+from contrastive_cxr import augment, engine, phases
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
-from contrastive_cxr.data.decoding import grey_levels, ranges
+from contrastive_cxr.data.decoding import ranges
 from contrastive_cxr.data.manifest import read_table
-from contrastive_cxr.datasets.audit import of_dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import evaluate
@@ -38,10 +37,9 @@ from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_folder import provenance
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training import finished
+from contrastive_cxr.training.run_audit import audit_images
 
 logger = logging.getLogger(__name__)
-AUDITED = 50_000
-"""Images up to which a run is audited by itself; `ccxr audit` does it for more."""
 
 
 def run_single(
@@ -194,23 +192,6 @@ def weights_of(out: Path) -> dict[str, Any]:
     path = out / "environment.json"
     recorded = folders.read_json(path) if path.is_file() else {}
     return {"weights": recorded["weights"]} if "weights" in recorded else {}
-
-
-def audit_images(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
-    """Write `audit.json` where the recipe asks for it, once; the first process does, and warns of leaks.
-
-    It also warns of images whose grey levels the decoding has lost.
-    """
-    path = out / "audit.json"
-    squeezed = grey_levels.warning(grey_levels.of_dataset(data), data.intensity.kind) if fabric.is_global_zero else ""
-    if squeezed:
-        logger.warning("%s", squeezed)
-    if fabric.is_global_zero and recipe.evaluation.audit and len(data.labels) <= AUDITED and not path.is_file():
-        with terminal.Stages("audit", 2):
-            verdict = of_dataset(data, out)["verdict"]
-        if verdict["word"] == "leak":
-            logger.warning("audit: %s", " ".join(verdict["sentences"]))
-    fabric.barrier()
 
 
 def same_images(data: Dataset, out: Path, resume: bool) -> None:

@@ -97,11 +97,13 @@ def two_steps(recipe: Recipe, name: PhaseName, value: int) -> Recipe:
     return recipe.model_copy(update={name: phase.model_copy(update=changes), "model": model})
 
 
-def stand_in(recipe: Recipe, asked: TrialConfig) -> Dataset:
-    """A data set whose training part is one batch, its classes in turn, and whose validation part is short."""
+def stand_in(recipe: Recipe, asked: TrialConfig, batches: int = 1) -> Dataset:
+    """A data set whose training part is one batch, or several, its classes in turn, and whose validation part is
+    short."""
     classes, phase = len(recipe.task.names), recipe.phase(asked.name)
     several = classes if phase.batch_setting == "images_per_class" else 1
-    train, count = asked.value * several, asked.value * several + asked.validation
+    train = asked.value * several * batches
+    count = train + asked.validation
     rows = np.arange(count)
     split = np.where(rows < train, "train", "val")
     blank = pd.DataFrame({name: [""] * count for name in ("path", "root", "label", "patient", "source")})

@@ -39,8 +39,8 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
     [
         ({}, "clean", "No copies"),
         ({"counts": {"groups": 2, "images_in_groups": 4, "near": 2}}, "look", "4 images are copies"),
-        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies is in"),
-        ({"patients_across_splits": [{}]}, "leak", "1 patient has"),
+        ({"counts": {"groups": 1, "across_splits": 1}}, "leak", "1 group of copies is"),
+        ({"patients_across_splits": [{}]}, "leak", "1 patient has images"),
         ({"counts": {"groups": 1, "conflicting_labels": 1}}, "look", "more than one label"),
         ({"counts": {"unreadable": 3}}, "look", "3 files cannot be read"),
         (
@@ -50,7 +50,7 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
         ),
         ({"associations": [told(0.9)]}, "look", "format alone reaches AUC 0.90"),
         ({"associations": [told(0.6), told(None), told(0.9, p=0.2)]}, "clean", "No copies"),
-        ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "distinguishes them with AUC 0.80"),
+        ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "tells them apart with AUC 0.80"),
         ({"shift": [SHIFT | {"auc": 0.6}, SHIFT | {"auc": None}]}, "clean", "No copies"),
     ],
 )
@@ -61,13 +61,41 @@ def test_verdicts(changes: dict[str, Any], word: str, part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("without", "part"),
+    ("without", "splits", "parts"),
     [
-        (0, "No copies, no patient in two splits, and"),
-        (4, "no known patient in two splits (of 4 of 9 images the patient is not known)"),
-        (9, "no known patient (so it is unknown whether one is in two splits)"),
+        (4, {"train": 5, "test": 4}, ("The patient of 4 of 9 images is unknown: one patient may be on both sides",)),
+        (9, {"train": 5, "test": 4}, ("No patient is known: one patient may be on both sides",)),
+        (9, {"": 9}, ("No patient is known: a split may put one patient on both sides", "data.columns.patient=")),
     ],
 )
-def test_nothing_is_claimed_of_patients_who_are_not_known(without: int, part: str) -> None:
-    (sentence,) = verdict(facts(images_without_patient=without))["sentences"]
-    assert part in sentence
+def test_unknown_patients_are_a_warning(without: int, splits: dict[str, int], parts: tuple[str, ...]) -> None:
+    found = verdict(facts(images_without_patient=without, splits=splits))
+    (sentence,) = found["sentences"]
+    assert all(part in sentence for part in parts), sentence
+    assert (found["word"], [(each["kind"], each["level"]) for each in found["findings"]]) == (
+        "look", [("unknown_patients", "warning")],
+    )  # fmt: skip
+    assert not verdict(facts())["findings"], "all patients are known"
+
+
+def test_a_shortcut_is_a_warning_from_an_auc_of_0_80() -> None:
+    def level(auc: float) -> str:
+        return verdict(facts(associations=[told(auc)]))["findings"][0]["level"]
+
+    assert [level(auc) for auc in (0.71, 0.79, 0.80, 0.95)] == ["note", "note", "warning", "warning"]
+
+
+def test_the_word_is_that_of_the_worst_finding_and_the_leak_comes_first() -> None:
+    found = verdict(facts(counts={"groups": 3, "across_splits": 2}, images_without_patient=9))
+    assert (found["word"], found["findings"][0]["level"]) == ("leak", "leak")
+    assert "2 groups of copies are" in found["sentences"][0]
+    assert found["sentences"] == [each["sentence"] for each in found["findings"]]
+
+
+def test_labels_are_compared_by_class_where_a_task_is_known() -> None:
+    def sentence(**changes: Any) -> str:
+        return verdict(facts(counts={"groups": 1, "conflicting_labels": 1}, **changes))["sentences"][-1]
+
+    assert sentence(compared_by="classes").endswith("more than one class of the task.")
+    assert sentence(sources=["a"]).endswith("more than one label.")
+    assert "give the task" in sentence(sources=["a", "b"])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr import recipe
+from contrastive_cxr.training import step_time
 from tests.recipe.roots import roots
 from tests.recipe.test_systems import PUBLISHED, setting
 
@@ -23,11 +24,14 @@ LARGE = ("systems/xray-hybrid-vit", "systems/xray-vit", "systems/xray-bit")
 
 
 @pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in LARGE)) for each in XRAYS])
-def test_its_dry_run_shows_them(name: str, ccxr: Call, tmp_path: Path) -> None:
+def test_its_dry_run_shows_them(
+    name: str, ccxr: Call, tmp_path: Path, amount: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_time, "seconds", lambda *_: {})
     csv = recipe.load(name, roots(name)).data.source == "csv"
     root = images(tmp_path / "images", folders=not csv)
-    words = [f"data.root={root}", f"data.cache_dir={tmp_path / 'cache'}", "--out", tmp_path / "run", "--dry-run"]
-    code, said, _ = ccxr("run", name, *words)
+    words = [f"data.root={root}", f"data.cache_dir={tmp_path / 'cache'}", "evaluation.audit=false"]
+    code, said, _ = ccxr("--verbose", "run", name, *words, "--out", tmp_path / "run", "--dry-run")
     assert code == 0
     assert not (tmp_path / "run").exists()
     tree = recipe.load(name, roots(name)).model_dump(mode="json")

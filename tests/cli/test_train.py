@@ -10,15 +10,6 @@ from tests.small import overrides, same_weights
 Call = Callable[..., tuple[int, str, str]]
 
 
-def test_a_dry_run_tells_the_plan_and_writes_nothing(ccxr: Call, cache: Path, tmp_path: Path) -> None:
-    code, said, _ = ccxr("run", "phantom", *overrides(cache), "--out", tmp_path / "out", "--dry-run")
-    assert code == 0
-    assert "images_per_class: 4" in said
-    assert "embed: 2 epochs x" in said
-    assert "projection" in said
-    assert not (tmp_path / "out").exists()
-
-
 def test_one_phase_after_the_other(ccxr: Call, finished: Path, cache: Path, tmp_path: Path) -> None:
     """The last of the three commands, on the run's own phase 2: the same head, the same report."""
     out = tmp_path / "out"

@@ -100,6 +100,16 @@ def test_two_sources_that_share_pictures(tmp_path: Path) -> None:
     assert (shared[0]["sources"], shared[0]["shared"], shared[0]["images"]) == (["one", "two"], [3, 3], [6, 6])
     assert facts["verdict"]["word"] == "look"
     assert sum(group["conflicting_labels"] for group in facts["groups"]) == 2, "3 and 5 are y in one, x in two"
+    assert facts["compared_by"] == "labels"
+    assert any("give the task" in sentence for sentence in facts["verdict"]["sentences"])
+    one_class = "task={name: t, classes: {ill: [x, y], well: [z]}}"
+    facts = audit([tmp_path / "one", tmp_path / "two"], tmp_path / "again", [*words(tmp_path), one_class])
+    assert facts["compared_by"] == "classes"
+    assert facts["counts"]["conflicting_labels"] == 0, "x and y are one class"
+    assert {tuple(group["classes"]) for group in facts["groups"]} == {("ill", "ill")}
+    y_left_out = "task={name: t, classes: {ill: [x]}, drop: [y]}"
+    facts = audit([tmp_path / "one", tmp_path / "two"], tmp_path / "again", [*words(tmp_path), y_left_out])
+    assert facts["counts"]["conflicting_labels"] == 0, "one of them takes no part"
 
 
 def test_a_request_that_is_wrong_writes_nothing(leaky: Path, tmp_path: Path) -> None:
@@ -137,6 +147,8 @@ def test_a_data_set_that_is_open_already(leaky: Path, tmp_path: Path) -> None:
     assert facts["counts"] | {"identical": 1, "near": 2} == facts["counts"]
     assert facts["verdict"]["word"] == "leak"
     assert facts["splits"] == {"train": 18, "test": 13}
+    assert facts["counts"]["conflicting_labels"] == 1, "<b>sick and well are two classes"
+    assert of_dataset(opened, command="ccxr audit x")["command"] == "ccxr audit x"
 
 
 def test_a_run_is_audited_as_it_was_divided(leaky: Path, tmp_path: Path, finished: Path) -> None:

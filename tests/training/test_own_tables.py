@@ -57,8 +57,10 @@ def test_patients_by_another_name_stand_in_one_part(tmp_path: Path) -> None:
 
 def test_an_audit_claims_nothing_of_patients_who_are_not_known(tmp_path: Path) -> None:
     recipe = recipes.load(paint(tmp_path / "x", 6, "who"), words(tmp_path / "x"))
-    (sentence,) = of_dataset(open_dataset(recipe.data, recipe.task))["verdict"]["sentences"]
-    assert "it is unknown whether one is in two splits" in sentence
+    verdict = of_dataset(open_dataset(recipe.data, recipe.task))["verdict"]
+    (sentence,) = verdict["sentences"]
+    assert (verdict["word"], verdict["findings"][0]["kind"]) == ("look", "unknown_patients")
+    assert "No patient is known: one patient may be on both sides of the split" in sentence
 
 
 def test_a_dry_run_and_the_page_of_a_look_say_what_was_repaired(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_cxr.training import train
+from contrastive_cxr.training import run_audit
 from contrastive_cxr.training.run import run
 from tests.small import small_recipe
 
@@ -22,7 +22,7 @@ def test_a_run_audits_its_images_once(cache: Path, tmp_path: Path, monkeypatch: 
     assert facts["counts"]["images"] == 60
     assert facts["verdict"]["word"] in ("clean", "look", "leak")
     assert all(sentence in (out / "model-card.md").read_text() for sentence in facts["verdict"]["sentences"][:1])
-    monkeypatch.setattr(train, "of_dataset", lambda *_: pytest.fail("it is there already"))
+    monkeypatch.setattr(run_audit, "of_dataset", lambda *_: pytest.fail("it is there already"))
     run(recipe, out, resume=True)
-    monkeypatch.setattr(train, "AUDITED", 59)
+    monkeypatch.setattr(run_audit, "AUDITED", 59)
     assert not (run(recipe, tmp_path / "large") / "audit.json").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -223,7 +224,15 @@ def _measured(table: pd.DataFrame, column: str) -> Table:
 
 
 def audit(found: Found) -> Content:
-    """The verdict of `ccxr audit`: its word and its sentences."""
+    """What the report says of the audit: its word and findings, the worst first; of earlier reports what `ccxr audit`
+    said."""
+    told = found.facts.get("audit")
+    if told and (told["word"] or told["findings"]):
+        first = f"Verdict: {told['word']}." if told["word"] else "Not audited."
+        weights = {"leak": "Leak: ", "warning": "Warning: ", "note": ""}
+        lines = (f"{weights[each['level']]}{each['sentence']}" for each in told["findings"])
+        clean = () if told["findings"] or found.audit is None else _sentences(found.audit)
+        return Content((first, *((told["note"],) if told["note"] else ()), *lines, *clean))
     if found.audit is None:
         return Content(("Not audited.",))
     verdict = found.audit.get("verdict")
@@ -231,6 +240,11 @@ def audit(found: Found) -> Content:
     sentences = entry.get("sentences") or ()
     word = entry.get("word") if isinstance(entry.get("word"), str) else "not given; see audit.json"
     return Content((f"Verdict: {word}.", *(str(each) for each in sentences)))
+
+
+def _sentences(audit: Mapping[str, Any]) -> tuple[str, ...]:
+    verdict = audit.get("verdict")
+    return tuple(map(str, verdict.get("sentences", ()))) if isinstance(verdict, Mapping) else ()
 
 
 def _scored(found: Found) -> str:

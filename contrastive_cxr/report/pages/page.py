@@ -22,6 +22,7 @@ import contrastive_cxr.report.figures.robustness as robustness
 import contrastive_cxr.report.figures.scores as scores
 import contrastive_cxr.report.figures.sheet as sheet
 import contrastive_cxr.report.figures.trust as trust
+import contrastive_cxr.report.pages.audit_section as audit_section
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.html_templates import environment
@@ -42,6 +43,7 @@ _LATER: dict[str, Any] = {
     "external_drop": None,
     "answer_gain": None,
     "advice": None,
+    "audit": None,
 }
 
 
@@ -85,6 +87,8 @@ def write(folder: Path, run: Path | None = None) -> Path:
         sheets=_sheets(folder, facts),
         cases=None if found is None else cases.choose(found, facts["task"]["classes"]),
         card=card,
+        copies=audit_section.copies(facts["audit"], folder, run) if facts["audit"] else [],
+        audit_counts=audit_section.counts(facts["audit"]) if facts["audit"] else [],
     )
     write_text(folder / "model-card.md", cards.markdown(card))
     write_text(folder / "report.html", page)

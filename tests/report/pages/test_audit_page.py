@@ -37,6 +37,7 @@ def facts(groups: int = 1, people: int = 1) -> dict[str, Any]:
         "baselines": [{"name": "thumbnail", "split": "test", "n": 9, "accuracy": 0.75, "auc": None}],
         "unreadable": [{"path": "<bad>.png", "label": "x", "source": "s", "error": "is empty"}],
         "faults": ["<fault>"],
+        "command": "ccxr audit '<my> scans' --fix clean.csv",
         "verdict": {"word": "leak", "sentences": ["<sentence>"]},
     }  # fmt: skip
 
@@ -51,6 +52,8 @@ def test_everything_is_shown_and_escaped() -> None:
         assert word.replace("<", "&lt;").replace(">", "&gt;") in text
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "mirror, cropped" in text
+    assert "<code>ccxr audit &#39;&lt;my&gt; scans&#39; --fix clean.csv</code>" in text
+    assert "--fix" not in audit_page.page(facts(groups=0), []), "nothing is mended where there are no copies"
     assert "0.988" in text
     assert "and 2 more" in text, "six of eight images of a patient"
 

@@ -1,0 +1,61 @@
+"""Warnings that must not be overlooked: what they say, and how a terminal shows them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What must not be overlooked.
+
+    Attributes
+    ----------
+    level : str
+        `leak` (red on a terminal) or `warning` (amber).
+    title : str
+        One line.
+    sentences : sequence of str
+        What was found, the worst first.
+    advice, command : str
+        What to do, and the command that does it, which stands alone on its line so that it can be copied; '' none.
+    """
+
+    level: str
+    title: str
+    sentences: Sequence[str]
+    advice: str = ""
+    command: str = ""
+
+    def text(self, stream: TextIO) -> str:
+        """The alert for a stream: between coloured lines and wrapped on a terminal, elsewhere plain whole lines."""
+        shown = stream.isatty()
+        width = shutil.get_terminal_size().columns if shown else 0
+        lines = [_wrapped(f"- {sentence}", width) for sentence in self.sentences]
+        lines += [_wrapped(self.advice, width)] * bool(self.advice) + [f"  {self.command}"] * bool(self.command)
+        if not shown:
+            return "\n".join([self.title, *lines])
+        colour = "1;31" if self.level == "leak" else "1;33"
+        start, end = ("", "") if os.environ.get("NO_COLOR") else (f"\x1b[{colour}m", "\x1b[0m")
+        rule = f"{start}{'=' * width}{end}"
+        return "\n".join([rule, f"{start}{_wrapped(self.title, width)}{end}", *lines, rule])
+
+
+def alert(logger: logging.Logger, found: Alert) -> None:
+    """Log an alert as one warning; `terminal.Messages` shows it between coloured lines on a terminal."""
+    text = [found.title, *found.sentences, *filter(None, (found.advice, found.command))]
+    logger.warning("%s", "\n".join(text), extra={"alert": found})
+
+
+def _wrapped(text: str, width: int) -> str:
+    """A line broken between words; whole where no width is given."""
+    under = "  " if text.startswith("- ") else ""
+    if not width:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False)
