@@ -86,8 +86,10 @@ def list_recipes() -> None:
         say(f"{folder}: {title}" if folder and title else title or folder)
         for name in names:
             say(clipped(f"  {name:{width}}  {shipped.sentence(name)}"))
-    say("ccxr recipes show NAME prints one, ccxr recipes copy NAME makes your own of it, ccxr init FOLDER looks at your")
-    say("images and writes a recipe for them, ccxr recipes fields SECTION explains the settings.")
+    prose(
+        "ccxr recipes show NAME prints one, ccxr recipes copy NAME makes your own of it, ccxr recipes fields SECTION "
+        "explains settings, ccxr init FOLDER writes a recipe for your images."
+    )
 
 
 def list_fields(place: str) -> None:
