@@ -22,6 +22,7 @@ GROUPS = {
     "": "Without data",
     "chest": "Chest X-rays and CT slices together",
     "ct": "CT slices",
+    "own": "Your own images",
     "systems": "Five published systems, rebuilt",
     "xray": "Chest X-rays",
 }

@@ -13,7 +13,7 @@ from contrastive_cxr.data.manifest import COLUMNS, Manifest
 from contrastive_cxr.datasets.new_recipe.guess import Guess, some
 from contrastive_cxr.datasets.new_recipe.table_columns import MOST_CLASSES, findings, listed_by
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.findings import plain
+from contrastive_cxr.findings import NO_FINDING, plain
 
 FEWEST = 5
 """Patients (images where they are not known) that a class has at least: for three parts, and two for a triplet."""
@@ -160,9 +160,28 @@ def _of_columns(rows: pd.DataFrame, found: Guess) -> Guess:
         )
     cells = {plain(cell) for name in names for cell in rows[name]}
     words = {sign: word for sign, word in (("-1", "leave-out"), ("", "negative")) if sign in cells}
-    findings_of: dict[str, object] = {"columns": names, **({"words": words} if words else {}), "several": "leave-out"}
-    found.set("findings", findings_of, "each of these columns is a finding of 1 (has it), 0, -1 (uncertain) or nothing")
-    return _any_finding(found, Counter({name: int((rows[name].map(plain) == "1").sum()) for name in names}))
+    section: dict[str, object] = {"columns": names, **({"words": words} if words else {}), "several": "leave-out"}
+    counts = Counter({name: int((rows[name].map(plain) == "1").sum()) for name in names})
+    why = "each of these columns is a finding of 1 (has it), 0, -1 (uncertain) or nothing"
+    found.set("findings", section, why)
+    any_of_them = _any_finding(found, counts)
+    task = tasks.Task.model_validate(any_of_them.settings)
+    made = Counter(task.encode(task.of_cells(row)) for row in rows[names].itertuples(index=False, name=None))
+    if min(made[0], made[1]) >= FEWEST:
+        return any_of_them
+    return _one_finding(any_of_them, counts, section)
+
+
+def _one_finding(found: Guess, counts: Counter[str], section: dict[str, object]) -> Guess:
+    """The most frequent finding against all else, where hardly an image has none, or any."""
+    for name in NO_FINDING:
+        del counts[name]
+    first = max(counts, key=lambda name: counts[name])
+    found.set("findings", {**section, "columns": list(counts)}, found.reasons["findings"])
+    found.set("classes", {f"no-{first}": ["none", "*"], first: [first]}, f"{FORM}{first} {counts[first]:,} against all else")
+    found.set("positive", first, "the class that sensitivity and specificity are about")
+    found.doubts = [f"the task tells '{first}', the most frequent finding, from all else; others are {some(counts)}"]
+    return found
 
 
 def _any_finding(found: Guess, counts: Counter[str]) -> Guess:

@@ -97,7 +97,7 @@ def propose(places: Sequence[Path | str], overrides: Sequence[str] = (), *, out:
     _check(text)
     found = [
         ("images", f"{len(rows):,}, {_where(section)}"),
-        ("classes", task.reasons["classes"].removeprefix(classes.FORM)),
+        ("classes", task.reasons["classes"].removeprefix(classes.FORM).removeprefix("images: ")),
         ("patients", _patients(rows, images)),
         ("split", f"{split.settings['kind']}: {split.reasons['kind']}"),
         ("start", f"{start.name}, for {start.kind} ({start.why}); weights {reasons['model.weights']}"),
