@@ -71,11 +71,10 @@ def _grouped(counts: Counter[str], owners: Mapping[str, set[str]]) -> tuple[dict
     spellings: dict[str, list[str]] = {}
     for label in sorted(counts, key=lambda each: (-counts[each], each)):
         spellings.setdefault(_bare(label) or label, []).append(label)
-    kept, left = [], []
-    for labels in spellings.values():
-        people = set().union(*(owners[label] for label in labels))
-        undecided = all(label.strip().casefold() in _UNDECIDED for label in labels)
-        (left if undecided or (len(people) < FEWEST and len(spellings) > 2) else kept).append(labels)
+    decided = [labels for labels in spellings.values() if labels[0].strip().casefold() not in _UNDECIDED]
+    kept = [labels for labels in decided if len(set().union(*(owners[label] for label in labels))) >= FEWEST]
+    kept = kept if len(kept) > 1 else decided
+    left = [labels for labels in spellings.values() if labels not in kept]
     kept.sort(key=lambda labels: (_rank(labels[0]), _leaf(labels[0]).casefold()))
     names = [_leaf(labels[0]) for labels in kept]
     if len(set(names)) < len(names):
