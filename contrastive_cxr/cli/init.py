@@ -16,10 +16,12 @@ def init(
         list[str],
         typer.Argument(
             metavar="FOLDER|TABLE... [data.KEY=VALUE]...",
-            help="Folders, archives or tables of images; settings of data that are known, such as data.columns.label=COLUMN.",
+            help="Folders, archives, tables of images; settings of data that are known: data.columns.label=COLUMN.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Recipe to write; default NAME.yaml here, of the folder's name.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Recipe to write; default NAME.yaml here, of the folder's name.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file in --out.")] = False,
 ) -> None:
     """Look at your images and write a recipe for them.

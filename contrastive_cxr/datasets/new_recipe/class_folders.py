@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from contrastive_cxr.data.files import tree
 from contrastive_cxr.data.tables.columns import SPLITS
 from contrastive_cxr.datasets.new_recipe.guess import Guess, some
-from contrastive_cxr.datasets.new_recipe.table_columns import MOST_CLASSES
+from contrastive_cxr.datasets.new_recipe.label_columns import MOST_CLASSES
 from contrastive_cxr.errors import RequestError
 
 # Names of classes that chest images often have: they tell which level of folders is the class.

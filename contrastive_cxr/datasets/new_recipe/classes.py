@@ -11,7 +11,7 @@ import pandas as pd
 from contrastive_cxr import tasks
 from contrastive_cxr.data.manifest import COLUMNS, Manifest
 from contrastive_cxr.datasets.new_recipe.guess import Guess, some
-from contrastive_cxr.datasets.new_recipe.table_columns import MOST_CLASSES, findings, listed_by
+from contrastive_cxr.datasets.new_recipe.label_columns import MOST_CLASSES, findings, listed_by
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.findings import NO_FINDING, plain
 
@@ -22,7 +22,9 @@ _SHIPPED = ("ct", "xray/three-class")
 _NOTHING = re.compile(r"(?i)^(?:0|no|none|false|neg(?:ative)?|normal|healthy|control|well|clear|no[ _-]?finding)$")
 _WITHOUT = re.compile(r"(?i)^(?:non?|not|without|un)(?![a-z])|^(?:non|no)[-_ ]|_?non(?=[A-Z])|benign|neg")
 _WITH = re.compile(r"(?i)covid|posit|malign|cancer|^(?:1|yes|true|pos)$|abnormal|sick|^ill$|diseas|infect")
-_UNDECIDED = frozenset(("todo", "tbd", "unknown", "unk", "na", "nan", "null", "undefined", "unlabelled", "unlabeled", ""))
+_UNDECIDED = frozenset(
+    ("todo", "tbd", "unknown", "unk", "na", "nan", "null", "undefined", "unlabelled", "unlabeled", "")
+)
 
 
 def guess(rows: Manifest, name: str) -> Guess:
@@ -144,7 +146,11 @@ def _written(found: Guess, groups: Mapping[str, list[str]], counts: Counter[str]
 def _of_lists(labels: list[str], mark: str, found: Guess) -> Guess:
     """A task of any finding against none, where cells list findings."""
     names = Counter(part.strip() for label in labels for part in label.split(mark) if part.strip())
-    found.set("findings", {"columns": ["label"], "separator": mark, "several": "leave-out"}, f"a cell lists findings: {some(names)}")
+    found.set(
+        "findings",
+        {"columns": ["label"], "separator": mark, "several": "leave-out"},
+        f"a cell lists findings: {some(names)}",
+    )
     return _any_finding(found, names)
 
 
@@ -154,7 +160,7 @@ def _of_columns(rows: pd.DataFrame, found: Guess) -> Guess:
     if not names:
         raise RequestError(
             f"none of the {len(rows):,} images has a label. Seen: the columns {[str(each) for each in rows][:20]}",
-            "write by hand: data.columns.label=COLUMN behind the place of ccxr init, or classes by findings in a recipe "
+            "write by hand: data.columns.label=COLUMN behind ccxr init FOLDER, or classes by findings in a recipe "
             "(docs/reference/tables.md)",
         )
     cells = {plain(cell) for name in names for cell in rows[name]}
@@ -177,7 +183,9 @@ def _one_finding(found: Guess, counts: Counter[str], section: dict[str, object])
         del counts[name]
     first = max(counts, key=lambda name: counts[name])
     found.set("findings", {**section, "columns": list(counts)}, found.reasons["findings"])
-    found.set("classes", {f"no-{first}": ["none", "*"], first: [first]}, f"{FORM}{first} {counts[first]:,} against all else")
+    found.set(
+        "classes", {f"no-{first}": ["none", "*"], first: [first]}, f"{FORM}{first} {counts[first]:,} against all else"
+    )
     found.set("positive", first, "the class that sensitivity and specificity are about")
     found.doubts = [f"the task tells '{first}', the most frequent finding, from all else; others are {some(counts)}"]
     return found
@@ -185,7 +193,9 @@ def _one_finding(found: Guess, counts: Counter[str], section: dict[str, object])
 
 def _any_finding(found: Guess, counts: Counter[str]) -> Guess:
     listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(8))
-    found.set("classes", {"no-finding": ["none"], "finding": ["*"]}, f"{FORM}none is no finding, * is any one of {listed}")
+    found.set(
+        "classes", {"no-finding": ["none"], "finding": ["*"]}, f"{FORM}none is no finding, * is any one of {listed}"
+    )
     found.set("positive", "finding", "the class that sensitivity and specificity are about")
     found.doubts.append(
         "the task tells images with any finding from those without; one finding alone is written as "

@@ -1,4 +1,4 @@
-"""Which split images get: their own where it can choose and score, else a new one; each is tried before it is written."""
+"""Which split images get: their own where it can choose and score, else a new one; each is tried first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHOOSES = 20
 SMALL = 40
 """Patients of the smallest class below which folds are advised."""
 OPENED = 20_000
-"""Images up to which all are decoded, into the cache that training uses; of more, unreadable ones are left out later."""
+"""Images up to which all are decoded, into the cache that training uses; of more none is opened."""
 
 
 class Division(NamedTuple):

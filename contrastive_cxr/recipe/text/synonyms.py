@@ -1,4 +1,4 @@
-"""The words of other libraries for what a recipe calls otherwise: `ce` for `cross-entropy`, `learning_rate` for `lr`."""
+"""Words of other libraries for what a recipe calls otherwise: `ce` for `cross-entropy`, `learning_rate` for `lr`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def test_nested_and_rare_and_undecided_labels() -> None:
     assert list(same.settings["classes"]) == ["x-a", "y-a"]
 
 
-@pytest.mark.parametrize(("labels", "word"), [(["a"] * 9, "make 1 class"), ([str(each) for each in range(30)], "30 dif")])
+@pytest.mark.parametrize(
+    ("labels", "word"), [(["a"] * 9, "make 1 class"), ([str(each) for each in range(30)], "30 dif")]
+)
 def test_what_is_no_task_is_refused(labels: list[str], word: str) -> None:
     patients = [str(each) for each in range(len(labels))]
     with pytest.raises(RequestError, match=word) as caught:
@@ -73,7 +75,12 @@ def test_cells_that_list_findings_become_any_against_none() -> None:
 
 
 def test_columns_of_findings() -> None:
-    free = {"No Finding": ["1", "", ""] * 5, "Edema": ["", "1", "-1"] * 5, "Mass": ["0", "", "1"] * 5, "age": ["7"] * 15}
+    free = {
+        "No Finding": ["1", "", ""] * 5,
+        "Edema": ["", "1", "-1"] * 5,
+        "Mass": ["0", "", "1"] * 5,
+        "age": ["7"] * 15,
+    }
     data = rows([""] * 15, **free)
     found = classes.guess(data, "mine")
     assert found.settings["findings"]["columns"] == ["No Finding", "Edema", "Mass"]

@@ -14,7 +14,9 @@ from contrastive_cxr.models.pretrained import packages
 from contrastive_cxr.recipe import schema
 
 
-def start(monkeypatch: pytest.MonkeyPatch, place: str = "images", side: int = 1024, light: bool = True, **more: str) -> Start:
+def start(
+    monkeypatch: pytest.MonkeyPatch, place: str = "images", side: int = 1024, light: bool = True, **more: str
+) -> Start:
     monkeypatch.setattr(starts, "_side", lambda data, rows: side)
     monkeypatch.setattr(starts, "_light", lambda: light)
     line = dict.fromkeys(COLUMNS, "") | {"label": "a"} | more
@@ -52,7 +54,7 @@ def test_without_the_weights_package_from_scratch(monkeypatch: pytest.MonkeyPatc
 def test_the_package_is_the_one_that_is_known() -> None:
     package = packages.of("timm/tf_efficientnet_lite0")
     assert package is not None
-    assert starts.WEIGHTS == package.distribution
+    assert package.distribution == starts.WEIGHTS
     assert starts.INSTALL == packages.INSTALL
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from contrastive_cxr.datasets.new_recipe import table_columns
+from contrastive_cxr.datasets.new_recipe import label_columns, table_columns
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
 
@@ -25,7 +25,11 @@ def written(root: Path, rows: dict[str, list[object]], files: list[str]) -> Path
 
 def test_names_that_are_usual(tmp_path: Path) -> None:
     files = [f"{number}.png" for number in range(6)]
-    rows: dict[str, list[object]] = {"Image": list(files), "Diagnosis": ["a", "b"] * 3, "Patient ID": [1, 1, 2, 2, 3, 3]}
+    rows: dict[str, list[object]] = {
+        "Image": list(files),
+        "Diagnosis": ["a", "b"] * 3,
+        "Patient ID": [1, 1, 2, 2, 3, 3],
+    }
     found = table_columns.guess(str(written(tmp_path, rows, files)), CSV)
     assert found.settings == {"columns": {"file": "Image", "label": "Diagnosis", "patient": "Patient ID"}}
     assert found.doubts == []
@@ -127,4 +131,4 @@ def test_what_is_known_is_not_guessed(tmp_path: Path) -> None:
     ],
 )
 def test_cells_that_list_findings(cells: list[str], mark: str) -> None:
-    assert table_columns.listed_by(pd.Series(cells)) == mark
+    assert label_columns.listed_by(pd.Series(cells)) == mark
