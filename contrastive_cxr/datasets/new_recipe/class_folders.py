@@ -10,14 +10,9 @@ from pathlib import PurePosixPath
 from contrastive_cxr.data.files import tree
 from contrastive_cxr.data.tables.columns import SPLITS
 from contrastive_cxr.datasets.new_recipe.guess import Guess, some
-from contrastive_cxr.datasets.new_recipe.label_columns import MOST_CLASSES
+from contrastive_cxr.datasets.new_recipe.label_columns import CLASS_WORDS, MOST_CLASSES
 from contrastive_cxr.errors import RequestError
 
-# Names of classes that chest images often have: they tell which level of folders is the class.
-CLASS_WORDS = re.compile(
-    r"(?i)normal|healthy|control|covid|pneumon|tubercul|(?<![a-z])tb(?![a-z])|nodul|mass|cancer|tumou?r|malign|benign|opaci"
-    r"|effusion|edema|oedema|atelect|cardiomeg|consolid|fibros|emphys|infect|(?:ab)?normal|positive|negative|finding|sick|ill|well"
-)
 _PERSON = re.compile(r"(?i)^(?:patient|subject|person|case|pat|sub|id|p|s)?[-_ ]?[a-z]{0,3}[-_]?\d+$")
 LEVELS = 2
 """Folders below the root (and below train, val, test) that are read as one label where nothing says otherwise."""

@@ -12,6 +12,12 @@ from contrastive_cxr.findings import plain
 
 MOST_CLASSES = 20
 """Different values above which a column is taken for no label."""
+# Names of classes that chest images often have.
+CLASS_WORDS = re.compile(
+    r"(?i)normal|healthy|control|covid|pneumon|tubercul|nodul|cancer|tumou?r|malign|benign|opaci|effusion|edema|oedema"
+    r"|atelect|cardiomeg|consolid|fibros|emphys|infect|positive|negative|finding"
+    r"|(?<![a-z])(?:tb|mass|sick|ill|well)(?![a-z])"
+)
 _LISTED = 2000  # different cells that are searched for lists
 _SIGNS = frozenset(("1", "0", "-1", ""))
 # Words in the names of columns of few values that say something else than what is to be learnt.
@@ -19,7 +25,7 @@ _NO_LABEL = re.compile(
     r"age|sex|gender|view|viewposition|position|projection|modality|manufacturer|scanner|device|model|vendor|site|hospital"
     r"|center|centre|institution|date|time|year|month|day|series|slice|frame|kvp|mas|width|height|rows|cols|columns|bits"
     r"|format|mode|lateral|smoker|smoking|ethnicity|race|country|city|licen[cs]e|source|split|fold|subset|id|number|count"
-    r"|offset|url|doi|notes?|comment"
+    r"|offset|url|doi|notes?|comment|geschlecht|alter|sexo|edad|sexe|datum|fecha"
 )
 
 
@@ -30,6 +36,11 @@ def is_label(rows: pd.DataFrame, column: str) -> bool:
     if listed_by(filled):
         return True
     return 2 <= filled.nunique() <= min(MOST_CLASSES, max(2, len(filled) // 3)) and len(filled) * 2 >= len(cells)
+
+
+def of_class_words(rows: pd.DataFrame, column: str) -> bool:
+    """Whether a column holds a word that chest images are often labelled by."""
+    return any(CLASS_WORDS.search(cell) for cell in columns.values(rows, column).unique())
 
 
 def listed_by(cells: pd.Series[str]) -> str:

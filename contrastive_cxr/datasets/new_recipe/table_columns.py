@@ -175,11 +175,10 @@ def _labels(table: Table, named: Named, roles: Guess) -> None:
     if not plausible and len(label_columns.findings(table.rows, free)) > 1:
         return None
     if not plausible:
-        plausible = [
-            column
-            for column in free
-            if not label_columns.says_else(column) and label_columns.is_label(table.rows, column)
-        ]
+        few = [column for column in free if label_columns.is_label(table.rows, column)]
+        plausible = [column for column in few if not label_columns.says_else(column)]
+        known = [column for column in plausible if label_columns.of_class_words(table.rows, column)]
+        plausible = known if len(known) == 1 else plausible
         if len(plausible) != 1:
             _no_label(table, said, plausible)
     first, *others = plausible

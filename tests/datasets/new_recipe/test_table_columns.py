@@ -59,6 +59,18 @@ def test_two_columns_that_may_be_the_label_are_not_chosen_from(tmp_path: Path) -
     assert "data.columns.label='first'" in by_hand
 
 
+def test_words_of_this_field_tell_the_label(tmp_path: Path) -> None:
+    files = [f"{number}.png" for number in range(8)]
+    rows: dict[str, list[object]] = {
+        "file": [*files],
+        "Befund": ["normal", "Erguss"] * 4,
+        "Gruppe": ["c", "c", "d", "d"] * 2,
+    }
+    found = table_columns.guess(str(written(tmp_path, rows, files)), CSV)
+    assert found.settings["columns"]["label"] == "Befund"
+    assert "'Befund'" in found.doubts[0]
+
+
 def test_a_label_with_a_value_for_each_row_is_none(tmp_path: Path) -> None:
     files = [f"{number}.png" for number in range(30)]
     rows: dict[str, list[object]] = {"file": list(files), "label": [f"report {number}" for number in range(30)]}
