@@ -48,7 +48,7 @@ def init(
         prose(f"check: {doubt}")
     say(f"Recipe: {target}")
     say(f"Next: ccxr run {target} --dry-run")
-    say(f"Then: ccxr run {target}{' --folds 5' if proposal.folds else ''}")
+    say(f"Then: ccxr run {target}{f' --folds {proposal.folds}' if proposal.folds else ''}")
 
 
 def check(target: Path, overwrite: bool) -> None:

@@ -63,13 +63,24 @@ def guess(data: schema.Data, task: Task, rows: Manifest) -> tuple[Guess, Divisio
             continue
         found = Guess(settings, {"kind": words})
         if refused:
-            found.reasons["kind"] += f". Not {refused[0][:300]}"
-            found.doubts.append(f"another split than the first choice is taken: {refused[0]}")
+            found.reasons["kind"] += f". The first choice was refused: {refused[0][:300]}"
+            found.doubts.append(f"another split than the first choice is taken, which was refused: {refused[0]}")
         return found, Division(counts, smallest, unreadable)
     raise RequestError(
         f"the {len(rows):,} images cannot be divided into parts that train and choose: {'; '.join(refused)}",
         "write by hand: give more images or patients of the rare classes, or take these classes out of task.classes",
     )
+
+
+def folds_of(smallest: int) -> int:
+    """The number of folds that is advised where the smallest class has so few patients; 0: none, or too few for it.
+
+    Examples
+    --------
+    >>> folds_of(100), folds_of(12), folds_of(6), folds_of(3)
+    (0, 5, 3, 0)
+    """
+    return 0 if smallest >= SMALL or smallest < 5 else 5 if smallest >= 10 else 3
 
 
 def _smallest(rows: Manifest, labels: npt.NDArray[np.int64], classes: int) -> int:
@@ -86,7 +97,7 @@ def _candidates(rows: Manifest, labels: npt.NDArray[np.int64], smallest: int) ->
     kept = labels >= 0
     fewest = {part: _fewest(labels[(own == part) & kept], labels[kept]) for part in parts}
     found: list[tuple[Tree, str]] = []
-    if {"train", "val"} <= parts and fewest["val"] >= min(CHOOSES, fewest["train"] // 10):
+    if {"train", "val"} <= parts and fewest["val"] >= max(1, min(CHOOSES, fewest["train"] // 10)):
         found.append(({"kind": "official"}, f"the images have a split of their own: {_listed(own)}"))
     if {"train", "test"} <= parts:
         words = f"the images' own test part is kept ({_listed(own)}), and a validation part is taken out of train"
@@ -99,8 +110,8 @@ def _candidates(rows: Manifest, labels: npt.NDArray[np.int64], smallest: int) ->
     test = 0.15 if smallest >= SMALL else 0.2
     few = f"the smallest class has {smallest} {'patients' if known else 'images'}"
     words = f"no split of their own: 10 % choose, {round(100 * test)} % are scored once; {keeps}"
-    if smallest < SMALL:
-        words += f"; {few}, so that ccxr run ... --folds 5, which scores every image once, says more"
+    if folds := folds_of(smallest):
+        words += f"; {few}, so that ccxr run ... --folds {folds}, which scores every image once, says more"
     found.append(({"kind": "fractions", "val": 0.1, "test": test}, words))
     words = f"{few}, too few for a test part: the part that chooses is scored too"
     found.append(({"kind": "fractions", "val": 0.2, "test": 0.0}, words))

@@ -35,15 +35,15 @@ class Proposal:
         What a person has to look at.
     notes : tuple of str
         What reading the images recognised, repaired or left out.
-    folds : bool
-        Whether there are so few patients that folds are advised.
+    folds : int
+        Folds that are advised where there are few patients; 0 where not.
     """
 
     text: str
     found: list[tuple[str, str]]
     doubts: list[str]
     notes: tuple[str, ...]
-    folds: bool
+    folds: int
 
 
 def propose(places: Sequence[Path | str], overrides: Sequence[str] = (), *, out: Path) -> Proposal:
@@ -83,7 +83,7 @@ def propose(places: Sequence[Path | str], overrides: Sequence[str] = (), *, out:
     reasons |= {f"data.{key}": words for key, words in of_data.items()}
     reasons |= {f"task.{key}": words for key, words in task.reasons.items()}
     whole = {"name": name, "data": section, "task": task.settings, **tree}
-    folds = divided.smallest < division.SMALL
+    folds = division.folds_of(divided.smallest) if split.settings["kind"] == "fractions" else 0
     text = recipe_text.write(_head(places, out, start, folds), whole, reasons)
     _check(text)
     found = [
@@ -175,9 +175,9 @@ def _patients(rows: Manifest, images: Guess) -> str:
     return f"{len(set(known)):,}{f', {without:,} images without' if without else ''}: {words}"
 
 
-def _head(places: Sequence[Path | str], out: Path, start: Start, folds: bool) -> list[str]:
+def _head(places: Sequence[Path | str], out: Path, start: Start, folds: int) -> list[str]:
     """The comment at the top of the file."""
-    more = " --folds 5" if folds else ""
+    more = f" --folds {folds}" if folds else ""
     return [
         f"Written by ccxr init {' '.join(str(place) for place in places)}",
         "",

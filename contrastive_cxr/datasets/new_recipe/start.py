@@ -171,8 +171,10 @@ def _batches(tree: Tree, reasons: dict[str, str], train: Any) -> None:
     tree["embed"]["images_per_class"] = each
     tree["embed"].pop("classes_per_batch", None)
     reasons["embed.images_per_class"] = f"a step takes as many of each of the {len(train)} classes"
+    images = int(train.sum())
+    most = 10**6 if images >= _FEW else min(32, max(8, images // 4))  # several steps an epoch
     for phase in ("pretrain", "finetune"):
-        tree[phase]["batch_size"] = int(min(tree[phase].get("batch_size", 32), train.sum()))
+        tree[phase]["batch_size"] = min(tree[phase].get("batch_size", 32), most, images)
     if train.min() < 2:
         tree["embed"] = None
         reasons["embed"] = "left out: a class has one training image, so it has no positive pair"

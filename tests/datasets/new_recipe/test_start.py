@@ -74,7 +74,7 @@ def test_settings_follow_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (many["pretrain"]["epochs"], many["pretrain"]["choose_by"]) == (12, "auc")
     assert many["embed"]["images_per_class"] == 16
     few, reasons = start(monkeypatch).sections(division([20, 5], [3, 1]))
-    assert (few["pretrain"]["epochs"], few["pretrain"]["batch_size"]) == (36, 25)
+    assert (few["pretrain"]["epochs"], few["pretrain"]["batch_size"]) == (36, 8)
     assert [few[phase]["choose_by"] for phase in ("pretrain", "embed", "finetune")] == ["last"] * 3
     assert few["embed"]["images_per_class"] == 5
     assert few["pretrain"]["imbalance"] == "class-weights"
