@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from contrastive_cxr.cli.show import prose, say, tell
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.show import prose, say
 from contrastive_cxr.errors import RequestError
 
 
@@ -40,10 +41,11 @@ def init(
 
     proposal = propose(places, settings, out=target)
     write_bytes(target, proposal.text.encode())
-    for what, why in proposal.found:
-        prose(f"{what:9} {why}")
-    for note in proposal.notes[:20]:
-        tell(f"note: {note}")
+    if not terminal.is_quiet():
+        for what, why in proposal.found:
+            prose(f"{what:9} {why}")
+        for note in proposal.notes[:20]:
+            prose(f"note: {note}")
     for doubt in proposal.doubts:
         prose(f"check: {doubt}")
     say(f"Recipe: {target}")

@@ -202,7 +202,7 @@ def _other_spelling(task: Task, value: str, counts: Counter[str]) -> str:
     if task.findings is not None:
         return ""
     for name, labels in task.classes.items():
-        known = {_bare(label): label for label in (*labels, name)}
+        known = {_bare(label): label for label in (name, *labels)}
         if _bare(value) not in known:
             continue
         held = [label for label in labels if label in counts]

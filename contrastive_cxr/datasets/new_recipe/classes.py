@@ -10,7 +10,7 @@ import pandas as pd
 
 from contrastive_cxr import tasks
 from contrastive_cxr.data.manifest import COLUMNS, Manifest
-from contrastive_cxr.datasets.new_recipe.guess import Guess, some
+from contrastive_cxr.datasets.new_recipe.guess import WITHOUT_LABELS, Guess, some
 from contrastive_cxr.datasets.new_recipe.label_columns import MOST_CLASSES, findings, listed_by
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.findings import NO_FINDING, plain
@@ -56,7 +56,7 @@ def guess(rows: Manifest, name: str) -> Guess:
         words = ", ".join(f"'{label}' ({counts[label]:,} images of {len(owners[label]):,})" for label in left[:5])
         found.doubts.append(f"labels that are undecided or too rare to divide are left out (task.drop): {words}")
         found.set("drop", left, f"undecided, or fewer than {FEWEST} patients")
-    _check(groups, counts, found)
+    _check(groups, counts)
     return _written(found, groups, counts, list(groups)[-1])
 
 
@@ -103,7 +103,7 @@ def _bare(label: str) -> str:
     return re.sub(r"[\W_]+", "", label.casefold())
 
 
-def _check(groups: Mapping[str, list[str]], counts: Counter[str], found: Guess) -> None:
+def _check(groups: Mapping[str, list[str]], counts: Counter[str]) -> None:
     """Refuse what cannot be a task."""
     listed = ", ".join(f"'{label}' ({count:,})" for label, count in counts.most_common(8))
     if len(groups) < 2:
@@ -111,8 +111,7 @@ def _check(groups: Mapping[str, list[str]], counts: Counter[str], found: Guess) 
             f"{sum(counts.values()):,} images make {len(groups)} class{'es' * (len(groups) != 1)} to tell apart. Seen: "
             f"the labels {listed}",
             "write by hand: give a folder whose folders are the classes, or a table with a column of labels "
-            "(data.columns.label=COLUMN); for images without labels copy a label-free recipe: ccxr recipes copy "
-            "xray/label-free, with task=unlabelled and data.label_folders=0",
+            f"(data.columns.label=COLUMN); {WITHOUT_LABELS}",
         )
     if len(groups) > MOST_CLASSES:
         raise RequestError(
@@ -161,7 +160,7 @@ def _of_columns(rows: pd.DataFrame, found: Guess) -> Guess:
         raise RequestError(
             f"none of the {len(rows):,} images has a label. Seen: the columns {[str(each) for each in rows][:20]}",
             "write by hand: data.columns.label=COLUMN behind ccxr init FOLDER, or classes by findings in a recipe "
-            "(docs/reference/tables.md)",
+            f"(docs/reference/tables.md); {WITHOUT_LABELS}",
         )
     cells = {plain(cell) for name in names for cell in rows[name]}
     words = {sign: word for sign, word in (("-1", "leave-out"), ("", "negative")) if sign in cells}

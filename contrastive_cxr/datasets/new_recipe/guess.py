@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Tree = dict[str, Any]
+WITHOUT_LABELS = (
+    "for images without labels: ccxr run xray/label-free data.root=FOLDER data.label_folders=0 "
+    "data.split.kind=fractions task=unlabelled"
+)
 
 
 @dataclass

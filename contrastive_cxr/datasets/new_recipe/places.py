@@ -11,7 +11,7 @@ from contrastive_cxr.data import layouts, sources
 from contrastive_cxr.data.tables import inner_tables
 from contrastive_cxr.datasets.layout_detection import recognise
 from contrastive_cxr.datasets.new_recipe import class_folders, label_columns, table_columns
-from contrastive_cxr.datasets.new_recipe.guess import Guess, Tree, some
+from contrastive_cxr.datasets.new_recipe.guess import WITHOUT_LABELS, Guess, Tree, some
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
 
@@ -109,9 +109,11 @@ def section(tree: Tree, overrides: Sequence[str]) -> schema.Data:
 
 
 def seen(root: str) -> list[str]:
-    what = class_folders.seen(root) if Path(root).is_dir() or "://" in root else "a table"
+    """What lies in a place, and what to write by hand for it, as the last sentences of a refusal."""
+    table = root.lower().endswith(inner_tables.ENDINGS)
+    what = "a table, whose columns ccxr data look shows" if table else class_folders.seen(root)
     return [
         f"{_REFUSED}. Seen in {root}: {what}",
         "write by hand: CLASS/IMAGE folders, or a table with a column of files and one of labels, and give that to "
-        "ccxr init; or ccxr recipes copy own/table, and change what stands in it",
+        f"ccxr init; or ccxr recipes copy own/table, and change what stands in it; {WITHOUT_LABELS}",
     ]
