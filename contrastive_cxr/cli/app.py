@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ from contrastive_cxr.cli.study import compare, sweep
 from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
 from contrastive_cxr.cli.use import card, encode, evaluate, predict
 
-PANELS = {
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (quickstart, init, doctor, recipes),
     "Train": (run, pretrain, embed, finetune),
     "Use a run": (evaluate, predict, encode, explain, card),
