@@ -64,7 +64,7 @@ def test_few_images_have_a_larger_test_part_or_none(tmp_path: Path) -> None:
         ({"train/a": 30, "train/b": 30, "val/a": 20, "val/b": 20}, "official"),
         ({"train/a": 80, "train/b": 80, "val/a": 2, "val/b": 2}, "within-train"),
         ({"train/a": 20, "train/b": 20, "test/a": 5, "test/b": 5}, "val-within-train"),
-        ({"train/a": 20, "train/b": 20, "val/a": 9, "test/a": 5, "test/b": 5}, "val-within-train"),
+        ({"train/a": 9, "train/b": 9, "val/a": 4, "test/a": 3, "test/b": 3}, "val-within-train"),
         ({"test/a": 40, "test/b": 40}, "fractions"),
     ],
 )
