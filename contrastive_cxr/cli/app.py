@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,13 +14,14 @@ from contrastive_cxr.cli.explain import explain
 from contrastive_cxr.cli.gallery import index, search
 from contrastive_cxr.cli.help import SETTINGS, Command, Commands
 from contrastive_cxr.cli.info import doctor, recipes
+from contrastive_cxr.cli.init import init
 from contrastive_cxr.cli.resume import Resumable
 from contrastive_cxr.cli.study import compare, sweep
 from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
 from contrastive_cxr.cli.use import card, encode, evaluate, predict
 
-PANELS = {
-    "Start": (quickstart, doctor, recipes),
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Start": (quickstart, init, doctor, recipes),
     "Train": (run, pretrain, embed, finetune),
     "Use a run": (evaluate, predict, encode, explain, card),
     "Find similar cases": (index, search),

@@ -8,19 +8,21 @@ from typing import Annotated
 import typer
 
 from contrastive_cxr import shipped
-from contrastive_cxr.cli.show import checklist, clipped, say
+from contrastive_cxr.cli.show import checklist, clipped, prose, say
 from contrastive_cxr.errors import RequestError, nearest
 
 ACTIONS = {
     "list": "all shipped recipes",
     "show": "print one",
     "copy": "make your own of one",
+    "fields": "every field with its type, unit and default",
     "schema": "JSON schema of recipes, for editors",
 }
 GROUPS = {
     "": "Without data",
     "chest": "Chest X-rays and CT slices together",
     "ct": "CT slices",
+    "own": "Your own images",
     "systems": "Five published systems, rebuilt",
     "xray": "Chest X-rays",
 }
@@ -39,17 +41,24 @@ def recipe_actions(incomplete: str) -> list[tuple[str, str]]:
 def recipes(
     action: Annotated[
         str,
-        typer.Argument(metavar="[ACTION]", help="list, show, copy or schema.", autocompletion=recipe_actions),
+        typer.Argument(metavar="[ACTION]", help="list, show, copy, fields or schema.", autocompletion=recipe_actions),
     ] = "list",
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A shipped recipe (show, copy).", autocompletion=recipe_names),
+        typer.Argument(
+            metavar="[NAME]",
+            help="A shipped recipe (show, copy); a section or field such as embed.optimiser (fields).",
+            autocompletion=recipe_names,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write (copy, schema); default of copy: NAME.yaml here.")
     ] = None,
 ) -> None:
-    """List the shipped recipes, show one, or copy one.
+    """List the shipped recipes, show or copy one, or list the fields of recipes.
+
+    `ccxr recipes fields pretrain` prints each field of a section with its meaning, type, allowed words, unit and
+    default. `ccxr init FOLDER` writes a recipe for your own images.
 
     `ccxr recipes schema` prints the JSON schema of recipes. An editor with a YAML language server completes and checks
     the keys of a recipe that has the line `# yaml-language-server: $schema=recipe.schema.json`; copy writes that line,
@@ -57,10 +66,12 @@ def recipes(
     """
     if action in shipped.names() and name is None:
         action, name = "show", action
+    if action == "fields":
+        return list_fields(name or "")
     if action not in ACTIONS or (action in ("show", "copy")) != (name is not None):
         raise RequestError(
             f"ccxr recipes {action}{nearest(action, ACTIONS) if action not in ACTIONS else ''}: "
-            "use 'list', 'show NAME', 'copy NAME' or 'schema'"
+            "use 'list', 'show NAME', 'copy NAME', 'fields [SECTION]' or 'schema'"
         )
     if name is not None:
         text = shipped.path(name).read_text(encoding="utf-8")
@@ -76,7 +87,25 @@ def list_recipes() -> None:
         say(f"{folder}: {title}" if folder and title else title or folder)
         for name in names:
             say(clipped(f"  {name:{width}}  {shipped.sentence(name)}"))
-    say("ccxr recipes show NAME prints one, ccxr recipes copy NAME makes your own of it.")
+    prose(
+        "ccxr recipes show NAME prints one, ccxr recipes copy NAME makes your own of it, ccxr recipes fields SECTION "
+        "explains settings, ccxr init FOLDER writes a recipe for your images."
+    )
+
+
+def list_fields(place: str) -> None:
+    """Each field of a section, or of all, and what it means."""
+    from contrastive_cxr.recipe.text import field_words
+
+    for section in field_words.some_sections(place) if place else field_words.every_section():
+        say(f"{section.path or 'recipe'}: {section.meaning}")
+        for field in section.fields:
+            unit = "" if field.unit == "-" else f", {field.unit}"
+            default = {"-": "", "must be given": "; must be given"}.get(field.default, f"; default {field.default}")
+            prose(f"  {field.path}  {field.type}{unit}{default}".replace("`", ""))
+            prose(f"      {field.meaning}")
+    if not place:
+        say("ccxr recipes fields SECTION prints one section, such as pretrain or data.columns, or one field.")
 
 
 def copy(name: str, text: str, out: Path | None) -> None:

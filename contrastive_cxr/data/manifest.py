@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from contrastive_cxr.data.tables.text_tables import read_table as read_table
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.findings import classes_of, named
+from contrastive_cxr.recipe.text import yaml_text
 from contrastive_cxr.tasks import Task, unknown_labels
 
 COLUMNS = ("path", "root", "label", "patient", "split", "source")
@@ -181,7 +184,7 @@ def _unknown(task: Task, counts: Counter[str]) -> list[str]:
         what, stars = "findings", "add them to a class or to task.drop ('*': all others, 'none': no finding)"
     faults = [
         f"{what} '{value}' ({counts[value]} images) is not in task '{task.name}', which knows {mapped}"
-        f"{nearest(value, mapped)}; {stars}"
+        f"{_other_spelling(task, value, counts) or f'{nearest(value, mapped)}; {stars}'}"
         for value in rest
     ]
     if several:
@@ -192,6 +195,30 @@ def _unknown(task: Task, counts: Counter[str]) -> list[str]:
             f"their classes in the order {list(task.classes)}"
         )
     return at_most(faults)
+
+
+def _other_spelling(task: Task, value: str, counts: Counter[str]) -> str:
+    """The line that maps a label which differs from a known one by case and marks alone; '' where none does."""
+    if task.findings is not None:
+        return ""
+    for name, labels in task.classes.items():
+        known = {_bare(label): label for label in (name, *labels)}
+        if _bare(value) not in known:
+            continue
+        held = [label for label in labels if label in counts]
+        new = [label for label in counts if _bare(label) in known and task.encode(label) is None]
+        line = f"task.classes.{name}={yaml_text.inline([*held, *sorted(new)])}"
+        return (
+            f"; it differs from '{known[_bare(value)]}' by case or marks alone: add {shlex.quote(line)}"
+            if "." not in name
+            else f"; it differs from '{known[_bare(value)]}' by case or marks alone: write it into task.classes"
+        )
+    return ""
+
+
+def _bare(label: str) -> str:
+    """A label without case, blanks and marks."""
+    return re.sub(r"[\W_]+", "", label.casefold())
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -82,7 +82,7 @@ def rows(source: schema.Source, base: Path | None = None, cache_dir: Path | None
 
 def _rows(source: schema.Source, base: Path | None, cache_dir: Path | None) -> tuple[Manifest, list[str]]:
     """As `rows`, the files not looked at."""
-    root = str(painted_phantoms.root_of(source, cache_dir)) if source.source == "phantom" else _root(source, base)
+    root = str(painted_phantoms.root_of(source, cache_dir)) if source.source == "phantom" else root_of(source, base)
     local = source_tables.local(source, root, cache_dir)
     found, faults, notes, unowned = _reader(local)(root)
     if source.split_lists:
@@ -129,8 +129,14 @@ def _reader(source: schema.Source) -> Reader:
     return lambda root: table_rows.read(root, source)
 
 
-def _root(source: schema.Source, base: Path | None) -> str:
-    """The source's root: an absolute path of a folder that is not empty or of an archive; or a URL as it is given."""
+def root_of(source: schema.Source, base: Path | None = None) -> str:
+    """The source's root: an absolute path of a folder that is not empty or of an archive; or a URL as it is given.
+
+    Raises
+    ------
+    RequestError
+        It is not given, does not exist, is empty or a file.
+    """
     if source.root is None:
         raise RequestError(f"data.root is not given; source '{source.source}' needs the folder that holds its images")
     if isinstance(source.root, str):

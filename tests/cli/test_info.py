@@ -86,3 +86,27 @@ def test_the_doctor_speaks_in_lines_and_ticks(
     code, said, _ = ccxr("doctor", "--no-speed", "--json")
     assert code == 1
     assert json.loads(said)["cache"]["writable"] is False
+
+
+def test_fields_are_those_of_the_models(ccxr: Callable[..., Answer]) -> None:
+    from contrastive_cxr.recipe.schema import Embed
+
+    code, said, _ = ccxr("recipes", "fields", "embed")
+    assert code == 0
+    listed = [line.split()[0] for line in said.splitlines() if line.startswith("  embed.")]
+    assert [path for path in listed if path.count(".") == 1] == [f"embed.{name}" for name in Embed.model_fields]
+    assert "  embed.margin  number (above 0, at most 2), distance, 0 to 2; default 0.2" in said
+    assert "  embed.loss  triplet, nt-xent, supcon, multi-similarity; default triplet" in said
+    assert "embed.optimiser.lr  number (above 0); default 0.0003" in said
+
+
+def test_fields_of_one_field_of_all_and_of_none(ccxr: Callable[..., Answer]) -> None:
+    one = ccxr("recipes", "fields", "pretrain.optimiser.lr")[1].splitlines()
+    assert one[0] == "pretrain.optimiser: The optimiser of a phase."
+    assert one[1:] == ["  pretrain.optimiser.lr  number (above 0); default 0.001", "      peak learning rate"]
+    every = ccxr("recipes", "fields")[1]
+    assert "  task.classes  mapping to list of text; must be given" in every
+    assert "  data.cache_size  whole number (at least 16, at most 4096), pixels; default 256" in every
+    code, _, said = ccxr("recipes", "fields", "pretrain.optimizer.lr")
+    assert code == 2
+    assert "did you mean 'optimiser'?" in said

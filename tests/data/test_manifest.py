@@ -63,13 +63,24 @@ def test_three_columns_are_a_hierarchy() -> None:
         m.encode(make(["normal", "pneumonia", "pneumonia"], agent=["", "viral", "bacterial"], virus=[""] * 3), task)
 
 
+def test_a_label_of_another_spelling_has_the_line_that_maps_it() -> None:
+    task = Task(classes={"normal": ("normal",), "not covid": ("other", "non-covid")})
+    with pytest.raises(RequestError) as caught:
+        m.select(make(["Normal", "NORMAL", "normal", "Non_Covid", "other", "covi"]), task)
+    said = "\n".join(caught.value.faults)
+    assert "add 'task.classes.normal=[normal, NORMAL, Normal]'" in said, "a label that is there already stays"
+    assert "add 'task.classes.not covid=[other, Non_Covid]'" in said, "non-covid has no image and goes"
+    assert "label 'covi' (1 images)" in said
+    assert "covi]" not in said.replace("Non_Covid]", ""), "a likeness is no other spelling"
+
+
 def test_unknown_labels_are_all_named_with_counts_and_the_nearest() -> None:
     task = Task(classes={"well": ("normal",), "ill": ("covid",)})
     with pytest.raises(RequestError) as caught:
         m.select(make(["normal", "Covid", "Covid", "tb"]), task)
     assert len(caught.value.faults) == 2, "one sentence a label"
     assert "'Covid' (2 images)" in caught.value.faults[0], caught.value.faults[0]
-    assert "did you mean 'covid'" in caught.value.faults[0], caught.value.faults[0]
+    assert "add 'task.classes.ill=[Covid]'" in caught.value.faults[0], caught.value.faults[0]
     assert "'tb' (1 images)" in caught.value.faults[1], caught.value.faults[1]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 import contrastive_cxr.recipe.public_sets as public_sets
+import contrastive_cxr.recipe.text.synonyms as synonyms
+import contrastive_cxr.recipe.text.yaml_text as yaml_text
 from contrastive_cxr.errors import nearest
 from contrastive_cxr.recipe.augmentation import FORMS
 from contrastive_cxr.recipe.schema import Recipe
@@ -82,6 +84,8 @@ def _sentence(item: dict[str, Any]) -> str:
         return _unknown_key(place)
     if isinstance(item["input"], str) and _model_at(place) is Task:
         return _unknown_task(name, item["input"])
+    if kind in ("dict_type", "tuple_type") and _is_classes(place):
+        return _classes_form(name, item["input"], whole=place[-1] == "classes")
     if kind in _KINDS:
         return f"`{name}`: {given} is not {_KINDS[kind]}"
     if kind in _LIMITS:
@@ -91,10 +95,26 @@ def _sentence(item: dict[str, Any]) -> str:
         words = re.findall(r"'([^']*)'", str(context["expected"]))
         if place[0] == "data" and place[-1] == "source":
             words += public_sets.names()
-        return f"`{name}`: {given} is not one of {', '.join(words)}{nearest(str(item['input']), words)}"
+        return f"`{name}`: {given} is not one of {', '.join(words)}{synonyms.meant(item['input'], words)}"
     if kind == "value_error":
         return f"`{name}`: {context['error']}"
     return f"`{name}`: {given}: {item['msg'][:1].lower()}{item['msg'][1:]}"
+
+
+def _is_classes(place: Sequence[int | str]) -> bool:
+    """Whether a place is a task's `classes`, or one class of them."""
+    return any(
+        place[-depth] == "classes" and _model_at(place[:-depth]) is Task for depth in (1, 2) if len(place) > depth
+    )
+
+
+def _classes_form(name: str, given: object, whole: bool) -> str:
+    """How `task.classes` is written, with the names that were given; `whole`: all of it, not one class."""
+    names = given if isinstance(given, list | tuple) else str(given).split(",")
+    labels = [str(each).strip() for each in names if not isinstance(each, dict)]
+    right = yaml_text.inline({label: [label] for label in labels} if whole else labels)
+    form = "a mapping of each class to a list of its labels" if whole else "a list of labels"
+    return f"`{name}`: {show(given)} is not {form}; write {right}, in a command '{name}={right}'"
 
 
 def _unknown_task(name: str, given: str) -> str:
@@ -113,9 +133,12 @@ def _unknown_key(place: tuple[int | str, ...]) -> str:
         return f"`{_dotted(place)}` is not a setting: {explained}"
     if section is None:
         return f"`{_dotted(place)}` is not a setting {where}; take it out"
-    hint = nearest(str(key), section.model_fields)
+    word = synonyms.key(str(key), section.model_fields)
+    hint = f" (did you mean '{word}'?)" if word else nearest(str(key), section.model_fields)
     if not hint:
-        deeper = [path for path in _paths(section) if path.rpartition(".")[2] == key]
+        below = list(_paths(section))
+        word = synonyms.key(str(key), [path.rpartition(".")[2] for path in below]) or str(key)
+        deeper = [path for path in below if path.rpartition(".")[2] == word]
         hint = f" (did you mean '{_dotted((*parents, deeper[0]))}'?)" if deeper else ""
     return f"`{_dotted(place)}` is not a setting {where}{hint}; it has {', '.join(section.model_fields)}"
 

@@ -149,6 +149,20 @@ def write(value: object) -> str:
     return text
 
 
+def inline(value: object) -> str:
+    """`value` as YAML on one line, as a command takes it.
+
+    Examples
+    --------
+    >>> inline({"normal": ["Normal", "0"], "ill": ["a: b"]})
+    "{normal: [Normal, '0'], ill: ['a: b']}"
+    """
+    text: str = yaml.dump(
+        value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10**9, default_flow_style=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
 def explain(error: yaml.YAMLError) -> str:
     """One line on what is wrong with a YAML text, and where."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
