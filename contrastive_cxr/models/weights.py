@@ -184,22 +184,35 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
     return given
 
 
-def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
-    """The record and the tensors of a phase folder, the digest checked."""
-    record, file = folder / MODEL, folder / WEIGHTS
-    for path in (record, file):
-        if not path.is_file():
-            raise RequestError(f"{path} is missing; give a run folder or one of its finished phase folders")
+def record(folder: str | Path) -> Card:
+    """The record `model.json` of a phase folder; the weights are not read.
+
+    Raises
+    ------
+    RequestError
+        It is missing, or is no record of a model.
+    """
+    file = Path(folder) / MODEL
+    if not file.is_file():
+        raise RequestError(f"{file} is missing; give a run folder or one of its finished phase folders")
     try:
-        card = Card.model_validate(read_json(record))
+        return Card.model_validate(read_json(file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"
         raise RequestError(
-            f"{record} is no record of a model: {where}: {first['msg']}; copy it from the run again"
+            f"{file} is no record of a model: {where}: {first['msg']}; copy it from the run again"
         ) from error
     except ValueError as error:
-        raise RequestError(f"{record} is not JSON ({error}); copy it from the run again") from error
+        raise RequestError(f"{file} is not JSON ({error}); copy it from the run again") from error
+
+
+def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
+    """The record and the tensors of a phase folder, the digest checked."""
+    file = folder / WEIGHTS
+    card = record(folder)
+    if not file.is_file():
+        raise RequestError(f"{file} is missing; give a run folder or one of its finished phase folders")
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != card.sha256:
