@@ -16,7 +16,7 @@ from torch import Tensor
 from contrastive_cxr import explain as maps
 from contrastive_cxr.explain import Ascent
 from contrastive_cxr.files import write_bytes
-from contrastive_cxr.inference.explain_checks import ExplainInputs, Floats, Near, check, chosen, read
+from contrastive_cxr.inference.explain_checks import RECORD, ExplainInputs, Floats, Near, check, chosen, read
 from contrastive_cxr.inference.given_images import Frames
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.metrics.neighbours import distances
@@ -40,6 +40,7 @@ def explain(
     out: Path | None = None,
     frames: Frames = None,
     axis: AxisName = "axial",
+    overwrite: bool = False,
 ) -> Path:
     """Write maps of some images and a page that shows them side by side.
 
@@ -48,7 +49,7 @@ def explain(
     run : Path
         A run, or the folder of one of its phases.
     images : sequence of Path
-        Image files, read as in training.
+        Image files, read as in training; or folders, archives and tables of images.
     target : str, optional
         The class that Grad-CAM explains; none: what is decided for each image.
     phase : str, optional
@@ -60,11 +61,13 @@ def explain(
     ascent : Ascent, optional
         How classes are maximised; 0 steps: they are not.
     device : str
-        cpu or cuda.
+        auto (a GPU where there is one), cpu or cuda.
     out : Path, optional
         New folder; none: `RUN/explain`.
     frames, axis : as in `given.images_of`
-        With frames, `images` may be files of several pictures, folders and archives.
+        Which pictures of files with several are taken.
+    overwrite : bool
+        Replace the explanations that `out` holds.
 
     Returns
     -------
@@ -78,8 +81,8 @@ def explain(
     """
     out = out or run / "explain"
     climb = ascent or Ascent()
-    images = list(images) if frames is None else chosen(images, frames, axis)
-    ready = check(run, images, target, phase, beside, device, out)
+    images = chosen(images, frames, axis)
+    ready = check(run, images, target, phase, beside, device, out, overwrite)
     model, files, notes = ready.model, Files(), []
     if ready.gallery is None and beside is None and near:
         notes.append(
@@ -219,8 +222,10 @@ def write(out: Path, facts: dict[str, Any], files: Files) -> Path:
     """Write maps, record and page; the page comes last, so where it is there everything is."""
     facts = folders.plain(facts)
     page = maps.render(facts, files)
+    for old in [out / "explain.html", *out.glob("image-*"), *out.glob("class-*")]:
+        old.unlink(missing_ok=True)
     for name, content in files.items():
         write_bytes(out / name, content)
-    folders.write_json(out / "explain.json", facts)
+    folders.write_json(out / RECORD, facts)
     folders.write_text(out / "explain.html", page)
     return out / "explain.html"
