@@ -21,7 +21,7 @@ import contrastive_cxr.models.pretrained.locations as locations
 import contrastive_cxr.models.transfer as transfer
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.files import read_json, write_bytes
+from contrastive_cxr.files import digest, read_json, write_bytes
 from contrastive_cxr.models.model_json import Card
 from contrastive_cxr.models.network import Network
 from contrastive_cxr.models.pretrained.started import Started
@@ -122,9 +122,12 @@ def start(network: Network, word: str, stem: catalogue.Stem = "fold", task: str 
         return Started(word)
     if word == "imagenet":
         state, origin = foreign.published(network.spec, stem, task)
-        found = Started(word, origin)
+        found = Started(word, origin, backbone=network.spec.backbone, counted=_counted(network, state))
     elif is_own(word):
-        state, found = _folder_backbone(network, Path(word).expanduser()), Started(word)
+        folder = find(Path(word).expanduser())
+        state = _folder_backbone(network, folder)
+        own = {"backbone": network.spec.backbone, "counted": _counted(network, state)}
+        found = Started(word, digest=record(folder).sha256, **own)  # type: ignore[arg-type]
     else:
         state, found = foreign.of_file(word, network.spec, network.backbone, stem)
     network.backbone.load_state_dict(network.backbone.state_dict() | state)
@@ -163,8 +166,19 @@ def find(path: str | Path, phases: Sequence[PhaseName] = EMBEDDERS) -> Path:
     raise RequestError(f"{path} {state}; give a run folder, or a phase folder with model.json and model.safetensors")
 
 
-def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
-    folder = find(path)
+def digest_of(word: str) -> str:
+    """SHA-256 of the file that `model.weights` names; of several parts that of their digests, a line each."""
+    digests = [digest(path) for path in files_of(word)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _counted(network: Network, state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Tensors of `state` that the backbone has, and all that it has, without the counters of batch norms."""
+    names = [name for name in network.backbone.state_dict() if not name.endswith("num_batches_tracked")]
+    return sum(name in state for name in names), len(names)
+
+
+def _folder_backbone(network: Network, folder: Path) -> dict[str, Tensor]:
     card, state = _read(folder)
     if card.backbone != network.spec.backbone:
         raise RequestError(
