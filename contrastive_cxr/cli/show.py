@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -66,7 +67,7 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: in
             place = "right" if right else "left"
             grid.add_column(Text(columns[number]), justify=place, width=width, overflow="fold")
         for row in cells:
-            grid.add_row(*(Text(row[number]) for number in part))
+            grid.add_row(*(Text(_broken(row[number], width)) for number, width in part.items()))
         console.print(grid)
 
 
@@ -74,10 +75,15 @@ _NARROWEST = 24
 """A longer word, such as a path, is broken rather than given a table of its own."""
 
 
+def _broken(cell: str, width: int) -> str:
+    """A cell that is longer than its column, broken before its interval and not inside it."""
+    return re.sub(r" (?=\([+\-\u2212]?\d)", "\n", cell) if len(cell) > width else cell
+
+
 def beside(columns: list[str], cells: list[list[str]], width: int, whole: int = 0) -> list[dict[int, int]]:
     """The tables into which a table is divided for a width in letters: of each its columns and their widths.
 
-    The first column is in all of them. A column is as wide as its cells, or at least as its longest word.
+    The first column is in all of them. A column is as wide as its cells, or at least as its longest word or interval.
 
     Examples
     --------
@@ -90,7 +96,7 @@ def beside(columns: list[str], cells: list[list[str]], width: int, whole: int = 
     for number, column in enumerate(columns):
         every = [column, *(row[number] for row in cells)]
         most.append(max(map(len, every)))
-        words = (len(word) for cell in every for word in cell.split())
+        words = (len(word) for cell in every for word in re.findall(r"\([+\-\u2212]?\d[^)]*\)|\S+", cell))
         least.append(most[-1] if number < whole else min(max(words, default=0), _NARROWEST))
     parts = [[0]]
     for number in range(1, len(columns)):

@@ -265,6 +265,6 @@ class EmbeddingModel:
 def _frame(values: Vectors, inputs: Inputs, columns: list[str]) -> pd.DataFrame:
     """A row a picture; the index holds the files' names where all pictures are files."""
     found = items(inputs)
-    files = [of_path(one) for one in found if isinstance(one, str | os.PathLike)]
+    files = [of_path(Path(one)) for one in found if isinstance(one, str | os.PathLike)]
     index = pd.Index(files, name="file") if len(files) == len(found) else None
     return pd.DataFrame(values, columns=columns, index=index)

@@ -40,6 +40,14 @@ def test_each_part_has_the_names_of_the_rows(
     assert len(re.findall(r"\bone\b", narrow)) == len(re.findall(r"\btwo\b", narrow)) == 2
 
 
+def test_the_interval_of_a_difference_stays_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show.table("Differences", ["run", *SCORES], [("after", *["+0.680 (+0.600 to +0.760)"] * len(SCORES))])
+    assert capsys.readouterr().out.count("(+0.600 to +0.760)") == len(SCORES)
+
+
 def test_a_path_is_folded_and_not_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     path = "folder/" * 12 + "image.png"
