@@ -64,8 +64,7 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: in
         grid = Table()
         for number, width in part.items():
             right = bool(rows) and isinstance(rows[0][number], int | float)
-            place = "right" if right else "left"
-            grid.add_column(Text(columns[number]), justify=place, width=width, overflow="fold")
+            grid.add_column(Text(columns[number]), justify="right" if right else "left", width=width, overflow="fold")
         for row in cells:
             grid.add_row(*(Text(_broken(row[number], width)) for number, width in part.items()))
         console.print(grid)

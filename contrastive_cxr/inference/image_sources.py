@@ -64,7 +64,7 @@ class Files:
     def rows(self, first: int, end: int) -> pd.DataFrame:
         """`file`, and what is known of the files."""
         files = pd.DataFrame({"file": [shown(name) for name in self.files[first:end]]})
-        return files.assign(**{name: self.known[name].to_numpy()[first:end] for name in self.known})
+        return files.assign(**{str(name): self.known[name].to_numpy()[first:end] for name in self.known})
 
 
 @dataclass(frozen=True)
