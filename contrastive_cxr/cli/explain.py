@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from contrastive_cxr.cli.show import say
-from contrastive_cxr.cli.use import Axis, Device, Frames, Run, pictures
+from contrastive_cxr.cli.use import Axis, Device, Frames, Overwrite, Run, pictures
 
 Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE...", help="Image files; one picture of a file: scan.dcm#frame=3.")
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE...",
+        help="Images (one picture of a file: scan.dcm#frame=3), or folders, archives or tables of images.",
+    ),
 ]
 
 
@@ -30,6 +34,7 @@ def explain(
     frames: Frames = None,
     axis: Axis = "axial",
     out: Annotated[Path | None, typer.Option(help="New folder; default RUN/explain.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Show what a run looks at in images.
 
@@ -50,6 +55,7 @@ def explain(
         ascent=ascent,
         device=device,
         out=out,
+        overwrite=overwrite,
         **pictures(frames, axis),
     )
     say(f"Page: {page.resolve()}")

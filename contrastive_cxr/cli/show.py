@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -56,20 +57,75 @@ def clipped(line: str) -> str:
 
 
 def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: int = 0) -> None:
-    """A table to the terminal; numbers to the right, the cells of the first `whole` columns on one line."""
+    """A table to the terminal; numbers to the right, the cells of the first `whole` columns on one line.
+
+    Where the columns do not fit beside each other they come in several tables, each with the first
+    column; no cell is cut.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text  # a name in brackets is a name, not markup
 
-    grid = Table()
-    for number, column in enumerate(columns):
-        right = bool(rows) and isinstance(rows[0][number], int | float)
-        grid.add_column(Text(column), justify="right" if right else "left", no_wrap=number < whole)
-    for row in rows:
-        grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else visible(str(cell))) for cell in row))
     console = Console()
     console.print(Text(title, style="bold"))  # above the table: as its title it would be as narrow as the table
-    console.print(grid)
+    cells = [[f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row] for row in rows]
+    for part in beside(columns, cells, console.width, whole):
+        grid = Table()
+        for number, width in part.items():
+            right = bool(rows) and isinstance(rows[0][number], int | float)
+            grid.add_column(Text(columns[number]), justify="right" if right else "left", width=width, overflow="fold")
+        for row in cells:
+            grid.add_row(*(Text(_broken(row[number], width)) for number, width in part.items()))
+        console.print(grid)
+
+
+_NARROWEST = 24
+"""A longer word, such as a path, is broken rather than given a table of its own."""
+
+
+def _broken(cell: str, width: int) -> str:
+    """A cell that is longer than its column, broken before its interval and not inside it."""
+    return re.sub(r" (?=\([+\-\u2212]?\d)", "\n", cell) if len(cell) > width else cell
+
+
+def beside(columns: list[str], cells: list[list[str]], width: int, whole: int = 0) -> list[dict[int, int]]:
+    """The tables into which a table is divided for a width in letters: of each its columns and their widths.
+
+    The first column is in all of them. A column is as wide as its cells, or at least as its longest word or interval.
+
+    Examples
+    --------
+    >>> beside(["run", "accuracy", "auc"], [["a", "0.5 (0.4-0.6)", "0.7 (0.6-0.8)"]], 31)
+    [{0: 3, 1: 9, 2: 9}]
+    >>> beside(["run", "accuracy", "auc"], [["a", "0.5 (0.4-0.6)", "0.7 (0.6-0.8)"]], 30)
+    [{0: 3, 1: 13}, {0: 3, 2: 13}]
+    """
+    least, most = [], []
+    for number, column in enumerate(columns):
+        every = [column, *(row[number] for row in cells)]
+        most.append(max(map(len, every)))
+        words = (len(word) for cell in every for word in re.findall(r"\([+\-\u2212]?\d[^)]*\)|\S+", cell))
+        least.append(most[-1] if number < whole else min(max(words, default=0), _NARROWEST))
+    parts = [[0]]
+    for number in range(1, len(columns)):
+        if _taken([least[each] for each in (*parts[-1], number)]) > width and len(parts[-1]) > 1:
+            parts.append([0])
+        parts[-1].append(number)
+    return [_widened(part, least, most, width) for part in parts]
+
+
+def _taken(widths: list[int]) -> int:
+    """Letters of a line of a table: its cells, a line and two blanks for each, and a line."""
+    return sum(each + 3 for each in widths) + 1
+
+
+def _widened(part: list[int], least: list[int], most: list[int], width: int) -> dict[int, int]:
+    """The widths of a table's columns: the room that is left goes to the columns in their order."""
+    found = {number: least[number] for number in part}
+    for number in part:
+        spare = max(0, width - _taken(list(found.values())))
+        found[number] += min(spare, most[number] - least[number])
+    return found
 
 
 def checklist(rows: list[tuple[str, str, str, str]]) -> None:

@@ -13,10 +13,14 @@ from contrastive_cxr.errors import RequestError, nearest
 
 AXES = ("axial", "coronal", "sagittal")
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-Source = Annotated[
-    Path, typer.Argument(metavar="SOURCE", help="An image, or a folder, ZIP or tar archive or URL of images.")
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SOURCE...", help="Images, or folders, ZIP or tar archives, URLs or tables (CSV, Parquet) of images."
+    ),
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU where there is one.")]
 Frames = Annotated[
     str | None,
     typer.Option(
@@ -58,11 +62,12 @@ def evaluate(
 
 def predict(
     run: Run,
-    source: Source,
+    source: Sources,
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     device: Device = "cpu",
     frames: Frames = None,
     axis: Axis = "axial",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a classifier's probabilities and decisions to a table.
 
@@ -73,7 +78,7 @@ def predict(
 
     options = pictures(frames, axis)
     with terminal.Stages("predicting", 1):
-        table = run_predict(run, source, out, device=device, **options)
+        table = run_predict(run, source, out, device=device, overwrite=overwrite, **options)
     if "predictor" in table.attrs:
         tell(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
@@ -82,16 +87,17 @@ def predict(
 def encode(
     run: Run,
     source: Annotated[
-        str,
+        list[str],
         typer.Argument(
-            metavar="SOURCE",
-            help="train, val, test or all of the run's images; or an image, a folder, an archive, a URL.",
+            metavar="SOURCE...",
+            help="train, val, test or all of the run's images; or images, folders, archives, URLs, tables of images.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="X.npy; or a folder for Parquet parts, which torchrun may fill.")],
     device: Device = "cpu",
     frames: Frames = None,
     axis: Axis = "axial",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the vectors of images by a run's embedding.
 
@@ -101,7 +107,7 @@ def encode(
 
     options = pictures(frames, axis)
     with terminal.Stages("encoding", 1):
-        written = run_encode(run, source, out, device=device, **options)
+        written = run_encode(run, source, out, device=device, overwrite=overwrite, **options)
     say(f"Vectors: {written}")
 
 

@@ -8,7 +8,7 @@ from contrastive_cxr.engine.layer_rates import decay_factors, network_groups, wa
 from contrastive_cxr.engine.loop import fit
 from contrastive_cxr.engine.optim import make_optimiser, parameter_groups
 from contrastive_cxr.engine.spec import Batch, FitResult, FitSpec, StepOutput
-from contrastive_cxr.engine.store import is_done, mark_done
+from contrastive_cxr.engine.store import drop_checkpoints, is_done, mark_done
 from contrastive_cxr.errors import Interrupted
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Interrupted",
     "StepOutput",
     "decay_factors",
+    "drop_checkpoints",
     "encode",
     "fit",
     "gather",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,25 @@ class Store:
             else:
                 taken -= path.stat().st_size
                 path.unlink()
+
+
+def drop_checkpoints(folder: Path, best: bool) -> None:
+    """Remove the checkpoints of a finished phase, which nothing reads any more; its folder `checkpoints` where empty.
+
+    Parameters
+    ----------
+    folder : Path
+        The phase's folder.
+    best : bool
+        Whether its best checkpoints stay, which hold weights alone; `last.ckpt` with the state of the optimiser goes.
+    """
+    assert is_done(folder), "a phase that is not finished goes on from its checkpoints"
+    checkpoints = folder / "checkpoints"
+    for path in checkpoints.glob("*.ckpt"):
+        if path.name == "last.ckpt" or not best:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # something else lies there
+        checkpoints.rmdir()
 
 
 def is_done(folder: Path) -> bool:

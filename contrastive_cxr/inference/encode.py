@@ -15,6 +15,7 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
 from contrastive_cxr.inference import shards
 from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
+from contrastive_cxr.inference.given_rows import Sources
 from contrastive_cxr.inference.image_sources import Pictures, pictures_of, squeezed_of
 from contrastive_cxr.inference.predict import check_device, refuse_existing
 from contrastive_cxr.preflight.data_checks import faults_of
@@ -29,8 +30,8 @@ PART_IMAGES = 4096
 
 
 def encode(
-    run: Path, source: str | Path, out: Path, *, device: str = "cpu", batch_size: int = 64,
-    part_images: int = PART_IMAGES, frames: Frames = None, axis: schema.AxisName = "axial",
+    run: Path, source: Sources, out: Path, *, device: str = "cpu", batch_size: int = 64,
+    part_images: int = PART_IMAGES, frames: Frames = None, axis: schema.AxisName = "axial", overwrite: bool = False,
 ) -> Path:  # fmt: skip
     """Write the embeddings of images, in float32 and of unit length; memory does not grow with their number.
 
@@ -38,20 +39,22 @@ def encode(
     ----------
     run : Path
         A run (its embed phase, else finetune, else pretrain), or a phase's folder.
-    source : str or Path
-        `train`, `val`, `test` or `all` of the run's own images, from their cache; else an image, or a folder, archive
-        or URL of images.
+    source : path, or sequence of these
+        `train`, `val`, `test` or `all` of the run's own images, from their cache; else images, or folders, archives,
+        URLs or tables of them.
     frames, axis : as in `given.images_of`
     out : Path
         `X.npy`: float32 [N, D], and beside it `X.csv` with a row an image; from one process, whole or not at all.
-        Without an ending: a folder of Parquet parts and `encoding.json`, from any number of processes (torchrun); the
-        same command goes on after a kill.
+        Without an ending: a folder of Parquet parts and `_encoding.json`, from any number of processes (torchrun); the
+        same command goes on after a kill. The rows hold `file` and what is known of it: label (class), patient, split.
     device : str
-        cpu or cuda.
+        auto (a GPU where there is one), cpu or cuda.
     batch_size : int
         Images a step.
     part_images : int
         Images a Parquet file.
+    overwrite : bool
+        Replace `out` where it is there already; a folder only where it holds an encoding.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def encode(
         The disk is full, or another process was lost.
     """
     array = out.suffix == ".npy"
-    faults = [*faults_of(lambda: check_out(out)), *faults_of(lambda: check_device(device))]
+    faults = [*faults_of(lambda: check_out(out, overwrite)), *faults_of(lambda: check_device(device))]
     raise_faults([*faults, *([] if array else faults_of(parquet.require))])
     fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
     model = EmbeddingModel.load(run, device=str(fabric.device))
@@ -88,7 +91,7 @@ def encode(
     record = shards.planned(pictures, model.digest, model.size, part_images)
     with report_lost_process(fabric, "The parts that are written stay; the same command goes on"):
         if fabric.is_global_zero:
-            shards.begin(out, record)
+            shards.begin(out, record, overwrite)
         fabric.barrier()
         shards.fill(out, record, pictures, vectors, fabric)
         fabric.barrier()
@@ -98,10 +101,10 @@ def encode(
     return out
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, overwrite: bool = False) -> None:
     """Refuse an ending that is not written here, an array that is there, and one of several processes."""
     if out.suffix == ".npy":
-        refuse_existing(out, ".npy", out.with_suffix(".csv"))
+        refuse_existing(out, ".npy", out.with_suffix(".csv"), overwrite=overwrite)
         if processes.count() > 1:
             raise RequestError(f"--out {out}: several processes write parts; name a folder, without .npy")
     elif out.suffix and not out.is_dir():

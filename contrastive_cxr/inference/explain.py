@@ -16,9 +16,10 @@ from torch import Tensor
 from contrastive_cxr import explain as maps
 from contrastive_cxr.explain import Ascent
 from contrastive_cxr.files import write_bytes
-from contrastive_cxr.inference.explain_checks import ExplainInputs, Floats, Near, check, chosen, read
+from contrastive_cxr.inference.explain_checks import RECORD, ExplainInputs, Floats, Near, check, chosen, read
 from contrastive_cxr.inference.given_images import Frames
 from contrastive_cxr.metrics import decisions
+from contrastive_cxr.metrics.neighbours import distances
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
@@ -39,6 +40,7 @@ def explain(
     out: Path | None = None,
     frames: Frames = None,
     axis: AxisName = "axial",
+    overwrite: bool = False,
 ) -> Path:
     """Write maps of some images and a page that shows them side by side.
 
@@ -47,7 +49,7 @@ def explain(
     run : Path
         A run, or the folder of one of its phases.
     images : sequence of Path
-        Image files, read as in training.
+        Image files, read as in training; or folders, archives and tables of images.
     target : str, optional
         The class that Grad-CAM explains; none: what is decided for each image.
     phase : str, optional
@@ -59,11 +61,13 @@ def explain(
     ascent : Ascent, optional
         How classes are maximised; 0 steps: they are not.
     device : str
-        cpu or cuda.
+        auto (a GPU where there is one), cpu or cuda.
     out : Path, optional
         New folder; none: `RUN/explain`.
     frames, axis : as in `given.images_of`
-        With frames, `images` may be files of several pictures, folders and archives.
+        Which pictures of files with several are taken.
+    overwrite : bool
+        Replace the explanations that `out` holds.
 
     Returns
     -------
@@ -77,8 +81,8 @@ def explain(
     """
     out = out or run / "explain"
     climb = ascent or Ascent()
-    images = list(images) if frames is None else chosen(images, frames, axis)
-    ready = check(run, images, target, phase, beside, device, out)
+    images = chosen(images, frames, axis)
+    ready = check(run, images, target, phase, beside, device, out, overwrite)
     model, files, notes = ready.model, Files(), []
     if ready.gallery is None and beside is None and near:
         notes.append(
@@ -151,12 +155,14 @@ def compare(ready: ExplainInputs, file: Path, other: Near, name: str, files: Fil
     """Which region of each of two images makes them close: an entry of `neighbours`."""
     model = ready.model
     facts: dict[str, Any] = {"file": str(other.file), "label": other.label}
+    own_vector = model.embed(file)
     toward = divided(ready, ready.pictures[file], other.vector, name, files)
     theirs = ready.pictures if other.file in ready.pictures else read(model, [other.file])[0]
     back = None  # the run's image may be gone since
     if other.file in theirs:
-        back = divided(ready, theirs[other.file], model.embed(file)[0], f"{name}-back", files)
-    return facts | {"cosine": toward["cosine"], "toward": toward, "back": back}
+        back = divided(ready, theirs[other.file], own_vector[0], f"{name}-back", files)
+    gap = distances(own_vector, other.vector[None], np.zeros((1, 1), np.int64))
+    return facts | {"distance": float(gap[0, 0]), "cosine": toward["cosine"], "toward": toward, "back": back}
 
 
 def divided(ready: ExplainInputs, picture: Tensor, vector: Floats, name: str, files: Files) -> dict[str, Any]:
@@ -216,8 +222,10 @@ def write(out: Path, facts: dict[str, Any], files: Files) -> Path:
     """Write maps, record and page; the page comes last, so where it is there everything is."""
     facts = folders.plain(facts)
     page = maps.render(facts, files)
+    for old in [out / "explain.html", *out.glob("image-*"), *out.glob("class-*")]:
+        old.unlink(missing_ok=True)
     for name, content in files.items():
         write_bytes(out / name, content)
-    folders.write_json(out / "explain.json", facts)
+    folders.write_json(out / RECORD, facts)
     folders.write_text(out / "explain.html", page)
     return out / "explain.html"

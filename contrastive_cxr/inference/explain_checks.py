@@ -15,8 +15,11 @@ from torch import Tensor
 from contrastive_cxr import augment
 from contrastive_cxr import explain as maps
 from contrastive_cxr.data.decoding.decode import DecodeError
+from contrastive_cxr.data.files.addresses import of_path
+from contrastive_cxr.data.files.reading import is_archive_place
 from contrastive_cxr.errors import RequestError, nearest, raise_faults
-from contrastive_cxr.inference.given_images import Frames, images_of
+from contrastive_cxr.inference.given_images import Frames
+from contrastive_cxr.inference.given_rows import given, is_table
 from contrastive_cxr.inference.predict import check_device
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.preflight.data_checks import faults_of
@@ -27,6 +30,7 @@ from contrastive_cxr.retrieval.image_inputs import square
 from contrastive_cxr.run_layout import CLASSIFIERS, PHASES, has_model, model_folder, phases_with_model
 
 Floats = NDArray[np.float32]
+RECORD = "explain.json"
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,16 @@ class ExplainInputs:
 
 
 def chosen(images: Sequence[Path], frames: Frames, axis: AxisName) -> list[Path]:
-    """The pictures that `frames` chooses of each file, in their order; every fault at once."""
+    """The images of files, folders, archives and tables, in their order; every fault at once.
+
+    Without `frames` a single file is taken as it is: the model reads it later.
+    """
     found: list[Path] = []
     faults: list[str] = []
     for image in images:
         try:
-            found += images_of(image, frames, axis)
+            single = frames is None and not (image.is_dir() or is_archive_place(of_path(image)) or is_table(image))
+            found += [image] if single else given(image, frames, axis)
         except RequestError as error:
             faults += error.faults
     raise_faults(faults)
@@ -96,10 +104,11 @@ def chosen(images: Sequence[Path], frames: Frames, axis: AxisName) -> list[Path]
 
 
 def check(
-    run: Path, images: list[Path], target: str | None, phase: str | None, beside: Path | None, device: str, out: Path
-) -> ExplainInputs:
+    run: Path, images: list[Path], target: str | None, phase: str | None, beside: Path | None, device: str, out: Path,
+    overwrite: bool = False,
+) -> ExplainInputs:  # fmt: skip
     """Load the model and read all images, or tell every fault at once."""
-    faults = [*faults_of(lambda: check_device(device)), *faults_of(lambda: check_out(out))]
+    faults = [*faults_of(lambda: check_device(device)), *faults_of(lambda: check_out(out, overwrite))]
     asked = [*images, *([] if beside is None else [beside])]
     try:
         folder = network_folder(run, phase)
@@ -116,10 +125,13 @@ def check(
     return ExplainInputs(model, folder, pictures, number, gallery[0])
 
 
-def check_out(out: Path) -> None:
-    """Refuse a folder that holds something."""
+def check_out(out: Path, overwrite: bool = False) -> None:
+    """Refuse a folder that holds something; with `overwrite` one that holds something else than explanations."""
+    if overwrite and (out / RECORD).is_file():
+        return
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
+        cure = "it holds no explain.json, so it is not replaced" if overwrite else "or give --overwrite"
+        raise RequestError(f"--out {out}: is there already and is not empty; name another folder; {cure}")
 
 
 def network_folder(run: Path, phase: str | None) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +11,22 @@ from numpy.typing import NDArray
 
 from contrastive_cxr import locks
 from contrastive_cxr.data import manifest as manifests
-from contrastive_cxr.data import sources
 from contrastive_cxr.data.decoding.intensity import DecodeError
 from contrastive_cxr.data.files import reading
 from contrastive_cxr.data.files.addresses import absolute, is_url, of_path, parted, split
-from contrastive_cxr.datasets.look import settings
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import cached_embeddings
 from contrastive_cxr.files import PARTIAL, complete, tidy
 from contrastive_cxr.inference.given_images import Frames, images_of, warn_of_squeezed
+from contrastive_cxr.inference.given_rows import is_table, layout_of
 from contrastive_cxr.inference.predict import check_device
 from contrastive_cxr.models import weights
 from contrastive_cxr.preflight.data_checks import faults_of
-from contrastive_cxr.recipe.schema import AxisName, FrameRange
+from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.facts.arrays import training_vectors
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 from contrastive_cxr.retrieval.index import check_kind
 
-logger = logging.getLogger(__name__)
 PARTS = ("train", "val", "test", "all")
 ENCODER = "encoder"
 """Folder of the frozen encoder in a gallery that no run made."""
@@ -47,14 +44,14 @@ def index(
         A run (its embed phase, else finetune, else pretrain), or a phase's folder.
     source : str
         `train`, `val`, `test` or `all`: that part of the run's own images, their class as label. Else an image, or a
-        folder, archive or URL: one with a layout that is known (class folders, a table, COVID-CT) gives labels,
-        patients and splits.
+        folder, archive, URL or table: a layout that is known (class folders, a table, COVID-CT) gives labels, patients
+        and splits.
     out : Path
         New folder.
     kind : str
         Kind of index, `auto` by size.
     device : str
-        cpu or cuda.
+        auto (a GPU where there is one), cpu or cuda.
     frames, axis : as in `given.images_of`
 
     Raises
@@ -122,7 +119,7 @@ def rows_of(run: Path, source: str, frames: Frames = None, axis: AxisName = "axi
             "one of them"
         )
     holds = reading.is_archive_place(source) or (is_url(source) and not _is_file(source)) or place.is_dir()
-    if holds:
+    if holds or is_table(source):
         try:
             return layout_of(source, frames, axis)
         except RequestError as error:
@@ -131,17 +128,6 @@ def rows_of(run: Path, source: str, frames: Frames = None, axis: AxisName = "axi
     root = absolute(source if holds else parted(source)[0])
     files = [absolute(of_path(file)) for file in images_of(place, frames, axis)]
     return pd.DataFrame({"root": root, "path": [file.removeprefix(f"{root.rstrip('/')}/") for file in files]})
-
-
-def layout_of(source: str, frames: Frames, axis: AxisName) -> pd.DataFrame:
-    """The rows of a folder, archive or URL with a layout; what it leaves out is told as a warning."""
-    chosen = frames.model_dump() if isinstance(frames, FrameRange) else frames
-    words = [f"data.frames={json.dumps(chosen)}", f"data.axis={axis}"]
-    found, faults = sources.rows_of(settings([source if is_url(source) else Path(source)], words, None))
-    raise_faults(faults)
-    for note in found.notes:
-        logger.warning("data: %s", note)
-    return found.rows
 
 
 def _has_layout(place: Path) -> bool:

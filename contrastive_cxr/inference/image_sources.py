@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.data.files.addresses import join, of_path
+from contrastive_cxr.data.files.addresses import join
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.inference.given_images import Frames, images_of
+from contrastive_cxr.inference.given_images import Frames
+from contrastive_cxr.inference.given_rows import Sources, given_rows
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval.image_inputs import squares
 from contrastive_cxr.run_folder import recorded
@@ -40,10 +41,17 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Image files, decoded when they are asked for. The names are text: a `Path` takes three times as much memory."""
+    """Image files, decoded when they are asked for. The names are text: a `Path` takes three times as much memory.
+
+    Attributes
+    ----------
+    known : DataFrame
+        What is known of each file, a row a file: `label`, `patient`, `split`, or none of them.
+    """
 
     files: list[str]
     settings: schema.Data
+    known: pd.DataFrame = field(default_factory=pd.DataFrame)
     squeezed: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -54,8 +62,9 @@ class Files:
         return squares(self.files[first:end], self.settings, first, self.squeezed)
 
     def rows(self, first: int, end: int) -> pd.DataFrame:
-        """`file` alone."""
-        return pd.DataFrame({"file": [shown(name) for name in self.files[first:end]]})
+        """`file`, and what is known of the files."""
+        files = pd.DataFrame({"file": [shown(name) for name in self.files[first:end]]})
+        return files.assign(**{str(name): self.known[name].to_numpy()[first:end] for name in self.known})
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class Recorded:
 
 
 def pictures_of(
-    run: Path, source: str | Path, settings: schema.Data, frames: Frames = None, axis: schema.AxisName = "axial"
+    run: Path, source: Sources, settings: schema.Data, frames: Frames = None, axis: schema.AxisName = "axial"
 ) -> Pictures:
     """The images of a source.
 
@@ -92,8 +101,9 @@ def pictures_of(
     ----------
     run : Path
         A run, or a phase's folder in it.
-    source : str or Path
-        `train`, `val`, `test` or `all`: images of the run. Else an image, folder, archive or URL; `./test` is a folder.
+    source : path, or sequence of these
+        `train`, `val`, `test` or `all` alone: images of the run. Else images, or folders, archives, URLs or tables of
+        them, with the labels, patients and splits that are known; `./test` is a folder.
     settings : schema.Data
         How the model wants files decoded.
     frames, axis : as in `given.images_of`
@@ -103,14 +113,16 @@ def pictures_of(
     RequestError
         No such part, run, file or folder; images that changed since the run.
     """
-    if source not in PARTS:
-        return Files([of_path(path) for path in images_of(Path(source), frames, axis)], settings)
+    alone = source if isinstance(source, str | Path) or len(source) != 1 else source[0]
+    if alone not in PARTS:
+        rows = given_rows(source, frames, axis)
+        return Files(rows["file"].tolist(), settings, rows.drop(columns="file"))
     home = next((place for place in (run, run.parent) if (place / "recipe.yaml").is_file()), run)
-    scored = None if source == "all" else str(source)
+    scored = None if alone == "all" else str(alone)
     data = recorded.reopen(home, recorded.recipe_of(home), scored)
     chosen = np.flatnonzero(data.split != "unused") if scored is None else data.rows(scored)
     if not len(chosen):
-        raise RequestError(f"{home}: no image is in its part '{source}'; name another part, or a folder of images")
+        raise RequestError(f"{home}: no image is in its part '{alone}'; name another part, or a folder of images")
     return Recorded(data, chosen)
 
 

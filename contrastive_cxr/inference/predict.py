@@ -15,7 +15,8 @@ from contrastive_cxr.data.tables.text_tables import for_spreadsheets
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import pooled
 from contrastive_cxr.files import tidy
-from contrastive_cxr.inference.given_images import Frames, images_of, warn_of_squeezed
+from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
+from contrastive_cxr.inference.given_rows import Sources, given
 from contrastive_cxr.metrics import calibration, decisions
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.facts.report_json import VERSION
@@ -25,8 +26,8 @@ from contrastive_cxr.run_layout import CLASSIFIERS, MODEL, model_folder
 
 
 def predict(
-    run: Path, source: Path, out: Path, *, device: str = "cpu", batch_size: int = 64, frames: Frames = None,
-    axis: AxisName = "axial",
+    run: Path, source: Sources, out: Path, *, device: str = "cpu", batch_size: int = 64, frames: Frames = None,
+    axis: AxisName = "axial", overwrite: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Write a row an image: file, a probability a class, the decision.
 
@@ -42,20 +43,20 @@ def predict(
     ----------
     run : Path
         A run with a classifier (its `finetune`, else `pretrain`), such a phase's folder, or a run over seeds or folds.
-    source : Path
-        An image, or a folder, archive or URL of images.
+    source : path, or sequence of these
+        Images, or folders, archives, URLs or tables of them (`given_rows.given`).
     frames, axis : as in `given.images_of`
     out : Path
-        CSV file to write; an existing one is refused.
+        CSV file to write; an existing one is refused, or replaced with `overwrite`.
 
     Raises
     ------
     RequestError
         No classifier, no image, unreadable images (each named), or `out` exists.
     """
-    refuse_existing(out, ".csv")
+    refuse_existing(out, ".csv", overwrite=overwrite)
     check_device(device)
-    paths = images_of(source, frames, axis)
+    paths = given(source, frames, axis)
     phases = classifiers_of(run)
     told = []
     for phase in phases:  # one model at a time is held
@@ -147,18 +148,26 @@ def classifier_of(run: Path) -> Path:
     )
 
 
-def refuse_existing(out: Path, ending: str, *beside: Path) -> None:
-    """Refuse a result file whose ending is not written here, and result files that exist."""
+def refuse_existing(out: Path, ending: str, *beside: Path, overwrite: bool | None = None) -> None:
+    """Refuse a result file whose ending is not written here, and result files that exist.
+
+    Parameters
+    ----------
+    overwrite : bool or None
+        Whether files that exist are replaced; folders never are. None: the command has no such option.
+    """
     if out.parent.is_dir():
         tidy(out.parent)
     faults = [] if out.suffix == ending else [f"--out {out}: must end in {ending}"]
-    faults += [f"--out {file}: exists; name another file, or remove it" for file in (out, *beside) if file.exists()]
+    cure = "name another file, or remove it" if overwrite is None else "name another file, or give --overwrite"
+    there = [file for file in (out, *beside) if file.is_dir() or (file.exists() and not overwrite)]
+    faults += [f"--out {file}: exists; {cure}" for file in there]
     raise_faults(faults)
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that torch does not know or find."""
-    if device not in ("cpu", "cuda"):
-        raise RequestError(f"--device {device}: is neither cpu nor cuda")
+    """Refuse a device other than auto, cpu and cuda, and cuda where torch finds none."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise RequestError(f"--device {device}: is none of auto, cpu and cuda")
     if device == "cuda" and not torch.cuda.is_available():
-        raise RequestError("--device cuda: torch finds no CUDA device here; use cpu")
+        raise RequestError("--device cuda: torch finds no CUDA device here; use cpu or auto")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,9 @@ def network_of(word: str, image_size: int | None = None) -> tuple[models.Network
         loaded = weights.start(network, start)
     except RequestError as error:
         raise RequestError(*(_as_asked(fault, word) for fault in error.faults)) from error
-    origin = () if loaded.origin is None else (f"{name}: weights of ImageNet, from {loaded.origin.words()}",)
-    return network.eval(), (*origin, *(_as_asked(line, word) for line in loaded.lines()))
+    if loaded.match is not None:
+        loaded = replace(loaded, digest=weights.digest_of(word))
+    return network.eval(), tuple(_as_asked(line, word) for line in loaded.lines())
 
 
 def _described(word: str, image_size: int | None) -> tuple[str, int | None, tuple[float, float] | None]:

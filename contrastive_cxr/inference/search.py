@@ -81,7 +81,7 @@ def search(
         the gallery's own.
     verify, trust_index : as in `Gallery.load`
     device : str
-        cpu or cuda.
+        auto (a GPU where there is one), cpu or cuda.
     frames, axis : as in `given.images_of`
 
     Returns

@@ -20,7 +20,9 @@ from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import parquet
 
 log = logging.getLogger(__name__)
-RECORD = "encoding.json"
+RECORD = "_encoding.json"
+"""Readers of Parquet folders (pandas, Spark) pass over names that begin with `_`, so they can read the folder."""
+EARLIER_RECORD = "encoding.json"
 Count = Annotated[int, Field(ge=1)]
 Some = Callable[[int, int], NDArray[np.float32]]
 
@@ -36,7 +38,7 @@ class Part(BaseModel):
 
 
 class Record(BaseModel):
-    """`encoding.json`: what the parts are, and whether all of them are there."""
+    """`_encoding.json`: what the parts are, and whether all of them are there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,14 +69,19 @@ def parts_of(record: Record) -> list[Part]:
     ]
 
 
-def begin(out: Path, wanted: Record) -> None:
+def begin(out: Path, wanted: Record, overwrite: bool = False) -> None:
     """Make the folder, or take up one that holds the same encoding, unfinished.
+
+    With `overwrite` the encoding that a folder holds is removed first, whatever it is of.
 
     Raises
     ------
     RequestError
         The folder holds something else, another encoding, or a finished one.
     """
+    if overwrite and remove(out):
+        folders.write_json(out / RECORD, wanted.model_dump())
+        return
     known = read(out)
     if known is None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -88,9 +95,29 @@ def begin(out: Path, wanted: Record) -> None:
     different = [name for name in now if then[name] != now[name]]
     if different:
         said = ", ".join(f"{name} {then[name]} there, {now[name]} asked for" for name in different)
-        raise RequestError(f"--out {out}: holds an encoding of something else ({said}); name another folder")
+        raise RequestError(
+            f"--out {out}: holds an encoding of something else ({said}); name another folder, or give --overwrite"
+        )
     if known.complete:
-        raise RequestError(f"--out {out}: holds this encoding already, whole; use it, or name another folder")
+        raise RequestError(
+            f"--out {out}: holds this encoding already, whole; use it, name another folder, or give --overwrite"
+        )
+
+
+def record_of(out: Path) -> Path:
+    """The file of a folder's record, also under the name of earlier versions."""
+    return out / (EARLIER_RECORD if (out / EARLIER_RECORD).is_file() else RECORD)
+
+
+def remove(out: Path) -> bool:
+    """Remove the encoding that a folder holds, its record last; whether there was one. Other files stay."""
+    record = record_of(out)
+    if not record.is_file():
+        return False
+    for part in (out / "parts").glob("part-*.parquet"):
+        part.unlink()
+    record.unlink()
+    return True
 
 
 def read(out: Path) -> Record | None:
@@ -101,13 +128,14 @@ def read(out: Path) -> Record | None:
     RequestError
         It is not what this program writes.
     """
-    if not (out / RECORD).is_file():
+    file = record_of(out)
+    if not file.is_file():
         return None
     try:
-        return Record.model_validate(json.loads((out / RECORD).read_text(encoding="utf-8")))
+        return Record.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
-        raise RequestError(f"{out / RECORD} cannot be read ({first}); remove the folder and encode again") from error
+        raise RequestError(f"{file} cannot be read ({first}); remove the folder and encode again") from error
 
 
 def fill(out: Path, record: Record, pictures: Pictures, vectors: Some, fabric: Fabric) -> None:
@@ -144,4 +172,4 @@ def finish(out: Path, record: Record) -> None:
             f"{out}: {len(missing)} of {len(parts)} parts are not there ({missing[0]}); processes on several machines "
             "need a folder that all of them see"
         )
-    folders.write_json(out / RECORD, record.model_copy(update={"complete": True, "parts": tuple(parts)}).model_dump())
+    folders.write_json(record_of(out), record.model_copy(update={"complete": True, "parts": tuple(parts)}).model_dump())

@@ -21,7 +21,7 @@ import contrastive_cxr.models.pretrained.locations as locations
 import contrastive_cxr.models.transfer as transfer
 from contrastive_cxr import __version__
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.files import read_json, write_bytes
+from contrastive_cxr.files import digest, read_json, write_bytes
 from contrastive_cxr.models.model_json import Card
 from contrastive_cxr.models.network import Network
 from contrastive_cxr.models.pretrained.started import Started
@@ -122,9 +122,12 @@ def start(network: Network, word: str, stem: catalogue.Stem = "fold", task: str 
         return Started(word)
     if word == "imagenet":
         state, origin = foreign.published(network.spec, stem, task)
-        found = Started(word, origin)
+        found = Started(word, origin, backbone=network.spec.backbone, counted=_counted(network, state))
     elif is_own(word):
-        state, found = _folder_backbone(network, Path(word).expanduser()), Started(word)
+        folder = find(Path(word).expanduser())
+        state = _folder_backbone(network, folder)
+        own = {"backbone": network.spec.backbone, "counted": _counted(network, state)}
+        found = Started(word, digest=record(folder).sha256, **own)  # type: ignore[arg-type]
     else:
         state, found = foreign.of_file(word, network.spec, network.backbone, stem)
     network.backbone.load_state_dict(network.backbone.state_dict() | state)
@@ -163,8 +166,19 @@ def find(path: str | Path, phases: Sequence[PhaseName] = EMBEDDERS) -> Path:
     raise RequestError(f"{path} {state}; give a run folder, or a phase folder with model.json and model.safetensors")
 
 
-def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
-    folder = find(path)
+def digest_of(word: str) -> str:
+    """SHA-256 of the file that `model.weights` names; of several parts that of their digests, a line each."""
+    digests = [digest(path) for path in files_of(word)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _counted(network: Network, state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Tensors of `state` that the backbone has, and all that it has, without the counters of batch norms."""
+    names = [name for name in network.backbone.state_dict() if not name.endswith("num_batches_tracked")]
+    return sum(name in state for name in names), len(names)
+
+
+def _folder_backbone(network: Network, folder: Path) -> dict[str, Tensor]:
     card, state = _read(folder)
     if card.backbone != network.spec.backbone:
         raise RequestError(
@@ -184,22 +198,35 @@ def _folder_backbone(network: Network, path: Path) -> dict[str, Tensor]:
     return given
 
 
-def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
-    """The record and the tensors of a phase folder, the digest checked."""
-    record, file = folder / MODEL, folder / WEIGHTS
-    for path in (record, file):
-        if not path.is_file():
-            raise RequestError(f"{path} is missing; give a run folder or one of its finished phase folders")
+def record(folder: str | Path) -> Card:
+    """The record `model.json` of a phase folder; the weights are not read.
+
+    Raises
+    ------
+    RequestError
+        It is missing, or is no record of a model.
+    """
+    file = Path(folder) / MODEL
+    if not file.is_file():
+        raise RequestError(f"{file} is missing; give a run folder or one of its finished phase folders")
     try:
-        card = Card.model_validate(read_json(record))
+        return Card.model_validate(read_json(file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"
         raise RequestError(
-            f"{record} is no record of a model: {where}: {first['msg']}; copy it from the run again"
+            f"{file} is no record of a model: {where}: {first['msg']}; copy it from the run again"
         ) from error
     except ValueError as error:
-        raise RequestError(f"{record} is not JSON ({error}); copy it from the run again") from error
+        raise RequestError(f"{file} is not JSON ({error}); copy it from the run again") from error
+
+
+def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
+    """The record and the tensors of a phase folder, the digest checked."""
+    file = folder / WEIGHTS
+    card = record(folder)
+    if not file.is_file():
+        raise RequestError(f"{file} is missing; give a run folder or one of its finished phase folders")
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != card.sha256:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, models
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, encode, is_done, mark_done
+from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, drop_checkpoints, encode, is_done, mark_done
 from contrastive_cxr.models import transfer, weights
 from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.objectives.classes import LOSSES
@@ -150,7 +150,14 @@ class PhaseContext:
         if self.fabric.is_global_zero:
             self.tracker.replay(name, MetricsLog(self.folder / "metrics.jsonl").rows())
             self.tracker.model(self.folder)
+            self._drop_checkpoints()
         return True
+
+    def _drop_checkpoints(self) -> None:
+        """Remove what a finished phase no longer needs, as the recipe says."""
+        runtime = self.recipe.runtime
+        if not runtime.keep_finished:
+            drop_checkpoints(self.folder, best=runtime.keep_checkpoints > 1)
 
     def answers(self, name: PhaseName) -> dict[str, Any]:
         """Fields of a classifier's `model.json`: the link of its loss, decision costs, test-time augmentation."""
@@ -160,7 +167,8 @@ class PhaseContext:
         return {"link": LOSSES[phase.loss].link, "costs": evaluation.costs, "tta": evaluation.tta}
 
     def finish(self, name: PhaseName, network: models.Network, result: FitResult, classes: Sequence[str] = ()) -> Path:
-        """Write the exported model, then the mark that this phase is done."""
+        """Write the exported model, then the mark that this phase is done; its checkpoints go, unless they are kept."""
+        self.fabric.barrier()  # every process has read the chosen checkpoint
         if self.fabric.is_global_zero:
             counts = network.trainable_counts().values()
             card = {
@@ -184,6 +192,7 @@ class PhaseContext:
             weights.save(network, self.folder, card)
             self.tracker.model(self.folder)
             mark_done(self.folder, result)
+            self._drop_checkpoints()
         self.fabric.barrier()
         return self.folder
 

@@ -58,11 +58,13 @@ def needs(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> Counter
         Opened: the images' own cache is there already, and not part of this.
     """
     found: Counter[str] = Counter()
-    writing = 0
+    writing = left = 0
     for name in phases:
         whole = network(recipe, data, name)
         last, best = checkpoint_sizes(recipe, data, name, whole)
-        found["checkpoints"] += last + kept(recipe, last, best) * best
+        every = last + kept(recipe, last, best) * best
+        found["checkpoints"] = max(found["checkpoints"], left + every)
+        left += left_over(recipe, every, last)
         found["models"] += state_size(whole) + HEAD_BYTES
         found["arrays and tables"] += arrays_size(data, whole)
         if recipe.evaluation.robustness == "on" and name == phases[-1]:
@@ -72,8 +74,16 @@ def needs(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> Counter
     found["checkpoints being replaced"] = writing
     found["report and pictures"] = PAGES + TILE * scored(data) + 2 * ROW * len(data)
     if recipe.tracking.wandb != "off":
-        found["Weights & Biases"] = found["models"] + 2 * found["logs"] + 2**20
+        found["Weights & Biases"] = 2 * found["logs"] + 2**20
     return found
+
+
+def left_over(recipe: Recipe, every: int, last: int) -> int:
+    """Bytes of checkpoints that a phase leaves when it is finished (`PhaseContext.finish`), of `every` that it had."""
+    runtime = recipe.runtime
+    if runtime.keep_finished:
+        return every
+    return every - last if runtime.keep_checkpoints > 1 else 0
 
 
 def scored(data: Dataset) -> int:

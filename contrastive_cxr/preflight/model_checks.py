@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def norm_faults(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName], proc
 def check_weights(recipe: Recipe) -> Started:
     """Load the weights that a first phase starts from once, before anything is written: a download may fail.
 
-    The log says where published ones came from; of a file, what was loaded and what was left aside.
+    The log says their name, their digest, how many tensors were loaded, and of a file what was left aside.
 
     Returns
     -------
@@ -115,8 +116,6 @@ def check_weights(recipe: Recipe) -> Started:
     """
     found = load_weights(recipe)
     if processes.is_first():
-        if found.origin is not None:
-            _tell(f"model.weights=imagenet: {recipe.model.backbone} starts from {found.origin.words()}")
         for sentence in found.lines():
             _tell(sentence)
     return found
@@ -128,7 +127,8 @@ def load_weights(recipe: Recipe) -> Started:
     if model.weights == "none":
         return Started(model.weights)
     network = models.build(model, mean=0.5, std=0.5, seed=0)
-    return weights.start(network, model.weights, model.stem, recipe.task.name)
+    found = weights.start(network, model.weights, model.stem, recipe.task.name)
+    return found if found.match is None else replace(found, digest=weights.digest_of(model.weights))
 
 
 @cache

@@ -384,6 +384,11 @@ class Runtime(Section):
     keep_checkpoints: Count = Field(
         1, description="best checkpoints that a phase keeps beside last.ckpt, the newest ones"
     )
+    keep_finished: bool = Field(
+        False,
+        description="whether a finished phase keeps its checkpoints (weights, average and optimiser state); false: its "
+        "model stays, and with keep_checkpoints above 1 its best checkpoints",
+    )
     checkpoint_mib: Annotated[float, Field(ge=0.0)] = Field(
         0.0, description="most that a phase's checkpoints may come to, MiB, the oldest best ones go first; 0: no limit"
     )

@@ -21,11 +21,11 @@ import contrastive_cxr.retrieval.voting as voting
 from contrastive_cxr import locks
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
-from contrastive_cxr.retrieval.embedding import EmbeddingModel
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.held import Held
 from contrastive_cxr.retrieval.image_inputs import Inputs
 from contrastive_cxr.retrieval.index import Index
+from contrastive_cxr.retrieval.model import EmbeddingModel
 from contrastive_cxr.retrieval.near import PatientExclusion, nearest
 from contrastive_cxr.retrieval.result import SearchResult, masked
 from contrastive_cxr.retrieval.rows import Vectors, Where, matching, places, table, unit_vectors

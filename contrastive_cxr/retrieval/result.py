@@ -69,6 +69,16 @@ class SearchResult:
         columns = {**named, "path": self.paths, "distance": self.distances}
         return pd.DataFrame({name: np.asarray(values[query, :count]) for name, values in columns.items()})
 
+    def as_frame(self) -> pd.DataFrame:
+        """The neighbours of all queries: the columns of `of`, behind `query` (from 0) and `place` (from 1)."""
+        parts = []
+        for query in range(len(self)):
+            part = self.of(query)
+            part.insert(0, "place", np.arange(1, len(part) + 1))
+            part.insert(0, "query", query)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
 
 @dataclass(frozen=True)
 class Agreement:

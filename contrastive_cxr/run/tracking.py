@@ -155,7 +155,10 @@ class Tracker:
         self._run.log({name: wandb.Image(str(path))}, step=self._row)
 
     def model(self, folder: Path) -> None:
-        """Keep a phase's `model.safetensors` and `model.json` as an artifact; the same content is one version."""
+        """Keep a phase's `model.safetensors` and `model.json` as an artifact; the same content is one version.
+
+        W&B reads the files where they lie, and makes no copy of them: a finished phase's model does not change.
+        """
         if self._aside is not None:
             self._aside.do(lambda: self._keep(folder))
 
@@ -164,7 +167,7 @@ class Tracker:
 
         artifact = wandb.Artifact(f"{self._run.id}-{folder.name}", type="model")
         for name in ("model.safetensors", "model.json"):
-            artifact.add_file(str(folder / name))
+            artifact.add_file(str((folder / name).resolve()), policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact)
 
     def close(self) -> None:

@@ -37,9 +37,29 @@ def test_parts_hold_what_the_array_does(finished: Path, painted: Path, tmp_path:
     pytest.importorskip("pyarrow")
     encode(finished, painted, tmp_path / "vectors.npy", batch_size=8, part_images=16)
     encode(finished, painted, tmp_path / "folder", batch_size=8, part_images=16)
-    table = pd.read_parquet(tmp_path / "folder" / "parts")
+    table = pd.read_parquet(tmp_path / "folder")
     assert list(table["file"]) == list(pd.read_csv(tmp_path / "vectors.csv")["file"])
     assert np.stack(list(table["vector"])).tobytes() == np.load(tmp_path / "vectors.npy").tobytes()
+
+
+def test_labels_stand_beside_the_vectors_and_a_result_is_replaced_when_told(
+    finished: Path, painted: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    known = pd.read_csv(painted / "labels.csv", dtype=str).sort_values("file").head(5)
+    known.assign(file=[str(painted / name) for name in known["file"]]).to_csv(tmp_path / "five.csv", index=False)
+    for out in (tmp_path / "vectors.npy", tmp_path / "folder"):
+        encode(finished, sorted(painted.rglob("*.png"))[0], out)
+        with pytest.raises(RequestError, match="--overwrite"):
+            encode(finished, tmp_path / "five.csv", out)
+        encode(finished, tmp_path / "five.csv", out, overwrite=True, part_images=2)
+    table = pd.read_csv(tmp_path / "vectors.csv", dtype=str)
+    assert list(table["label"]) == list(known["label"])
+    assert list(table["patient"]) == list(known["patient"])
+    assert np.load(tmp_path / "vectors.npy").shape[0] == 5
+    read = pd.read_parquet(tmp_path / "folder")
+    assert list(read["label"]) == list(known["label"])
+    assert np.stack(list(read["vector"])).tobytes() == np.load(tmp_path / "vectors.npy").tobytes()
 
 
 def test_the_runs_own_part_comes_from_the_cache(

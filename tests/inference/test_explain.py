@@ -120,6 +120,7 @@ def test_neighbours_are_the_nearest_of_other_patients(run: Path, pictures: Path,
         assert [near["label"] for near in shown["neighbours"]] == list(rows["label"].iloc[order])
         for near, row in zip(shown["neighbours"], order, strict=True):
             assert near["cosine"] == pytest.approx(float(cosines[row]), abs=1e-4)
+            assert near["distance"] == pytest.approx(float(np.linalg.norm(known[row] - own)), abs=1e-5)
             back = float(model.embed(file(pictures, int(row)))[0] @ own)
             for way, expected in ((near["toward"], cosines[row]), (near["back"], back)):
                 assert way["exact"]  # one linear layer behind pooled features
@@ -160,6 +161,27 @@ def test_an_embedding_alone_beside_an_image_of_ones_own(run: Path, pictures: Pat
     near = facts["images"][0]["neighbours"]
     assert [each["file"] for each in near] == [str(beside)]
     assert near[0]["cosine"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
+
+
+def test_folders_and_tables_of_images_and_a_page_that_is_replaced_when_told(
+    run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "two").mkdir()
+    for number in (8, 9):
+        (tmp_path / "two" / f"{number}.png").write_bytes(file(pictures, number).read_bytes())
+    pd.DataFrame({"file": [str(file(pictures, 10))], "label": ["any"]}).to_csv(tmp_path / "list.csv", index=False)
+    sources = [tmp_path / "two", tmp_path / "list.csv"]
+    out, few = tmp_path / "out", {"near": 0, "ascent": Ascent(steps=0)}
+    explain(run, sources, out=out, **few)  # type: ignore[arg-type]
+    names = [str(tmp_path / "two" / "8.png"), str(tmp_path / "two" / "9.png"), str(file(pictures, 10))]
+    assert [shown["file"] for shown in facts_of(out)["images"]] == names
+    with pytest.raises(RequestError, match="--overwrite"):
+        explain(run, sources[1:], out=out, **few)  # type: ignore[arg-type]
+    (out / "mine.txt").write_text("mine")
+    explain(run, sources[1:], out=out, overwrite=True, **few)  # type: ignore[arg-type]
+    assert len(facts_of(out)["images"]) == 1
+    assert not list(out.glob("image-2*"))
+    assert (out / "mine.txt").exists()
 
 
 def test_a_neighbour_that_is_gone_is_told(run: Path, pictures: Path, tmp_path: Path) -> None:
@@ -222,6 +244,12 @@ def test_no_run(refused: Callable[..., str], tmp_path: Path, name: str) -> None:
     said = refused(where=tmp_path / name, images=(tmp_path / "missing.png",))
     assert "give the folder of a run" in said
     assert "missing.png: no such file" in said
+
+
+def test_a_folder_of_other_things_is_not_replaced(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    assert "holds no explain.json" in refused(out=tmp_path / "full", overwrite=True)
 
 
 def test_no_classifier(refused: Callable[..., str], run: Path, tmp_path: Path) -> None:

@@ -73,6 +73,22 @@ def test_an_image_alone_is_a_source(finished: Path, pictures: Path, tmp_path: Pa
     assert len(predict(finished / "pretrain", one, tmp_path / "said.csv")) == 1
 
 
+def test_several_sources_and_a_table_that_is_replaced_when_told(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    files = sorted(pictures.rglob("*.png"))[:3]
+    pd.DataFrame({"file": [str(files[2])], "label": ["any"]}).to_csv(tmp_path / "list.csv", index=False)
+    out = tmp_path / "said.csv"
+    one = predict(finished / "pretrain", files[0], out)
+    with pytest.raises(RequestError, match="--overwrite"):
+        predict(finished / "pretrain", files[0], out)
+    table = predict(finished / "pretrain", [*files[:2], tmp_path / "list.csv"], out, overwrite=True, device="auto")
+    assert list(table["file"]) == [str(path) for path in files]
+    assert list(pd.read_csv(out)["file"]) == [str(path) for path in files]
+    assert table["p_normal"][0] == pytest.approx(one["p_normal"][0], abs=1e-5)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(RequestError, match="exists"):
+        predict(finished / "pretrain", files[0], tmp_path / "folder.csv", overwrite=True)
+
+
 def test_vectors_beside_an_existing_table_are_refused(finished: Path, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "vectors.csv").write_text("mine")
     with pytest.raises(RequestError, match=r"vectors\.csv: exists"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def test_a_gallery_of_a_file_is_searched_with_its_own_encoder(images: Path, file
     made = index_encoder(str(file), [str(images)], tmp_path / "gallery", image_size=64)
     assert len(made.gallery) == 24
     assert f"of {NAME} are loaded" in made.lines[0]
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in made.lines[0]
     assert made.lines[0].startswith(f"--encoder={file}")
     # the vectors are the network's own, of the grey image in three colours, with ImageNet's mean and deviation
     net = torchvision.models.shufflenet_v2_x0_5(num_classes=3)

@@ -50,7 +50,7 @@ def process(rank: int, of: int) -> Any:
 
 def whole(out: Path) -> tuple[list[str], NDArray[np.float32]]:
     """What pandas reads of the folder."""
-    table = pd.read_parquet(out / "parts")
+    table = pd.read_parquet(out)
     return list(table["file"]), np.stack(list(table["vector"]))
 
 
@@ -130,3 +130,24 @@ def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / shards.RECORD).write_text(text)
     with pytest.raises(RequestError, match="cannot be read"):
         shards.begin(tmp_path, record())
+
+
+def test_an_encoding_is_replaced_when_told_and_nothing_else_is(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shards.begin(out, record())
+    shards.fill(out, record(), Numbered(), vectors, process(0, 1))
+    (out / shards.RECORD).rename(out / "encoding.json")  # as earlier versions named it
+    assert shards.read(out) is not None
+    with pytest.raises(RequestError, match="--overwrite"):
+        shards.begin(out, shards.planned(Numbered(), "b" * 64, 3, SIZE))
+    few = shards.planned(Numbered(count=5), "b" * 64, 3, SIZE)
+    shards.begin(out, few, overwrite=True)
+    shards.fill(out, few, Numbered(count=5), vectors, process(0, 1))
+    shards.finish(out, few)
+    assert len(whole(out)[0]) == 5
+    assert not (out / "encoding.json").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    with pytest.raises(RequestError, match="holds no encoding"):
+        shards.begin(tmp_path / "other", few, overwrite=True)
+    assert (tmp_path / "other" / "mine.txt").read_text() == "mine"

@@ -191,6 +191,20 @@ def test_start_from_a_run_takes_the_backbone_alone(tmp_path: Path, ending: str) 
     assert net.mean.item() == 0.5
 
 
+def test_a_start_says_name_digest_and_how_many_tensors(tmp_path: Path) -> None:
+    other = network(seed=5)
+    weights.save(other, tmp_path / "run" / "embed", CARD)
+    every = sum(not name.endswith("num_batches_tracked") for name in other.backbone.state_dict())
+    found = weights.start(network(), str(tmp_path / "run"))
+    digest = hashlib.sha256((tmp_path / "run" / "embed" / "model.safetensors").read_bytes()).hexdigest()
+    said = f"{every} of {every} tensors of {NAME} are loaded (SHA-256 {digest})"
+    assert found.lines() == (f"model.weights={tmp_path / 'run'}: {said}",)
+    facts = found.facts()
+    assert (facts["loaded"], facts["tensors"], facts["share"]) == (every, every, 1.0)
+    assert weights.start(network(), "none").lines() == ()
+    assert weights.start(network(), "none").facts() == {}
+
+
 def test_start_from_another_backbone_names_both(saved: Path) -> None:
     with pytest.raises(RequestError, match=r"is a shufflenet_v2_x0_5, model.backbone is mnasnet0_5"):
         weights.start(network("mnasnet0_5"), str(saved))

@@ -11,6 +11,7 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.preflight import data_checks, disk
 from contrastive_cxr.recipe import Recipe
 from contrastive_cxr.training.dry_run import plan
+from contrastive_cxr.training.run import run
 from tests.small import PHASES, small_recipe
 
 MIB = 2**20
@@ -32,16 +33,38 @@ def size(folder: Path, pattern: str) -> int:
 def test_what_is_reckoned_is_near_what_a_run_takes(finished: Path, cache: Path) -> None:
     """A finished run's own files, kind by kind: never less than they take, and not much more."""
     needed = disk.needs(*part(small_recipe(cache)))
-    for what, pattern in (("checkpoints", "*.ckpt"), ("models", "model.safetensors")):
-        taken = size(finished, pattern)
-        assert taken <= needed[what] < 1.02 * taken + MIB, what
+    taken = size(finished, "model.safetensors")
+    assert taken <= needed["models"] < 1.02 * taken + MIB
     tables = sum(size(finished, pattern) for pattern in ("*/arrays/*.npy", "*/arrays/*.csv"))
     assert tables <= needed["arrays and tables"] + needed["report and pictures"]
     assert size(finished, "*.jsonl") <= needed["logs"]
     assert size(finished, "*") <= needed.total()
-    # while a checkpoint is written, its former self is there
-    assert needed["checkpoints being replaced"] >= (finished / "pretrain" / "checkpoints" / "last.ckpt").stat().st_size
     assert "Weights & Biases" not in needed
+
+
+@pytest.mark.slow
+def test_checkpoints_that_are_kept_take_what_is_reckoned(cache: Path, tmp_path: Path) -> None:
+    words = ("pretrain.epochs=1", "embed.epochs=1", "finetune=null", "runtime.keep_finished=true")
+    recipe = small_recipe(cache, *words)
+    out = run(recipe, tmp_path / "run")
+    needed, taken = disk.needs(recipe, part(recipe)[1], PHASES[:2]), size(out, "*.ckpt")
+    assert len(list(out.glob("*/checkpoints/last.ckpt"))) == 2
+    assert taken <= needed["checkpoints"] < 1.02 * taken + MIB
+    # while a checkpoint is written, its former self is there
+    assert needed["checkpoints being replaced"] >= (out / "pretrain" / "checkpoints" / "last.ckpt").stat().st_size
+
+
+def test_finished_phases_leave_no_checkpoints_unless_they_are_kept(cache: Path) -> None:
+    recipe = large_recipe(cache)
+    data = part(recipe)[1]
+    sizes = [disk.checkpoint_sizes(recipe, data, name, disk.network(recipe, data, name)) for name in PHASES]
+    assert disk.needs(*part(recipe))["checkpoints"] == max(last + best for last, best in sizes)
+    every = disk.needs(*part(large_recipe(cache, "runtime.keep_finished=true")))["checkpoints"]
+    assert every == sum(last + best for last, best in sizes)
+    # the best ones of earlier phases stay beside the phase that is trained
+    several = disk.needs(*part(large_recipe(cache, "runtime.keep_checkpoints=2")))["checkpoints"]
+    (first, best), (second, other), _ = sizes
+    assert several == max(first + 2 * best, 2 * best + second + 2 * other)
 
 
 @pytest.mark.parametrize(("name", "copies"), [("sgd", 1), ("adamw", 2)])
@@ -59,16 +82,16 @@ def test_more_checkpoints_and_wandb_take_more(cache: Path) -> None:
     plain, more, limited, tracked = (
         disk.needs(*part(large_recipe(cache, *words)))
         for words in (
-            (),
-            ("runtime.keep_checkpoints=3",),
-            ("runtime.keep_checkpoints=9", "runtime.checkpoint_mib=300"),
+            ("runtime.keep_finished=true",),
+            ("runtime.keep_finished=true", "runtime.keep_checkpoints=3"),
+            ("runtime.keep_finished=true", "runtime.keep_checkpoints=9", "runtime.checkpoint_mib=300"),
             ("tracking.wandb=offline",),
         )
     )
     best = 44.8e6
     assert more["checkpoints"] - plain["checkpoints"] == pytest.approx(4 * best, rel=0.02)  # the head's are small
     assert limited["checkpoints"] < plain["checkpoints"] + 2 * 300 * MIB
-    assert tracked["Weights & Biases"] > plain["models"]
+    assert 2 * plain["logs"] < tracked["Weights & Biases"] < plain["models"] / 10  # W&B copies no model
 
 
 def test_a_disk_without_room_refuses_before_anything_is_written(

@@ -189,6 +189,35 @@ def test_training_software_and_choice(described: Path) -> None:
     assert "odd" in found["Inclusion and exclusion"].lines[0]
 
 
+@pytest.mark.parametrize(
+    ("word", "known", "said"),
+    [
+        (
+            "imagenet",
+            {"source": "package", "place": "lite 1.0", "file_sha256": "5" * 64, "loaded": {"loaded": 9, "tensors": 10}},
+            f"those of ImageNet (package: lite 1.0; SHA-256 {'5' * 64}); 9 of 10 tensors loaded (90.0%); seed 3.",
+        ),
+        (
+            "/secret/place/theirs.pth",
+            {"sha256": "6" * 64, "loaded": {"loaded": 10, "tensors": 10, "words": ["two sentences"]}},
+            f"those of an earlier run or file (theirs.pth, SHA-256 {'6' * 64}); 10 of 10 tensors loaded "
+            "(100.0%); seed 3.",
+        ),
+        ("old.pth", {"word": "old.pth"}, "those of an earlier run or file (old.pth); seed 3."),
+    ],
+)
+def test_the_first_weights_have_name_digest_and_share(
+    described: Path, word: str, known: dict[str, Any], said: str
+) -> None:
+    settings = json.loads(recipe())
+    settings["model"]["weights"] = word
+    write_text(described / "recipe.yaml", json.dumps(settings))
+    write_json(described / "inputs.json", {"weights": known})
+    lines = items(described)["Initial weights"].lines
+    assert lines[0] == f"Weights before the first phase: {said}"
+    assert lines[1:] == tuple(known.get("loaded", {}).get("words", ()))
+
+
 def test_scores_have_counts_and_intervals(described: Path) -> None:
     facts = json.loads((described / "report.json").read_text())
     rows = {row[0]: row for row in items(described)["Scores and their intervals"].tables[0].rows}

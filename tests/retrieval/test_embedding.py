@@ -114,7 +114,8 @@ def test_autocast_around_it_changes_nothing(model: EmbeddingModel, pictures: lis
 
 
 def test_a_run_gives_its_embed_phase_and_a_phase_itself(run: Path, model: EmbeddingModel, tmp_path: Path) -> None:
-    assert model.classes == ()
+    assert model.card["classes"] == []
+    assert EmbeddingModel.load(run / "embed").classes == ()
     assert model.size == 6
     assert model.digest == json.loads((run / "embed" / "model.json").read_text())["sha256"]
     assert EmbeddingModel.load(run / "finetune").classes == ("no", "yes")
@@ -133,7 +134,7 @@ def test_probabilities_and_features(run: Path, model: EmbeddingModel, pictures: 
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert head.features(pictures).shape == (5, 1024)
     with pytest.raises(RequestError, match="no classifier"):
-        model.predict(pictures)
+        EmbeddingModel.load(run / "embed").predict(pictures)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from contrastive_cxr.metrics import scores
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery, gallery_files
-from contrastive_cxr.retrieval.embedding import Vectors
+from contrastive_cxr.retrieval.model import Vectors
 
 MODEL_A, MODEL_B = "a" * 64, "b" * 64
 

@@ -107,6 +107,33 @@ def test_off_does_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_is_an_artifact_that_is_not_copied(tmp_path: Path) -> None:
+    wandb = pytest.importorskip("wandb")
+    from wandb.proto import wandb_internal_pb2
+
+    phase = tmp_path / "embed"
+    phase.mkdir()
+    (phase / "model.safetensors").write_bytes(os.urandom(2**20))
+    (phase / "model.json").write_text("{}")
+    tracker = sit(tmp_path, 1, 2, resume=False)
+    tracker.model(phase)
+    tracker.close()
+    wandb.teardown()
+    assert sum(path.stat().st_size for path in (tmp_path / "wandb").rglob("*") if path.is_file()) < 2**19
+    (file,) = (tmp_path / "wandb" / "wandb").glob("offline-run-*/run-*.wandb")
+    entries = []
+    for body in records(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(body)
+        if record.request.WhichOneof("request_type") == "log_artifact":
+            entries += record.request.log_artifact.artifact.manifest.contents
+        elif record.WhichOneof("record_type") == "artifact":
+            entries += record.artifact.manifest.contents
+    assert {entry.local_path for entry in entries} == {
+        str((phase / name).resolve()) for name in ("model.safetensors", "model.json")
+    }
+
+
 def test_a_failure_is_said_once_and_training_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("wandb")
     (tmp_path / "wandb").write_text("a file where W&B needs a folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,21 @@ def same_runs(first: Path, second: Path) -> None:
             assert same_weights(first / name, second / name), f"{name}: weights differ"
     scores = [json.loads((folder / "report.json").read_text())["scores"] for folder in (first, second)]
     assert scores[0] == scores[1]
+
+
+def test_a_finished_run_has_no_checkpoints_and_is_resumed_without_training(
+    finished: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not list(finished.rglob("*.ckpt"))
+    shutil.copytree(finished, tmp_path / "run")
+    # killed between the mark of the last phase and the removal of its checkpoints
+    (tmp_path / "run" / "done.json").unlink()
+    left = tmp_path / "run" / "finetune" / "checkpoints" / "last.ckpt"
+    left.parent.mkdir()
+    left.write_bytes(b"state of an optimiser")
+    monkeypatch.setattr(Loop, "train_epoch", lambda *_: pytest.fail("a finished phase was trained again"))
+    same_runs(run(small_recipe(cache), tmp_path / "run", resume=True), finished)
+    assert not left.parent.exists()
 
 
 @pytest.mark.slow

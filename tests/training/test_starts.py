@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.errors import RequestError
@@ -45,6 +49,23 @@ def test_where_weights_came_from_is_told_once(cache: Path, package: Package, tol
     (line,) = told()
     assert f"{weights_package.BACKBONE} starts from the installed package {weights_package.DISTRIBUTION} 0.1.0" in line
     assert package.sha256 in line
+    assert re.search(r"; (\d+) of \1 tensors are loaded$", line)
+
+
+def test_a_file_is_told_with_its_digest_and_stands_in_the_card(
+    cache: Path, tmp_path: Path, told: Callable[[], list[str]]
+) -> None:
+    torch.manual_seed(0)
+    file = tmp_path / "theirs.pth"
+    torch.save(torchvision.models.shufflenet_v2_x0_5(num_classes=3).state_dict(), file)
+    recipe = small_recipe(cache, "model.backbone=shufflenet_v2_x0_5", f"model.weights={file}")
+    facts = check_weights(recipe).facts()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    loaded, aside = told()
+    assert f"SHA-256 {digest}" in loaded
+    assert "left aside 2 (fc.weight, fc.bias)" in aside
+    assert facts["words"] == [loaded, aside]
+    assert facts["tensors"] == facts["loaded"]
 
 
 def test_a_run_records_it(cache: Path, package: Package, told: Callable[[], list[str]], tmp_path: Path) -> None:

@@ -93,12 +93,19 @@ def published(spec: Spec, stem: catalogue.Stem, task: str = "") -> tuple[dict[st
         with torch.random.fork_rng(devices=[]):
             body = catalogue.colour(name, image_size=spec.image_size, pretrained=True)
     except (URLError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _reason(error)
         raise _not_had(spec, found, reason, task) from error
     if found.kind == "network":
         arrived = _cached(name)
         found = Origin("network", found.place, "" if arrived is None else arrived.sha256)
     return _grey_state(body, stem), found
+
+
+def _reason(error: Exception) -> str:
+    """Why weights could not be had, in a line; of torch's advice about pickles, which has escape codes, nothing."""
+    if isinstance(error, UnpicklingError):
+        return "the file in the cache holds more than plain tensors; remove it"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _silent(place: str) -> str:

@@ -31,6 +31,12 @@ class Started:
         The inputs that belong to the weights, in the place of the recipe's statistics.
     stem : str
         What became of a colour stem: `fold` or `random`.
+    backbone : str
+        Name of the network, where there is no match that tells it.
+    counted : (int, int) or None
+        Of published weights and a run's own: tensors that were loaded, and tensors of the backbone.
+    digest : str
+        SHA-256 of a file of weights; '' where nobody computed it.
     """
 
     word: str
@@ -38,16 +44,30 @@ class Started:
     match: Match | None = None
     kept: Range | None = None
     stem: str = "fold"
+    backbone: str = ""
+    counted: tuple[int, int] | None = None
+    digest: str = ""
 
     def lines(self) -> tuple[str, ...]:
-        """Two sentences about a file, one about published weights, none about others."""
-        if self.match is None:
+        """Two sentences about a file, one about published weights and those of a run, none where nothing was loaded."""
+        if self.match is not None:
+            return self._loaded(self.match), self._aside(self.match)
+        if self.counted is None:
             return ()
-        return self._loaded(self.match), self._aside(self.match)
+        count = f"{self.counted[0]} of {self.counted[1]} tensors"
+        if self.origin is not None:
+            return (
+                f"model.weights={self.word}: {self.backbone} starts from {self.origin.words()}; {count} are loaded",
+            )
+        said = f" ({self._sha()})" if self.digest else ""
+        return (f"model.weights={self.word}: {count} of {self.backbone} are loaded{said}",)
+
+    def _sha(self) -> str:
+        return f"SHA-256 {self.digest}" if self.digest else ""
 
     def _loaded(self, match: Match) -> str:
         every = match.loaded + len(match.missing)
-        parts = [f"from {where(match)}" if match.place or match.prefix else "", *self._changes(match)]
+        parts = [f"from {where(match)}" if match.place or match.prefix else "", *self._changes(match), self._sha()]
         said = ", ".join(filter(None, parts))
         return f"model.weights={self.word}: {match.loaded} of {every} tensors of {match.backbone} are loaded" + (
             f" ({said})" if said else ""
@@ -73,12 +93,17 @@ class Started:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The same as plain values, for `environment.json` and `inputs.json`; empty where there is no file."""
+        """The same as plain values, for `environment.json` and `inputs.json`; empty where nothing was loaded."""
         match = self.match
         if match is None:
-            return {}
+            if self.counted is None:
+                return {}
+            loaded, every = self.counted
+            known = {"words": list(self.lines()), "backbone": self.backbone, "loaded": loaded, "tensors": every}
+            return {**known, "share": round(loaded / every, 6)}
         return {
             "words": list(self.lines()),
+            "tensors": match.loaded + len(match.missing),
             "backbone": match.backbone,
             "place": match.place,
             "prefix": match.prefix,

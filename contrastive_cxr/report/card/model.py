@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import contrastive_cxr.report.facts.words as words
@@ -88,13 +89,15 @@ def start(found: Found) -> Content:
     model = found.section("model")
     if not model:
         return Content()
+    known = found.inputs.get("weights") or {}
     if model.get("weights", "none") == "none":
         words_of = f"drawn at random (init {model.get('init', 'default')})"
     elif model["weights"] == "imagenet":
-        words_of = f"those of ImageNet{_origin(found.inputs.get('weights') or {})}"
+        words_of = f"those of ImageNet{_origin(known)}{_share(known)}"
     else:
-        words_of = "those of an earlier run or file"
-        loaded = ((found.inputs.get("weights") or {}).get("loaded") or {}).get("words") or ()
+        digest = f", SHA-256 {known['sha256']}" if known.get("sha256") else ""
+        words_of = f"those of an earlier run or file ({Path(model['weights']).name}{digest}){_share(known)}"
+        loaded = (known.get("loaded") or {}).get("words") or ()
         return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.", *loaded))
     return Content((f"Weights before the first phase: {words_of}; seed {found.recipe.get('seed')}.",))
 
@@ -104,6 +107,14 @@ def _origin(weights: Mapping[str, Any]) -> str:
     if not weights.get("place"):
         return ""
     return f" ({weights['source']}: {weights['place']}; SHA-256 {weights['file_sha256'] or 'not known'})"
+
+
+def _share(weights: Mapping[str, Any]) -> str:
+    """How many tensors of the backbone were loaded; empty for runs of earlier versions, which did not record it."""
+    loaded = weights.get("loaded") or {}
+    if not loaded.get("tensors"):
+        return ""
+    return f"; {loaded['loaded']} of {loaded['tensors']} tensors loaded ({loaded['loaded'] / loaded['tensors']:.1%})"
 
 
 def training(found: Found) -> Content:

@@ -138,7 +138,7 @@ def few(groups: int, patients: bool) -> str | None:
     return (
         f"These are {groups} {'patients' if patients else 'images'}, fewer than {SMALL}: the intervals are rough. "
         f"In simulations of 25 images the 95 % intervals contained the true value in {COVERED[0]:.0%} to "
-        f"{COVERED[1]:.0%} of the cases, depending on the score (benchmarks/results/interval_coverage.json)."
+        f"{COVERED[1]:.0%} of the cases, depending on the score."
     )
 
 
