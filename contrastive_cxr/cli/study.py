@@ -35,9 +35,10 @@ def compare(
 
     Scores, cost, settings that differ, and paired differences with intervals.
     """
-    from contrastive_cxr.studies.compare import compare as run_compare
+    with terminal.Stages("comparing", 1, first="reading the runs"):
+        from contrastive_cxr.studies.compare import compare as run_compare
 
-    facts = run_compare(runs, against=against, split=split, out=out)
+        facts = run_compare(runs, against=against, split=split, out=out)
     if out is None or not terminal.is_quiet():
         print_comparison(facts)
     if out is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contrastive_cxr import terminal
 from contrastive_cxr.cli.info import recipe_names
 from contrastive_cxr.cli.resume import Choice, Resume
-from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say, tell
+from contrastive_cxr.cli.show import after_run, print_batches, print_next, print_plan, print_scores, say, tell
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ def quickstart(
     The three phases, then a report to look at: a few minutes on two cores, without an image of a patient.
     """
     load("phantom", None, out, overwrite=overwrite)
+    load_torch()
     from contrastive_cxr.training.run import quickstart as run_quickstart
 
     page = run_quickstart(out, overwrite=overwrite)
     print_scores(out)
     say(f"Report: {page.resolve()}")
+    print_next(*after_run(out), ("own images", "ccxr init FOLDER"))
 
 
 def run(
@@ -69,6 +73,7 @@ def run(
         raise typer.BadParameter("give --folds or --seeds, not both")
     writes = overfit is None and not dry_run and not find_batch
     recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
+    load_torch()
     if overfit is not None:
         from contrastive_cxr.training.overfit import overfit as run_overfit
 
@@ -83,7 +88,10 @@ def run(
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
-        return print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
+        print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
+        if not terminal.is_verbose():
+            print_next(("train", again(reference, overrides, out, folds, seeds)))
+        return None
     from contrastive_cxr.training.finished import is_finished
 
     if resume is Choice.auto and is_finished(recipe, target, folds=folds, seeds=seeds):
@@ -147,6 +155,7 @@ def one_phase(
     recipe, target = load(
         reference, overrides, out, phase=name, writes=not dry_run, resume=goes_on, overwrite=overwrite
     )
+    load_torch()
     if dry_run:
         from contrastive_cxr.training.dry_run import plan
 
@@ -174,7 +183,13 @@ def load(
     """Read the recipe, check data and folder, and say which folder is written; torch is not imported before."""
     from contrastive_cxr import recipe as recipes
 
-    recipe = recipes.load(reference, overrides or [])
+    with terminal.Stages("starting", 1, first="checking recipe, folders and tables"):
+        return _load(recipes.load(reference, overrides or []), reference, out, phase, writes, resume, overwrite)
+
+
+def _load(
+    recipe: Recipe, reference: str, out: Path | None, phase: str | None, writes: bool, resume: bool, overwrite: bool
+) -> tuple[Recipe, Path]:
     if phase is not None and getattr(recipe, phase) is None:
         raise RequestError(f"{reference} has no {phase} phase; add a section '{phase}:', or choose another recipe")
     target = out or default_out(recipe.name if phase is None else f"{recipe.name}-{phase}")
@@ -189,10 +204,25 @@ def default_out(name: str) -> Path:
     return Path("runs") / name.replace("/", "-")
 
 
+def load_torch() -> None:
+    """Import PyTorch and what trains with it, and say so: it takes seconds."""
+    with terminal.Stages("starting", 1, first="loading PyTorch"):
+        import contrastive_cxr.training.run  # noqa: F401
+
+
 def finished(out: Path) -> None:
     """The last words of a training command."""
     page = out / "report.html"
     if not page.is_file():
-        return say(f"Done, without a report: there are no labels to score. Run folder: {out.resolve()}")
+        say(f"Done, without a report: there are no labels to score. Run folder: {out.resolve()}")
+        return print_next(*after_run(out))
     print_scores(out)
-    return say(f"Report: {page.resolve()}")
+    say(f"Report: {page.resolve()}")
+    return print_next(("look", f"open {shlex.quote(str(page))} in a browser"), *after_run(out))
+
+
+def again(reference: str, overrides: list[str] | None, out: Path | None, folds: int | None, seeds: int | None) -> str:
+    """The command of a dry run as the command that trains."""
+    options = {"--out": out, "--folds": folds, "--seeds": seeds}
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["ccxr", "run", reference, *(overrides or []), *words])
