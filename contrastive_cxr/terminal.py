@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -86,7 +88,17 @@ class Messages(logging.StreamHandler[TextIO]):
         found = getattr(record, "alert", None)
         if isinstance(found, Alert):
             return found.text(self.stream)
-        return self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
+        text = self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
+        return wrapped(text, self.stream)
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """Lines broken between words where a terminal would break them within words; whole for a file."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+    return "\n".join("\n".join(each) for each in lines)
 
 
 class Stages:

@@ -119,7 +119,7 @@ def search(
             for place, near in enumerate(query["neighbours"], 1)
         ]
         table(query["file"], ["", "label", "distance", "patient", "path"], lines)
-        say(" ".join(words_of(query, facts["threshold"])))
+        prose(" ".join(words_of(query, facts["threshold"])))
     for note in facts["notes"]:
         prose(note)
     if html is not None:

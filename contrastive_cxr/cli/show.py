@@ -157,7 +157,7 @@ def print_plan(plan: Plan, runs: int = 1) -> None:
         prose(line)
     print_audit(plan.audit)
     if not terminal.is_verbose():
-        say("Nothing was trained. All settings and the blocks of the network: ccxr --verbose run ... --dry-run")
+        prose("Nothing was trained. All settings and the blocks of the network: ccxr --verbose run ... --dry-run")
 
 
 def print_audit(audit: Mapping[str, Any] | None) -> None:

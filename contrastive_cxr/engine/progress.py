@@ -151,7 +151,7 @@ class Display:
 
         What does not fit is left out from the end; all values are in `metrics.jsonl`.
         """
-        width = min(WIDTH, shutil.get_terminal_size().columns - 1) if self._live is not None else WIDTH
+        width = min(WIDTH, shutil.get_terminal_size().columns) if self._live is not None else WIDTH
         parts = [f"train loss {row.loss:.4g}"]
         parts += [] if row.val_loss is None else [f"val loss {row.val_loss:.4g}"]
         parts += [] if row.value is None else [f"val {self._metric} {row.value:.4g}"]
@@ -179,9 +179,9 @@ class Display:
         return [
             Part(f"phase {self._place.number}/{self._place.of} {self._name}", 0),
             Part(f"epoch {min(self._ended + 1, self._epochs)}/{self._epochs}", 1),
-            Part("", 4, min(1.0, self._within / self._images)),
+            Part("", 4, 1.0 if share == "done" else min(1.0, self._within / self._images)),
             Part(share, 3),
-            Part(speed, 5 if share == "validating" else 3),
+            Part(speed, 3),
             Part(left, 2),
             Part(loss, 6),
         ]
@@ -189,6 +189,7 @@ class Display:
     def _now(self) -> list[str]:
         """Of the epoch that runs: share of its images, and after the first step of a sitting the pace and the loss."""
         share = f"{100 * self._within // self._images} %" if self._within < self._images else "validating"
+        share = "done" if self._ended >= self._epochs else share
         if self._done == self._seen:
             return [share]
         loss = [] if self._loss is None else [f"train loss {self._loss:.3g}"]
