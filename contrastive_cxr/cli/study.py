@@ -75,9 +75,11 @@ def sweep(
     from contrastive_cxr.studies.sweep_folder import sweep_door
 
     sweep_door(points, target, seeds=seeds)
-    from contrastive_cxr.studies.sweep import plan_points
+    with terminal.Stages("starting", 2, first="loading PyTorch"):
+        from contrastive_cxr.studies.sweep import plan_points
 
-    planned = plan_points(points, target, seeds, download=not dry_run)
+        terminal.stage("checking the points")
+        planned = plan_points(points, target, seeds, download=not dry_run)
     quiet = terminal.is_quiet() and not dry_run
     if not quiet:
         print_points(planned)
