@@ -18,6 +18,8 @@ NARROWEST = 40
 """Columns of a terminal below which no status line is shown, but plain lines."""
 BAR = (8, 24)
 """Columns of the bar, at least and at most."""
+LEAST = 24
+"""Letters that the piece of rank 0 keeps before others are left out."""
 GAP = "  "
 
 
@@ -89,11 +91,18 @@ def fitted(parts: Sequence[Part], width: int) -> list[Part]:
     (['audit', 'copies of images'], ['copies ...'])
     """
     kept = [part for part in parts if part.words or part.share is not None]
+    over = _length(kept) - width
+    kept = [_cut(part, max(LEAST, len(part.words) - over)) if part.rank == 0 and over > 0 else part for part in kept]
     while len(kept) > 1 and _length(kept) > width:
         kept.remove(max(kept, key=lambda part: part.rank))
     if _length(kept) > width:
-        kept = [Part(f"{kept[0].words[: width - 3]}...", 0)]
+        kept = [_cut(kept[0], width)]
     return kept
+
+
+def _cut(part: Part, length: int) -> Part:
+    """The piece with `...` in the place of what is longer."""
+    return part if len(part.words) <= length else Part(f"{part.words[: length - 3]}...", part.rank)
 
 
 def drawn(parts: Sequence[Part], width: int, signs: tuple[str, str] = ("=", "-")) -> Text:

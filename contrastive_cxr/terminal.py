@@ -180,8 +180,8 @@ class Stages:
         """The status line; without a bar as long as nothing is known to be done."""
         done, passed = self.done, round(time.monotonic() - self._began)
         clock = f"{passed // 3600}:{passed // 60 % 60:02}:{passed % 60:02}"
-        bar = [Part("", 3, done), Part(f"{100 * done:3.0f} %", 2)] if done else []
-        return [Part(self._work, 1), *bar, Part(clock, 4), Part(self.name, 0)]
+        bar = [Part("", 3, done), Part(f"{100 * done:.0f} %", 2)] if done else []
+        return [Part(self._work, 1), *bar, Part(clock, 4), Part(self._inner or self._name, 0)]
 
     def _tell(self) -> None:
         if self._name and self._outer is None:

@@ -39,6 +39,12 @@ def test_what_is_needed_least_is_left_out_first() -> None:
     assert drawn(PARTS, 12).plain == "phase 1/3..."
 
 
+def test_a_long_name_is_cut_before_others_are_left_out() -> None:
+    pieces = [Part("audit", 1), Part("45 %", 2), Part("the name of a stage that does not end", 0)]
+    assert drawn(pieces, 42).plain == "audit  45 %  the name of a stage that d..."
+    assert drawn(pieces, 36).plain == "audit  the name of a stage t..."
+
+
 def test_the_bar_takes_what_the_words_leave() -> None:
     pieces = [Part("audit", 1), Part("", 2, 0.25)]
     assert drawn(pieces, 20).plain == "audit  ===----------"

@@ -103,7 +103,7 @@ def audit(
     facts, gathered = facts_of(table, found, bad)
     facts["command"] = _again(places, overrides, recipe, run)
     owner = mended.owners(table, found)
-    terminal.stage("shortcuts: what tells the label without the picture")
+    terminal.stage("shortcuts of files and metadata")
     thumbnails = baselines.thumbnails(images)
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, thumbnails)
@@ -145,7 +145,7 @@ def of_dataset(dataset: Dataset, out: Path | None = None, command: str = "") -> 
     facts, _ = facts_of(table, found, {"count": len(dataset.skipped), "listed": []})
     facts["command"] = command
     owner = mended.owners(table, found)
-    terminal.stage("shortcuts: what tells the label without the picture")
+    terminal.stage("shortcuts of files and metadata")
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, None)
     facts |= {"baselines": [], "faults": [], "verdict": verdict(facts)}

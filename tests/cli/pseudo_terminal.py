@@ -53,7 +53,7 @@ class Seen:
 
 
 def ccxr(
-    *words: object, folder: Path, width: int = 80, keys_at: tuple[str, bytes] | None = None, seconds: float = 300,
+    *words: object, folder: Path, width: int = 80, keys_at: tuple[str, bytes] | None = None, seconds: float = 900,
     **environment: str,
 ) -> Seen:  # fmt: skip
     """Run `ccxr` with these words on a terminal of `width` columns and 40 lines.

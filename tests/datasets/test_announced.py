@@ -35,7 +35,7 @@ def test_the_stages_of_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "build": "decoding",
         "find": "copies of images",
         "facts_of": "leaks and links with the label",
-        "with_label": "shortcuts: what tells the label without the picture",
+        "with_label": "shortcuts of files and metadata",
         "blind": "blind baselines",
         "page": "writing the page",
     }

@@ -13,7 +13,7 @@ from tests.small import small_recipe
 
 
 def test_later_phases_are_counted_in_images_of_this_one(cache: Path) -> None:
-    recipe = small_recipe(cache, "embed.views=2", "embed.steps_per_epoch=3", "finetune.trainable=null")
+    recipe = small_recipe(cache, "embed.positives=both", "embed.steps_per_epoch=3", "finetune.trainable=null")
     data = open_dataset(recipe.data, recipe.task)
     order = ("pretrain", "embed", "finetune")
     train = len(data.rows("train"))

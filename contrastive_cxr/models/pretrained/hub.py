@@ -32,7 +32,7 @@ def silent() -> str:
 
 def _refused(address: str) -> str:
     """Why the hub's own library does not reach an address at its first try; '' where it does."""
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     try:
         status = get_session().head(address, timeout=LIBRARY_SECONDS).status_code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import huggingface_hub
-import huggingface_hub.utils
 import pytest
 from huggingface_hub import constants
 
@@ -50,7 +49,7 @@ def test_what_the_library_would_try_again_is_found_at_its_first_try(
     monkeypatch: pytest.MonkeyPatch, answered: None, status: int, words: str
 ) -> None:
     session = Session(status)
-    monkeypatch.setattr(huggingface_hub.utils, "get_session", session)
+    monkeypatch.setattr(huggingface_hub, "get_session", session)
     assert hub.silent() == words
     assert session.asked == 1
 
@@ -65,7 +64,7 @@ def test_a_repository_that_cannot_be_had_is_one_sentence(
         raise huggingface_hub.errors.LocalEntryNotFoundError("not in the cache")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(huggingface_hub.utils, "get_session", Session())
+    monkeypatch.setattr(huggingface_hub, "get_session", Session())
     began = time.monotonic()
     with pytest.raises(RequestError, match=r"the Hugging Face hub cannot be reached \(certificate verify failed\)"):
         hub.downloaded("hf-hub:some/net", "model.weights", ("model.safetensors",), ())
