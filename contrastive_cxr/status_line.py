@@ -20,6 +20,8 @@ BAR = (8, 24)
 """Columns of the bar, at least and at most."""
 LEAST = 24
 """Letters that the piece of rank 0 keeps before others are left out."""
+SPARE = 3
+"""Columns that stay free behind the line: terminals show a Ctrl-C as `^C` there, and some break a full line."""
 GAP = "  "
 
 
@@ -78,7 +80,7 @@ class _Line:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         signs = ("━", "─") if options.encoding.startswith("utf") else ("=", "-")
-        yield drawn(self._parts(), options.max_width - 1, signs)  # the last column: some terminals break the line there
+        yield drawn(self._parts(), options.max_width - SPARE, signs)
 
 
 def fitted(parts: Sequence[Part], width: int) -> list[Part]:

@@ -49,7 +49,8 @@ class Seen:
     @property
     def drawn(self) -> list[str]:
         """Each line as it was written, also those that were drawn over; without what steers the terminal."""
-        return [part.rstrip() for part in re.split(r"[\r\n]+", CONTROL.sub("", self.raw)) if part.strip()]
+        plain = CONTROL.sub("", self.raw).replace("^C", "")  # the key, as the terminal shows it
+        return [part.rstrip() for part in re.split(r"[\r\n]+", plain) if part.strip()]
 
 
 def ccxr(
