@@ -73,8 +73,8 @@ def run(
         raise typer.BadParameter("give --folds or --seeds, not both")
     writes = overfit is None and not dry_run and not find_batch
     recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
-    load_torch()
     if overfit is not None:
+        load_torch()
         from contrastive_cxr.training.overfit import overfit as run_overfit
 
         outcomes = run_overfit(recipe, overfit)
@@ -82,10 +82,12 @@ def run(
             say(outcome.words(overfit))
         raise typer.Exit(0 if all(outcome.learned for outcome in outcomes) else 1)
     if find_batch:
+        load_torch()
         from contrastive_cxr.training.find_batch import find_batch as run_find_batch
 
         return print_batches(run_find_batch(recipe, tell))
     if dry_run:
+        load_torch()
         from contrastive_cxr.training.dry_run import plan
 
         print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
@@ -96,6 +98,7 @@ def run(
 
     if resume is Choice.auto and is_finished(recipe, target, folds=folds, seeds=seeds):
         return finished(target)
+    load_torch()
     flags: dict[str, Any] = {"resume": resume is not None, "overwrite": overwrite}
     if folds:
         from contrastive_cxr.training.cross_validation import run_folds
@@ -155,8 +158,8 @@ def one_phase(
     recipe, target = load(
         reference, overrides, out, phase=name, writes=not dry_run, resume=goes_on, overwrite=overwrite
     )
-    load_torch()
     if dry_run:
+        load_torch()
         from contrastive_cxr.training.dry_run import plan
 
         print_plan(plan(recipe, (name,), target, origin, timed=True))
@@ -164,6 +167,7 @@ def one_phase(
     from contrastive_cxr.training.finished import is_finished
 
     if not (resume is Choice.auto and is_finished(recipe, target, phase=name)):
+        load_torch()
         from contrastive_cxr.training.run import run as run_recipe
 
         run_recipe(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)
