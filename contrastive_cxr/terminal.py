@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from contrastive_cxr import status_line
 from contrastive_cxr.alerts import Alert
+from contrastive_cxr.status_line import Part
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.live import Live
 
 log = logging.getLogger(__name__)
+SOON = 1.0
+"""Seconds that a stage takes before it gets a line where no terminal shows a status line."""
 EVERY = 10.0
-"""Seconds between two lines where no terminal shows a bar."""
+"""Seconds until the same stage gets another line; each further one waits twice as long."""
 AGAIN = 60.0
-"""Seconds until the same stage gets another line."""
+"""Seconds that a further line waits at most."""
 _quiet = False
 _open: list[Stages] = []
 
@@ -82,14 +88,24 @@ class Messages(logging.StreamHandler[TextIO]):
         found = getattr(record, "alert", None)
         if isinstance(found, Alert):
             return found.text(self.stream)
-        return self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
+        text = self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
+        return wrapped(text, self.stream)
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """Lines broken between words where a terminal would break them within words; whole for a file."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+    return "\n".join("\n".join(each) for each in lines)
 
 
 class Stages:
-    """The named stages of long work: a bar on a terminal, otherwise a line at most every ten seconds.
+    """The named stages of long work: a status line on a terminal, otherwise a line for each stage that takes a second.
 
-    The stages are named by `stage`, from wherever the work is done. Work inside of work moves the bar of the outer one
-    within its stage. Nothing is shown where all shall be quiet.
+    The stages are named by `stage` before they begin, from wherever the work is done. Work inside of work moves the bar
+    of the outer one within its stage. Nothing is shown where all shall be quiet.
 
     Parameters
     ----------
@@ -98,29 +114,34 @@ class Stages:
     total : int
         How many stages there are; some may be left out.
     shown : bool
-        Whether a bar or lines are shown; of several processes (torchrun) the first one shows them.
+        Whether a status line or lines are shown; of several processes (torchrun) the first one shows them.
+    first : str
+        The first stage, where it begins at once.
     """
 
-    def __init__(self, work: str, total: int, shown: bool = True) -> None:
+    def __init__(self, work: str, total: int, shown: bool = True, *, first: str = "") -> None:
         self._work, self._total = work, max(total, 1)
         self._shown = shown and not _quiet and os.environ.get("RANK", "0") == "0"
         self._number, self._share, self._name, self._since = 0, 0.0, "", time.monotonic()
+        self._began = self._since
+        self._first = first
         self._inner = ""
         self._outer: Stages | None = None
         self._ended = threading.Event()
         self._lines: threading.Thread | None = None
-        self._bar: Progress | None = None
+        self._live: Live | None = None
 
     def __enter__(self) -> Stages:
         self._outer = _open[-1] if _open else None
+        _open.append(self)
+        if self._first:
+            self.begin(self._first)
         if self._shown and self._outer is None:
-            if sys.stderr.isatty():
-                self._bar = _bar(self._work)
-                self._bar.start()
+            if status_line.is_possible():
+                self._live = status_line.started(self.parts)
             else:
                 self._lines = threading.Thread(target=self._speak, name="stages", daemon=True)
                 self._lines.start()
-        _open.append(self)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -131,8 +152,8 @@ class Stages:
             self._outer._inner = ""
         if self._lines is not None:
             self._lines.join()
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
 
     @property
     def done(self) -> float:
@@ -155,6 +176,13 @@ class Stages:
         self._share = min(1.0, done / total) if total else 1.0
         self._show()
 
+    def parts(self) -> list[Part]:
+        """The status line; without a bar as long as nothing is known to be done."""
+        done, passed = self.done, round(time.monotonic() - self._began)
+        clock = f"{passed // 3600}:{passed // 60 % 60:02}:{passed % 60:02}"
+        bar = [Part("", 3, done), Part(f"{100 * done:.0f} %", 2)] if done else []
+        return [Part(self._work, 1), *bar, Part(clock, 4), Part(self._inner or self._name, 0)]
+
     def _tell(self) -> None:
         if self._name and self._outer is None:
             log.debug("%s: %s took %.1f s", self._work, self._name, time.monotonic() - self._since)
@@ -163,17 +191,27 @@ class Stages:
         if self._outer is not None:
             self._outer._inner = self.name
             self._outer.share(self.done, 1)
-        if self._bar is not None:
-            self._bar.update(self._bar.tasks[0].id, completed=self.done, stage=self.name)
 
     def _speak(self) -> None:
         """Lines from a thread of their own, so that a stage that says nothing of itself is named too."""
-        said, at = "", -AGAIN
-        while not self._ended.wait(EVERY):
-            if self._name != said or time.monotonic() - at > AGAIN:
-                said, at = self._name, time.monotonic()
-                sys.stderr.write(f"{self._work}: {f'{self.name}, ' if self.name else ''}{100 * self.done:.0f} %\n")
-                sys.stderr.flush()
+        said, at, gap = "", 0.0, EVERY
+        while not self._ended.wait(min(SOON, EVERY) / 4):
+            now = time.monotonic()
+            new = self._name != said and now - self._since >= SOON
+            if not new and now - max(at, self._began) < gap:
+                continue
+            gap = EVERY if self._name != said else min(2 * gap, AGAIN)
+            said, at = self._name, now
+            words = [self.name] * bool(self.name) + [f"{100 * self.done:.0f} %"] * bool(self.done or not new)
+            sys.stderr.write(f"{self._work}: {', '.join(words)}\n")
+            sys.stderr.flush()
+
+
+def note(line: str) -> None:
+    """A line to stderr about what is done; the first process writes it, where not all shall be quiet."""
+    if not _quiet and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def stage(name: str) -> None:
@@ -186,18 +224,3 @@ def share(done: float, total: float) -> None:
     """Say how much of the stage is done, in any unit; nothing happens where no work is shown."""
     if _open:
         _open[-1].share(done, total)
-
-
-def _bar(work: str) -> Progress:
-    """A bar that leaves no trace: what the work is, how far it is, the stage, and how long it takes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(), TextColumn("{task.fields[stage]}", markup=False),
-    )  # fmt: skip
-    own = sys.stdout.isatty()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=own)
-    bar.add_task(work, total=1.0, stage="")
-    return bar

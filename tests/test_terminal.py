@@ -30,6 +30,28 @@ def test_stages_and_shares_add_up() -> None:
     share(1, 2)
 
 
+def test_a_stage_is_named_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Stages("starting", 2, shown=False, first="loading PyTorch") as work:
+        assert work.name == "loading PyTorch"
+        assert [part.words for part in work.parts()] == ["starting", "0:00:00", "loading PyTorch"]  # no bar at 0 %
+        stage("reading the images")
+        assert work.name == "reading the images"
+        assert [part.share for part in work.parts()] == [None, 0.5, None, None, None]
+
+
+def test_a_warning_is_broken_between_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(terminal=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "30")
+    words = "data: 60 files are found in a folder-of-images that the table leaves out"
+    terminal.Messages().emit(logging.makeLogRecord({"msg": words, "levelno": logging.WARNING}))
+    assert stream.getvalue().splitlines() == [
+        "data: 60 files are found in a",
+        "folder-of-images that the",
+        "table leaves out",
+    ]
+
+
 def test_work_inside_of_work_moves_the_outer_one() -> None:
     with Stages("scoring", 2, shown=False) as outer:
         stage("benign changes")
@@ -44,11 +66,11 @@ def test_work_inside_of_work_moves_the_outer_one() -> None:
         assert outer.done == pytest.approx(0.5)
 
 
-def test_lines_name_the_stage_at_most_every_so_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_name_a_stage_soon_and_then_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream(terminal=False)
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(terminal, "EVERY", 0.1)
-    monkeypatch.setattr(terminal, "AGAIN", 0.5)
+    monkeypatch.setattr(terminal, "SOON", 0.1)
+    monkeypatch.setattr(terminal, "EVERY", 0.3)
     with Stages("scoring", 4):
         stage("short")  # over before the first line
         stage("long")
@@ -58,7 +80,7 @@ def test_lines_name_the_stage_at_most_every_so_many_seconds(monkeypatch: pytest.
         time.sleep(0.25)
     lines = stream.getvalue().splitlines()
     assert set(lines[:-1]) == {"scoring: long, 25 %"}
-    assert 2 <= len(lines[:-1]) <= 3  # again after half a second, not ten times
+    assert 2 <= len(lines[:-1]) <= 3  # after 0.1, 0.4 and 1.0 seconds
     assert lines[-1] == "scoring: last, 62 %"
 
 
@@ -66,11 +88,16 @@ def test_a_bar_on_a_terminal_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) ->
     stream = Stream(terminal=True)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("JPY_PARENT_PID", "PAGER"):
+        monkeypatch.delenv(name, raising=False)
     with Stages("audit", 2):
         stage("copies of [images]")
-        time.sleep(0.3)
+        share(1, 2)
+        time.sleep(0.6)
     said = stream.getvalue()
     assert "copies of [images]" in said
+    assert " 25 %" in said
     assert said.endswith("\x1b[2K")  # the line is erased
 
 

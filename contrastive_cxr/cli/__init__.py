@@ -16,7 +16,7 @@ def main() -> None:
     """
     from contrastive_cxr.cli.app import app
     from contrastive_cxr.cli.signals import raised
-    from contrastive_cxr.terminal import Messages
+    from contrastive_cxr.terminal import Messages, wrapped
 
     logging.basicConfig(level=logging.WARNING, handlers=[Messages()])
     # what pydicom meets in a damaged file is said in our own words
@@ -28,14 +28,15 @@ def main() -> None:
         with raised():
             app(prog_name="ccxr")
     except RequestError as error:
-        sys.stderr.write("".join(f"error: {visible(fault)}\n" for fault in error.faults))
+        sys.stderr.write("".join(f"{wrapped(f'error: {visible(fault)}', sys.stderr)}\n" for fault in error.faults))
         sys.exit(error.exit_code)
     except CcxrError as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
+        sys.stderr.write(f"{wrapped(f'error: {visible(str(error))}', sys.stderr)}\n")
         sys.exit(error.exit_code)
     except Signalled as stopped:
-        sys.stderr.write(
+        text = (
             f"stopped by {stopped}; nothing is half-written. The same command goes on or begins again, "
-            "a training with --resume auto\n"
+            "a training with --resume auto"
         )
+        sys.stderr.write(f"{wrapped(text, sys.stderr)}\n")
         sys.exit(stopped.exit_code)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import print_findings, say, table
+from contrastive_cxr.cli.show import print_findings, print_next, say, table
 
 
 def audit(
@@ -39,13 +40,19 @@ def audit(
     settings = [word for word in words if word.startswith(("data.", "task.", "task=")) and "=" in word]
     places = [Path(word) for word in words if word not in settings]
     target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
-    from contrastive_cxr.datasets.audit import audit as audit_images
+    with terminal.Stages("audit", 7 + (2 if run else 0), first="loading the libraries"):
+        from contrastive_cxr.datasets.audit import audit as audit_images
 
-    with terminal.Stages("audit", 4):
         facts = audit_images(places, target, settings, recipe=recipe, run=run, fix=fix)
     if not terminal.is_quiet():
         print_audit(facts)
     say(f"Page: {(target / 'audit.html').resolve()}")
+    steps = [("look", f"open {shlex.quote(str(target / 'audit.html'))} in a browser")]
+    if fix is None and len(places) == 1 and recipe is None and not settings:
+        steps.append(("train", f"ccxr init {shlex.quote(str(places[0]))}"))
+    if fix is not None:
+        steps.append(("train", f"ccxr run RECIPE {facts['fix']['settings']}"))
+    print_next(*steps)
 
 
 def print_audit(facts: dict[str, Any]) -> None:

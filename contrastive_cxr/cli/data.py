@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from contrastive_cxr import terminal
 from contrastive_cxr.cli.help import Command, Commands
-from contrastive_cxr.cli.show import prose, say, table
+from contrastive_cxr.cli.show import print_next, prose, say, table
 
 WRITTEN = {"table": "the set's real table", "description": "its published description"}
 SHOWN = 10  # files that cannot be read
@@ -50,12 +51,16 @@ def look(
     places = [word if "://" in word else Path(word) for word in words if word not in settings]
     stems = [Path(place).resolve().stem for place in places]
     target = out or Path("runs") / f"look-{'-'.join(stems)[:80] or 'data'}"
-    from contrastive_cxr.datasets.look import look as look_images
+    with terminal.Stages("look", 1, first="reading folders and tables"):
+        from contrastive_cxr.datasets.look import look as look_images
 
-    facts = look_images(places, target, settings, recipe=recipe)
+        facts = look_images(places, target, settings, recipe=recipe)
     if not terminal.is_quiet():
         print_look(facts)
     say(f"Page: {(target / 'data-look.html').resolve()}")
+    if recipe is None and not settings:
+        named = " ".join(shlex.quote(str(place)) for place in places)
+        print_next(("audit", f"ccxr audit {named}"), ("recipe", f"ccxr init {named}"))
 
 
 sets = typer.Typer(

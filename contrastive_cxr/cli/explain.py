@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from contrastive_cxr import terminal
 from contrastive_cxr.cli.show import say
 from contrastive_cxr.cli.use import Axis, Device, Frames, Overwrite, Run, pictures
 
@@ -40,22 +41,13 @@ def explain(
 
     A page with Grad-CAM, attention and similarity maps, and the image that each class would like best.
     """
-    from contrastive_cxr.explain import Ascent
+    options = pictures(frames, axis)
+    with terminal.Stages("explaining", 3 + len(images), first="loading PyTorch"):
+        from contrastive_cxr.explain import Ascent
+        from contrastive_cxr.inference.explain import explain as run_explain
 
-    ascent = Ascent(steps=steps, seed=seed)
-    from contrastive_cxr.inference.explain import explain as run_explain
-
-    page = run_explain(
-        run,
-        images,
-        target=target,
-        phase=phase,
-        near=near,
-        beside=beside,
-        ascent=ascent,
-        device=device,
-        out=out,
-        overwrite=overwrite,
-        **pictures(frames, axis),
-    )
+        page = run_explain(
+            run, images, target=target, phase=phase, near=near, beside=beside, ascent=Ascent(steps=steps, seed=seed),
+            device=device, out=out, overwrite=overwrite, **options,
+        )  # fmt: skip
     say(f"Page: {page.resolve()}")

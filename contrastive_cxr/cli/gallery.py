@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import prose, say, table, tell, value_words
+from contrastive_cxr.cli.show import print_next, prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
 
@@ -50,14 +51,15 @@ def index(
             )
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
-        from contrastive_cxr.inference.gallery import index as run_index
+        with terminal.Stages("indexing", 4, first="loading PyTorch"):
+            from contrastive_cxr.inference.gallery import index as run_index
 
-        with terminal.Stages("indexing", 1):
             made = run_index(Path(places[0]), places[1], out, **chosen)
     else:
-        from contrastive_cxr.inference.published_encoder import index_encoder
+        with terminal.Stages("indexing", 2, first="loading PyTorch"):
+            from contrastive_cxr.inference.published_encoder import index_encoder
 
-        with terminal.Stages("indexing", 1):
+            terminal.stage("encoding the images")
             found = index_encoder(encoder, places, out, image_size=image_size, **chosen)
         made = found.gallery
         for line in found.lines:
@@ -66,6 +68,7 @@ def index(
             print_probe(found.probe)
     recall = f", recall {made.recall.value:.3f} of the {made.recall.k} nearest" if made.recall else ""
     say(f"Gallery: {len(made):,} images, {made.about.kind}{recall}: {out.resolve()}")
+    print_next(("search", f"ccxr search {shlex.quote(str(out))} IMAGE --html similar.html"))
 
 
 def print_probe(facts: dict[str, Any]) -> None:
@@ -102,23 +105,27 @@ def search(
 
     It also says how unusual the image is among the gallery's own.
     """
-    from contrastive_cxr.inference.search import search as run_search
+    options = {"where": wanted(where or []), **pictures(frames, axis)}
+    with terminal.Stages("search", 5 + (html is not None), first="loading PyTorch"):
+        from contrastive_cxr.inference.search import search as run_search
 
-    facts = run_search(
-        gallery, images, run=run, k=k, where=wanted(where or []), html=html, unfamiliar=unfamiliar, verify=verify,
-        trust_index=trust_index, device=device, **pictures(frames, axis),
-    )  # fmt: skip
+        facts = run_search(
+            gallery, images, run=run, k=k, html=html, unfamiliar=unfamiliar, verify=verify, trust_index=trust_index,
+            device=device, **options,
+        )  # fmt: skip
     for query in facts["queries"]:
         lines = [
             (place, near["label"], f"{near['distance']:.4f}", near["patient"], near["path"])
             for place, near in enumerate(query["neighbours"], 1)
         ]
         table(query["file"], ["", "label", "distance", "patient", "path"], lines)
-        say(" ".join(words_of(query, facts["threshold"])))
+        prose(" ".join(words_of(query, facts["threshold"])))
     for note in facts["notes"]:
         prose(note)
     if html is not None:
-        say(f"Page: {html.resolve()}")
+        return say(f"Page: {html.resolve()}")
+    words = " ".join(shlex.quote(str(place)) for place in (gallery, *images[:3]))
+    return print_next(("look", f"ccxr search {words} --html similar.html"))
 
 
 def words_of(query: dict[str, object], threshold: float) -> list[str]:

@@ -36,10 +36,11 @@ def init(
         raise RequestError("no images are given; name a folder, an archive or a table: ccxr init FOLDER")
     target = out or Path(f"{_stem(places[0])}.yaml")
     check(target, overwrite)
-    from contrastive_cxr.datasets.new_recipe.propose import propose
-    from contrastive_cxr.files import write_bytes
+    with terminal.Stages("init", 1, first="reading folders and tables"):
+        from contrastive_cxr.datasets.new_recipe.propose import propose
+        from contrastive_cxr.files import write_bytes
 
-    proposal = propose(places, settings, out=target)
+        proposal = propose(places, settings, out=target)
     write_bytes(target, proposal.text.encode())
     if not terminal.is_quiet():
         for what, why in proposal.found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from contrastive_cxr import terminal
 from contrastive_cxr.alerts import Alert
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
+from contrastive_cxr.run_layout import CLASSIFIERS, phases_with_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +36,26 @@ def tell(text: str) -> None:
     """As `say`, of what is no result: --quiet leaves it out."""
     if not terminal.is_quiet():
         say(text)
+
+
+def print_next(*steps: tuple[str, str]) -> None:
+    """What may be done next: (what for, command), the commands whole so that they can be copied; not with --quiet."""
+    if steps and not terminal.is_quiet():
+        say("Next:")
+        width = max(len(what) for what, _ in steps)
+        for what, command in steps:
+            say(f"  {what:{width}}  {command}")
+
+
+def after_run(out: Path) -> list[tuple[str, str]]:
+    """What a finished run can be used for, by the models that it has; as `print_next` takes it."""
+    found, pool = phases_with_model(out), (out / "parts.json").is_file()
+    run, gallery = shlex.quote(str(out)), shlex.quote(str(out / "gallery"))
+    steps = [("predict", f"ccxr predict {run} IMAGES --out predictions.csv")]
+    steps = steps if pool or set(found) & set(CLASSIFIERS) else []
+    if found:
+        steps += [("gallery", f"ccxr index {run} train --out {gallery}"), ("search", f"ccxr search {gallery} IMAGE")]
+    return steps
 
 
 def prose(text: str, under: int | None = None) -> None:
@@ -191,7 +213,7 @@ def print_plan(plan: Plan, runs: int = 1) -> None:
         prose(line)
     print_audit(plan.audit)
     if not terminal.is_verbose():
-        say("Nothing was trained. All settings and the blocks of the network: ccxr --verbose run ... --dry-run")
+        prose("Nothing was trained. All settings and the blocks of the network: ccxr --verbose run ... --dry-run")
 
 
 def print_audit(audit: Mapping[str, Any] | None) -> None:

@@ -35,9 +35,10 @@ def compare(
 
     Scores, cost, settings that differ, and paired differences with intervals.
     """
-    from contrastive_cxr.studies.compare import compare as run_compare
+    with terminal.Stages("comparing", 1, first="reading the runs"):
+        from contrastive_cxr.studies.compare import compare as run_compare
 
-    facts = run_compare(runs, against=against, split=split, out=out)
+        facts = run_compare(runs, against=against, split=split, out=out)
     if out is None or not terminal.is_quiet():
         print_comparison(facts)
     if out is not None:
@@ -74,9 +75,11 @@ def sweep(
     from contrastive_cxr.studies.sweep_folder import sweep_door
 
     sweep_door(points, target, seeds=seeds)
-    from contrastive_cxr.studies.sweep import plan_points
+    with terminal.Stages("starting", 2, first="loading PyTorch"):
+        from contrastive_cxr.studies.sweep import plan_points
 
-    planned = plan_points(points, target, seeds, download=not dry_run)
+        terminal.stage("checking the points")
+        planned = plan_points(points, target, seeds, download=not dry_run)
     quiet = terminal.is_quiet() and not dry_run
     if not quiet:
         print_points(planned)

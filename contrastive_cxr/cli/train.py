@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contrastive_cxr import terminal
 from contrastive_cxr.cli.info import recipe_names
 from contrastive_cxr.cli.resume import Choice, Resume
-from contrastive_cxr.cli.show import print_batches, print_plan, print_scores, say, tell
+from contrastive_cxr.cli.show import after_run, print_batches, print_next, print_plan, print_scores, say, tell
 from contrastive_cxr.errors import RequestError
 
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ def quickstart(
     The three phases, then a report to look at: a few minutes on two cores, without an image of a patient.
     """
     load("phantom", None, out, overwrite=overwrite)
+    load_torch()
     from contrastive_cxr.training.run import quickstart as run_quickstart
 
     page = run_quickstart(out, overwrite=overwrite)
     print_scores(out)
     say(f"Report: {page.resolve()}")
+    print_next(*after_run(out), ("own images", "ccxr init FOLDER"))
 
 
 def run(
@@ -70,6 +74,7 @@ def run(
     writes = overfit is None and not dry_run and not find_batch
     recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
     if overfit is not None:
+        load_torch()
         from contrastive_cxr.training.overfit import overfit as run_overfit
 
         outcomes = run_overfit(recipe, overfit)
@@ -77,17 +82,23 @@ def run(
             say(outcome.words(overfit))
         raise typer.Exit(0 if all(outcome.learned for outcome in outcomes) else 1)
     if find_batch:
+        load_torch()
         from contrastive_cxr.training.find_batch import find_batch as run_find_batch
 
         return print_batches(run_find_batch(recipe, tell))
     if dry_run:
+        load_torch()
         from contrastive_cxr.training.dry_run import plan
 
-        return print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
+        print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
+        if not terminal.is_verbose():
+            print_next(("train", again(reference, overrides, out, folds, seeds)))
+        return None
     from contrastive_cxr.training.finished import is_finished
 
     if resume is Choice.auto and is_finished(recipe, target, folds=folds, seeds=seeds):
         return finished(target)
+    load_torch()
     flags: dict[str, Any] = {"resume": resume is not None, "overwrite": overwrite}
     if folds:
         from contrastive_cxr.training.cross_validation import run_folds
@@ -148,6 +159,7 @@ def one_phase(
         reference, overrides, out, phase=name, writes=not dry_run, resume=goes_on, overwrite=overwrite
     )
     if dry_run:
+        load_torch()
         from contrastive_cxr.training.dry_run import plan
 
         print_plan(plan(recipe, (name,), target, origin, timed=True))
@@ -155,6 +167,7 @@ def one_phase(
     from contrastive_cxr.training.finished import is_finished
 
     if not (resume is Choice.auto and is_finished(recipe, target, phase=name)):
+        load_torch()
         from contrastive_cxr.training.run import run as run_recipe
 
         run_recipe(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)
@@ -174,7 +187,13 @@ def load(
     """Read the recipe, check data and folder, and say which folder is written; torch is not imported before."""
     from contrastive_cxr import recipe as recipes
 
-    recipe = recipes.load(reference, overrides or [])
+    with terminal.Stages("starting", 1, first="checking recipe, folders and tables"):
+        return _load(recipes.load(reference, overrides or []), reference, out, phase, writes, resume, overwrite)
+
+
+def _load(
+    recipe: Recipe, reference: str, out: Path | None, phase: str | None, writes: bool, resume: bool, overwrite: bool
+) -> tuple[Recipe, Path]:
     if phase is not None and getattr(recipe, phase) is None:
         raise RequestError(f"{reference} has no {phase} phase; add a section '{phase}:', or choose another recipe")
     target = out or default_out(recipe.name if phase is None else f"{recipe.name}-{phase}")
@@ -189,10 +208,25 @@ def default_out(name: str) -> Path:
     return Path("runs") / name.replace("/", "-")
 
 
+def load_torch() -> None:
+    """Import PyTorch and what trains with it, and say so: it takes seconds."""
+    with terminal.Stages("starting", 1, first="loading PyTorch"):
+        import contrastive_cxr.training.run  # noqa: F401
+
+
 def finished(out: Path) -> None:
     """The last words of a training command."""
     page = out / "report.html"
     if not page.is_file():
-        return say(f"Done, without a report: there are no labels to score. Run folder: {out.resolve()}")
+        say(f"Done, without a report: there are no labels to score. Run folder: {out.resolve()}")
+        return print_next(*after_run(out))
     print_scores(out)
-    return say(f"Report: {page.resolve()}")
+    say(f"Report: {page.resolve()}")
+    return print_next(("look", f"open {shlex.quote(str(page))} in a browser"), *after_run(out))
+
+
+def again(reference: str, overrides: list[str] | None, out: Path | None, folds: int | None, seeds: int | None) -> str:
+    """The command of a dry run as the command that trains."""
+    options = {"--out": out, "--folds": folds, "--seeds": seeds}
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["ccxr", "run", reference, *(overrides or []), *words])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import print_scores, say, tell
+from contrastive_cxr.cli.show import after_run, print_next, print_scores, say, tell
 from contrastive_cxr.errors import RequestError, nearest
 
 AXES = ("axial", "coronal", "sagittal")
@@ -52,12 +53,18 @@ def evaluate(
 
     New images are an external test. What is scored is the run's classifier, or the vote of a gallery.
     """
-    from contrastive_cxr.evaluation.external import evaluate as run_evaluate
+    with terminal.Stages("evaluation", 1, first="loading PyTorch"):
+        from contrastive_cxr.evaluation.external import evaluate as run_evaluate
 
     folder = run_evaluate(run, overrides or [], split=split, out=out, gallery=gallery, robustness=robustness)
     print_scores(folder)
     say(f"Report: {(folder / 'report.html').resolve()}")
     say(f"Model card: {(folder / 'model-card.md').resolve()}")
+    print_next(
+        ("look", f"open {shlex.quote(str(folder / 'report.html'))} in a browser"),
+        ("compare", f"ccxr compare {shlex.quote(str(folder))} OTHER_RUN"),
+        *after_run(run),
+    )
 
 
 def predict(
@@ -74,14 +81,16 @@ def predict(
     A row an image, with what was fitted on the validation part: temperature and thresholds. A run over seeds or folds
     is one predictor: the mean of its models' probabilities.
     """
-    from contrastive_cxr.inference.predict import predict as run_predict
-
     options = pictures(frames, axis)
-    with terminal.Stages("predicting", 1):
+    with terminal.Stages("predicting", 3, first="loading PyTorch"):
+        from contrastive_cxr.inference.predict import predict as run_predict
+
         table = run_predict(run, source, out, device=device, overwrite=overwrite, **options)
     if "predictor" in table.attrs:
         tell(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
+    first = shlex.quote(str(table["file"].iloc[0]))
+    print_next(("explain", f"ccxr explain {shlex.quote(str(run))} {first}"), *after_run(run)[1:])
 
 
 def encode(
@@ -103,10 +112,11 @@ def encode(
 
     They are an array with a CSV table of its rows, or Parquet parts, which go on where they were stopped.
     """
-    from contrastive_cxr.inference.encode import encode as run_encode
-
     options = pictures(frames, axis)
-    with terminal.Stages("encoding", 1):
+    with terminal.Stages("encoding", 2, first="loading PyTorch"):
+        from contrastive_cxr.inference.encode import encode as run_encode
+
+        terminal.stage("encoding the images")
         written = run_encode(run, source, out, device=device, overwrite=overwrite, **options)
     say(f"Vectors: {written}")
 

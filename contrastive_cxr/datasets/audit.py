@@ -79,7 +79,10 @@ def audit(
         No such place, no layout that is known, no readable image, or a setting that is wrong.
     """
     _check(out, fix)
+    terminal.stage("reading folders and tables")
     data, task, rows, faults = _rows_of(places, overrides, recipe)
+    if run is not None:
+        terminal.stage("loading the run's model")
     model = _load(run)
     terminal.stage("decoding")
     cached = cache.build(rows, data, progress)
@@ -91,6 +94,8 @@ def audit(
         raise RequestError(f"none of the {len(table)} images can be read; `ccxr data look` says why")
     bad, table = survey.unreadable(table), table.iloc[good].reset_index(drop=True)
     images = Squares(cached.images, cached.slots[good])
+    if model is not None:
+        terminal.stage("neighbours in the run's embedding")
     more = None if model is None else _neighbours(model, table)
     terminal.stage("copies of images")
     found = links.find(images.store, images.slots, table, more)
@@ -98,6 +103,7 @@ def audit(
     facts, gathered = facts_of(table, found, bad)
     facts["command"] = _again(places, overrides, recipe, run)
     owner = mended.owners(table, found)
+    terminal.stage("shortcuts of files and metadata")
     thumbnails = baselines.thumbnails(images)
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, thumbnails)
@@ -105,6 +111,7 @@ def audit(
     facts["baselines"] = blind.blind(table, images, owner)
     facts |= {"faults": faults, "verdict": verdict(facts)}
     facts = dict(folders.plain(facts))
+    terminal.stage("writing the page")
     page = audit_page.page(facts, _pictures(images, table, gathered))
     if fix is not None:
         facts["fix"] = _write_fix(fix, table, found, gathered)
@@ -138,6 +145,7 @@ def of_dataset(dataset: Dataset, out: Path | None = None, command: str = "") -> 
     facts, _ = facts_of(table, found, {"count": len(dataset.skipped), "listed": []})
     facts["command"] = command
     owner = mended.owners(table, found)
+    terminal.stage("shortcuts of files and metadata")
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, None)
     facts |= {"baselines": [], "faults": [], "verdict": verdict(facts)}

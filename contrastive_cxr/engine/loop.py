@@ -90,7 +90,7 @@ class Loop:
         """What is seen of the epochs."""
         images = sum(len(rows) for rows in self._drawn[1])
         spec, first = self.spec, self.fabric.is_global_zero
-        self.shown = Display(spec.name, spec.epochs, images, self.progress.images, spec.choose_by, first)
+        self.shown = Display(spec.name, spec.epochs, images, self.progress.images, spec.choose_by, first, spec.place)
         return self.shown
 
     def train_epoch(self, stop: Stop) -> None:

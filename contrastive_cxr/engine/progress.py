@@ -1,26 +1,43 @@
-"""What is seen of a training while it runs: one live table on a terminal, otherwise a short line an epoch."""
+"""What is seen of a training while it runs: a line an epoch, and on a terminal a status line below them."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from contrastive_cxr import status_line, terminal
+from contrastive_cxr.status_line import Part, duration
 
-from contrastive_cxr import terminal
+if TYPE_CHECKING:
+    from rich.live import Live
 
 log = logging.getLogger(__name__)
 WIDTH = 120
-SHOWN = 6
-"""Finished epochs in the table: the newest ones, and the best one above them where it is older."""
+EVERY = 30.0
+"""Seconds of an epoch until another line says how far it is, where no terminal shows a status line."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a phase stands in its run.
+
+    Attributes
+    ----------
+    number, of : int
+        Of the phase, from 1, and of all phases of the run.
+    later : float
+        Work of the later phases, in training images of this one: `left` takes it at this phase's pace.
+    """
+
+    number: int = 1
+    of: int = 1
+    later: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +50,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Row:
-    """A finished epoch, from 1: training loss, the chosen metric, the best so far, images a second."""
+    """A finished epoch, from 1: both losses, the chosen metric, the best epoch so far, images a second."""
 
     epoch: int
     loss: float
+    val_loss: float | None
     value: float | None
     best: Best | None
     speed: float
@@ -56,47 +74,51 @@ class Display:
     seen : int
         Images of earlier sittings.
     metric : str
-        Validation metric that is shown: the one that chooses the checkpoint; of `last`, which is none, the loss.
+        Validation metric that is shown beside the loss: the one that chooses the checkpoint; of `last` and `loss` none.
     shown : bool
         Whether this process shows anything.
+    place : Place
+        Of the phase in its run.
     """
 
-    def __init__(self, name: str, epochs: int, images: int, seen: int, metric: str, shown: bool) -> None:
+    def __init__(
+        self, name: str, epochs: int, images: int, seen: int, metric: str, shown: bool, place: Place | None = None
+    ) -> None:
         self._shown = shown and not terminal.is_quiet()
         self._first = shown
-        self._console = Console(stderr=True, quiet=not self._shown, highlight=False)
         self._name, self._epochs, self._images = name, epochs, images
-        self._metric = "loss" if metric == "last" else metric
+        self._metric = "" if metric in ("last", "loss") else metric
+        self._place = place or Place()
         self._seen, self._done = seen, seen
         self._loss: float | None = None
-        self._rows: deque[Row] = deque(maxlen=SHOWN)
         self._ended = seen // images  # epochs, those of earlier sittings too
         self._within = seen - self._ended * images  # images of the epoch that runs
-        self._kept: Row | None = None  # the best epoch
-        self._running = True
-        self._began = time.monotonic()
-        live = self._shown and sys.stderr.isatty()
-        own = sys.stdout.isatty()  # what is printed to a file meanwhile stays in the file
-        self._live = Live(get_renderable=self.table, console=self._console, redirect_stdout=own) if live else None
+        self._stepped, self._speed = 0, 0.0  # images of this epoch in this sitting, images a second so far
+        self._began = self._epoch_began = self._said = time.monotonic()
+        self._live: Live | None = None
 
     def __enter__(self) -> Display:
-        self._began = time.monotonic()
-        if self._live is not None:
-            self._live.start()
+        self._began = self._epoch_began = self._said = time.monotonic()
+        if self._shown and status_line.is_possible():
+            self._live = status_line.started(self.parts)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._running = False
         if self._live is not None:
             self._live.stop()
 
     def step(self, images: int, loss: float | None) -> None:
         """Another step was done; `loss` where it was read from the device."""
+        now = time.monotonic()
         self._done += images
         self._within += images
+        self._stepped += images
+        self._speed = self._stepped / max(now - self._epoch_began, 1e-9)
         self._loss = self._loss if loss is None else loss
+        if self._live is None and now - self._said >= EVERY:
+            self._say(f"{self._name} epoch {self._ended + 1}/{self._epochs}: {', '.join(self._now())}")
 
     def epoch(
         self, epoch: int, splits: Mapping[str, Mapping[str, float]], speed: float, best: tuple[int, float | None]
@@ -115,86 +137,67 @@ class Display:
             Best epoch so far, from 1, and its value; 0 and None where there is none.
         """
         top = None if best[1] is None else Best(best[0], best[1])
-        row = Row(epoch + 1, splits["train"]["loss"], splits.get("val", {}).get(self._metric), top, speed)
-        self._rows.append(row)
-        self._ended, self._within = row.epoch, 0
-        if top is not None and top.epoch == row.epoch:
-            self._kept = row
+        val = splits.get("val", {})
+        row = Row(epoch + 1, splits["train"]["loss"], val.get("loss"), val.get(self._metric), top, speed)
+        self._ended, self._within, self._stepped, self._speed = row.epoch, 0, 0, speed
+        self._epoch_began = time.monotonic()
         if self._first:
             values = [f"{split} {name} {value:.4g}" for split in splits for name, value in splits[split].items()]
             log.debug("%s epoch %d: %s", self._name, epoch + 1, ", ".join(values))
-        if self._live is None:
-            self._console.print(self.line(row), soft_wrap=True, markup=False)
+        self._say(self.line(row))
 
     def line(self, row: Row) -> str:
-        """The essentials of an epoch in at most `WIDTH` letters; all values are in `metrics.jsonl`."""
-        parts = [f"{self._name} epoch {row.epoch}/{self._epochs}: train loss {row.loss:.4g}"]
-        if row.value is not None:
-            parts.append(f"val {self._metric} {row.value:.4g}")
+        """The essentials of an epoch within the terminal's width, `WIDTH` letters elsewhere.
+
+        What does not fit is left out from the end; all values are in `metrics.jsonl`.
+        """
+        width = min(WIDTH, shutil.get_terminal_size().columns) if self._live is not None else WIDTH
+        parts = [f"train loss {row.loss:.4g}"]
+        parts += [] if row.val_loss is None else [f"val loss {row.val_loss:.4g}"]
+        parts += [] if row.value is None else [f"val {self._metric} {row.value:.4g}"]
+        needed = len(parts)
         if row.best is not None:
             parts.append(f"best {row.best.value:.4g} (epoch {row.best.epoch})")
         parts.append(f"{row.speed:.0f} images/s")
-        if row.epoch < self._epochs:
-            parts.append(f"{duration(self.left())} left")
-        while len(", ".join(parts)) > WIDTH:
+        parts += [f"{duration(self.left())} left"] * (self.left() > 0)
+        head = f"{self._name} epoch {row.epoch}/{self._epochs}: "
+        if len(head + ", ".join(parts[:needed])) > width:
+            head = head.replace(" epoch ", " ", 1)
+        while len(parts) > 1 and len(head + ", ".join(parts)) > width:
             parts.pop()
-        return ", ".join(parts)
+        return head + ", ".join(parts)
 
     def left(self) -> float:
-        """Seconds until the phase ends, at the pace of this sitting so far, validation included."""
+        """Seconds until the run's last phase ends, at the pace of this phase so far, validation included."""
         done = self._done - self._seen
-        return (time.monotonic() - self._began) / max(done, 1) * max(0, self._epochs * self._images - self._done)
+        images = max(0, self._epochs * self._images - self._done) + self._place.later
+        return (time.monotonic() - self._began) / max(done, 1) * images
 
-    def table(self) -> Table:
-        """The best epoch, the newest ones, and the one that runs."""
-        header = bool(self._rows) or self._running
-        grid = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=header)
-        grid.add_column("phase", no_wrap=True, min_width=8)
-        titles = {
-            "epoch": 5,
-            "train loss": 6,
-            f"val {self._metric.replace('_', ' ')}": 12,
-            "best so far": 11,
-            "images/s": 8,
-            "time left": 9,
-        }
-        for title, width in titles.items():  # the same widths in each phase
-            grid.add_column(title, justify="right", min_width=width)
-        rows = list(self._rows)
-        if self._kept is not None and self._kept not in rows:
-            rows.insert(0, self._kept)
-        for row in rows:
-            chosen = row.best is not None and row is self._kept
-            grid.add_row(*self._cells(row), style="bold" if chosen else None)
-        if self._running and self._ended < self._epochs:
-            grid.add_row(*self._now())
-        return grid
+    def parts(self) -> list[Part]:
+        """The status line: phase, epoch, share of its images, images a second, time left of the whole run."""
+        share, speed, left, loss = [*self._now(), "", "", ""][:4]
+        return [
+            Part(f"phase {self._place.number}/{self._place.of} {self._name}", 0),
+            Part(f"epoch {min(self._ended + 1, self._epochs)}/{self._epochs}", 1),
+            Part("", 4, 1.0 if share == "done" else min(1.0, self._within / self._images)),
+            Part(share, 3),
+            Part(speed, 3),
+            Part(left, 2),
+            Part(loss, 6),
+        ]
 
-    def _cells(self, row: Row) -> list[Text]:
-        """A finished epoch."""
-        value = "" if row.value is None else f"{row.value:.4g}"
-        best = "" if row.best is None else f"{row.best.value:.4g} ({row.best.epoch})"
-        words = (self._name, f"{row.epoch}/{self._epochs}", f"{row.loss:.4g}", value, best, f"{row.speed:.0f}", "")
-        return [Text(each) for each in words]
-
-    def _now(self) -> list[Text]:
-        """The epoch that runs, with the share of its images that is done and the loss of its last step."""
-        loss = "" if self._loss is None else f"{self._loss:.4g}"
-        left = duration(self.left()) if self._done > self._seen else ""
+    def _now(self) -> list[str]:
+        """Of the epoch that runs: share of its images, and after the first step of a sitting the pace and the loss."""
         share = f"{100 * self._within // self._images} %" if self._within < self._images else "validating"
-        words = (self._name, f"{self._ended + 1}/{self._epochs}", loss, share, "", "", left)
-        return [Text(each, style="dim") for each in words]
+        share = "done" if self._ended >= self._epochs else share
+        if self._done == self._seen:
+            return [share]
+        loss = [] if self._loss is None else [f"train loss {self._loss:.3g}"]
+        return [share, f"{self._speed:.0f} images/s", f"{duration(self.left())} left", *loss]
 
-
-def duration(seconds: float) -> str:
-    """A span of time in two units at most.
-
-    Examples
-    --------
-    >>> duration(42), duration(200), duration(7500)
-    ('42 s', '3 min', '2 h 5 min')
-    """
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+    def _say(self, line: str) -> None:
+        """A line to what stderr is now: a status line moves below it."""
+        self._said = time.monotonic()
+        if self._shown:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()

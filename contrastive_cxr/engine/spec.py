@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from contrastive_cxr.engine.progress import Place
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run.tracking import Tracker
 
@@ -125,8 +126,10 @@ class FitSpec:
         Gets every row of `metrics.jsonl`.
     describe : callable, optional
         `describe(rows int64 [B]) -> list of dict`: what is said of a batch's rows in `not_finite.json`.
-    smaller : str
+    out_of_memory_hint : str
         What to set where the device has too little memory for a batch.
+    place : Place
+        Of the phase in its run, for the time that is left.
     """
 
     name: str
@@ -157,6 +160,7 @@ class FitSpec:
     tracker: Tracker | None = None
     describe: Callable[[Rows], list[dict[str, Any]]] | None = None
     out_of_memory_hint: str = ""
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True)

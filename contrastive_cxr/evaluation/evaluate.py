@@ -30,7 +30,7 @@ from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName, phases_with_model
 
-BESIDE_PHASES = 7  # stages of scoring that do not belong to one phase
+BESIDE_PHASES = 9  # stages of scoring that do not belong to one phase
 
 
 def score_run(
@@ -73,6 +73,7 @@ def _score_split(
     changed = robustness.predict_under_changes(context, fabric, run, preds)
     if not fabric.is_global_zero:
         return {}
+    terminal.stage("writing the arrays")
     for name, query in preds.query.items():
         write_arrays(out / name / "arrays", data, query, reference, preds.train[name])
         cached_embeddings.record(out / name / "arrays", preds.train[name], reference)
@@ -132,6 +133,7 @@ def run_inference(context: EvaluationContext, fabric: Fabric, run: Path, split: 
         predict_validation(context, fabric, run / finished[-1], split) if len(context.data.classes) > 1 else None
     )
     if voters is not None:
+        terminal.stage("vote of the gallery")
         strangers = context.data is not context.reference
         query[voters.phase] = voters.vote(context.data, query[voters.phase], strangers=strangers)
         validation = None if validation is None else voters.vote(context.reference, validation, strangers=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from contrastive_cxr import engine
+from contrastive_cxr import engine, terminal
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import knn_vote, pooled
 from contrastive_cxr.evaluation.evaluate import finished_phases, score_split
@@ -67,10 +67,14 @@ def evaluate(
     places = [word for word in overrides if word.startswith("data.")]
     recipe = checked_recipe(run, overrides)
     finished_phases(run)
-    wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
-    chosen = None if gallery is None else knn_vote.voters(run, gallery, recipe.evaluation.vote)
-    if chosen is not None:
-        knn_vote.check(chosen, wanted.data, wanted.split, wanted.reference or wanted.data)
+    with terminal.Stages("evaluation", 3, first="reading the images"):
+        wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
+        chosen = None
+        if gallery is not None:
+            terminal.stage("loading the gallery")
+            chosen = knn_vote.voters(run, gallery, recipe.evaluation.vote)
+            terminal.stage("looking for the images in the gallery")
+            knn_vote.check(chosen, wanted.data, wanted.split, wanted.reference or wanted.data)
     target = out or default_out(run, wanted, chosen)
     fabric = engine.launch(recipe.runtime)
     with folders.held(target, first=fabric.is_global_zero):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from contrastive_cxr import explain as maps
+from contrastive_cxr import terminal
 from contrastive_cxr.explain import Ascent
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.inference.explain_checks import RECORD, ExplainInputs, Floats, Near, check, chosen, read
@@ -81,6 +82,7 @@ def explain(
     """
     out = out or run / "explain"
     climb = ascent or Ascent()
+    terminal.stage("loading the model")
     images = chosen(images, frames, axis)
     ready = check(run, images, target, phase, beside, device, out, overwrite)
     model, files, notes = ready.model, Files(), []
@@ -90,12 +92,14 @@ def explain(
         )
     shown = []
     for number, file in enumerate(images, 1):
+        terminal.stage(f"image {number} of {len(images)}")
         said = describe(ready, file, f"image-{number}", files)
         others = [own(ready, beside)] if beside is not None else neighbours_of(ready, file, near)
         said["neighbours"] = [
             compare(ready, file, other, f"image-{number}-near-{place}", files) for place, other in enumerate(others, 1)
         ]
         shown.append(said)
+    terminal.stage("what each class would like best")
     facts = {
         "version": maps.VERSION,
         "run": str(run),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contrastive_cxr import locks
+from contrastive_cxr import locks, terminal
 from contrastive_cxr.data import manifest as manifests
 from contrastive_cxr.data.decoding.intensity import DecodeError
 from contrastive_cxr.data.files import reading
@@ -92,11 +92,14 @@ def check_new(out: Path) -> None:
 
 def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str) -> Gallery:
     """The gallery of `rows`, by the model in `folder`."""
+    terminal.stage("loading the model")
     model = EmbeddingModel.load(folder, device)
+    terminal.stage("encoding the images")
     vectors = recorded_vectors(folder, model, rows) if source == "train" else None
     if vectors is None:
         vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
         warn_of_squeezed(model.squeezed, len(rows))
+    terminal.stage("building the index")
     return Gallery.build(
         vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(folder.resolve())
     )

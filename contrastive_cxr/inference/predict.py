@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from contrastive_cxr import terminal
 from contrastive_cxr.data.files.addresses import of_path
 from contrastive_cxr.data.tables.text_tables import for_spreadsheets
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -56,9 +57,11 @@ def predict(
     """
     refuse_existing(out, ".csv", overwrite=overwrite)
     check_device(device)
+    terminal.stage("reading the images")
     paths = given(source, frames, axis)
     phases = classifiers_of(run)
     told = []
+    terminal.stage("predicting")
     for phase in phases:  # one model at a time is held
         model = EmbeddingModel.load(phase, device=device)
         told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))

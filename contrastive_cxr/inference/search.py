@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from contrastive_cxr import explain as maps
+from contrastive_cxr import terminal
 from contrastive_cxr.data.files.addresses import of_path
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.inference.explain import plane
@@ -94,6 +95,7 @@ def search(
     RequestError
         With every fault: no gallery, no model or another one, images that cannot be read, a column that is not there.
     """
+    terminal.stage("reading the gallery")
     faults = [*faults_of(lambda: check_device(device))]
     faults += [] if k >= 1 else [f"-k {k}: give at least 1"]
     faults += [] if 0 < unfamiliar < 100 else [f"--unfamiliar {unfamiliar:g}: give percent between 0 and 100"]
@@ -105,11 +107,15 @@ def search(
     faults += faults_of(lambda: loaded.append(Gallery.load(gallery, verify=verify, trust_index=trust_index)))
     raise_faults(faults)
     held = loaded[0]
+    terminal.stage("loading the model")
     model = model_of(held, gallery, run, device)
+    terminal.stage("encoding the images")
     asked = SearchRequest(held, model, files, model.embed(files), unfamiliar)
     warn_of_squeezed(model.squeezed, len(files))
+    terminal.stage("searching")
     facts = facts_of(asked, k, where or {}) | {"gallery": str(gallery)}
     if html is not None:
+        terminal.stage("drawing the page")
         pictures, notes = drawn(asked, facts["queries"])
         facts["notes"] += notes
         folders.write_text(html, search_page.page(facts, pictures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, models
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Batch, Fabric, FitResult, FitSpec, drop_checkpoints, encode, is_done, mark_done
+from contrastive_cxr.engine import (
+    Batch,
+    Fabric,
+    FitResult,
+    FitSpec,
+    Place,
+    drop_checkpoints,
+    encode,
+    is_done,
+    mark_done,
+)
 from contrastive_cxr.models import transfer, weights
 from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.objectives.classes import LOSSES
@@ -39,6 +49,8 @@ class PhaseContext:
         Folder of the phase whose model is the start; None: `recipe.model.weights`.
     resume : bool
         Go on from `folder/checkpoints/last.ckpt` where there is one.
+    place : Place
+        Of the phase in its run.
     """
 
     recipe: Recipe
@@ -48,6 +60,7 @@ class PhaseContext:
     start: Path | None
     tracker: Tracker
     resume: bool = False
+    place: Place = field(default_factory=Place)
 
     def images(self) -> Images:
         """The cached images, for the device."""
@@ -108,6 +121,7 @@ class PhaseContext:
             checkpoint_mib=runtime.checkpoint_mib,
             tracker=self.tracker,
             describe=self.describe,
+            place=self.place,
             out_of_memory_hint=out_of_memory_hint(name, phase, len(self.data.classes)),
             **parts,
         )

@@ -62,7 +62,8 @@ def run_cascade(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: b
             "a cascade joins the stages' classifiers, and its last phase has none; add a section finetune"
         )
     recipe = as_recorded(recipe, out, resume)
-    data = open_dataset(recipe.data, recipe.task)
+    with terminal.Stages("starting", 1, first="reading the images"):
+        data = open_dataset(recipe.data, recipe.task)
     same_images(data, out, resume)
     recipe = ranges.settled(recipe, data.intensity)
     parts = stage_recipes(recipe)

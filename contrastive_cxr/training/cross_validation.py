@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from contrastive_cxr import terminal
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.data.decoding import ranges
 from contrastive_cxr.engine import Fabric
@@ -53,7 +54,8 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
         raise RequestError(f"task '{recipe.task.name}' has one class, so --folds and --seeds have no scores to pool")
     recipe = as_recorded(recipe, out, resume)
     parts = {name: as_recorded(part, out, resume) for name, part in parts.items()}
-    sets = {name: open_dataset(part.data, part.task) for name, part in parts.items()}
+    with terminal.Stages("starting", 1, first="reading the images"):
+        sets = {name: open_dataset(part.data, part.task) for name, part in parts.items()}
     audited = next(iter(sets.values()))
     recipe = ranges.settled(recipe, audited.intensity)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from contrastive_cxr import terminal
 from contrastive_cxr.data.cache_files import folder_of
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import grey_levels, ranges
@@ -105,10 +106,17 @@ def plan(
     RequestError
         Whatever a run would refuse before training.
     """
+    with terminal.Stages("dry run", 5, first="reading the images"):
+        return _plan(recipe, only, out, origin, timed)
+
+
+def _plan(recipe: Recipe, only: Sequence[PhaseName] | None, out: Path | None, origin: Path | None, timed: bool) -> Plan:
     order = tuple(only) if only else recipe.phases
     data = open_dataset(recipe.data, recipe.task)
+    terminal.stage("checking the network")
     check_model_and_batches(recipe, data, order)
     earlier = None if origin is None else start_of(None, order[0], recipe, origin)
+    terminal.stage("loading the weights")
     start = starting_weights(recipe) if earlier is None else f"those of {earlier}"
     counts = data.describe().reset_index().to_dict("records")
     parts = runs(recipe, data, order)
@@ -130,8 +138,13 @@ def plan(
         {name: sum(_steps(part, images, name) for part, images, _ in parts) for name in order},
         seconds_of(settled, parts) if timed else "",
         device_words(recipe),
-        audit_facts(recipe, data),
+        _audit(recipe, data),
     )
+
+
+def _audit(recipe: Recipe, data: Dataset) -> dict[str, Any] | None:
+    terminal.stage("looking for copies, leaks and shortcuts")
+    return audit_facts(recipe, data)
 
 
 def _steps(recipe: Recipe, data: Dataset, name: PhaseName) -> int:
@@ -140,6 +153,7 @@ def _steps(recipe: Recipe, data: Dataset, name: PhaseName) -> int:
 
 def seconds_of(recipe: Recipe, parts: Sequence[disk.Part]) -> dict[PhaseName, float] | str:
     """Seconds of each phase, or why they are not known."""
+    terminal.stage("timing the phases")
     try:
         return step_time.seconds(recipe, parts)
     except CcxrError as error:

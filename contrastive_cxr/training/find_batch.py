@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from contrastive_cxr import terminal
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.phases.supervised import epoch_size
@@ -73,7 +74,8 @@ def find_batch(recipe: Recipe, tell: Callable[[str], None] = lambda words: None)
     if processes.count() > 1:
         raise RequestError("--find-batch looks for the batch of one process; start it without torchrun")
     order = recipe.phases
-    data = open_dataset(recipe.data, recipe.task)
+    with terminal.Stages("starting", 1, first="reading the images"):
+        data = open_dataset(recipe.data, recipe.task)
     check_model_and_batches(recipe, data, order)
     check_weights(recipe)
     return [of_phase(recipe, data, name, tell) for name in order]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import engine, phases
+from contrastive_cxr import engine, phases, terminal
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.engine import Fabric
@@ -122,7 +122,8 @@ def overfit(recipe: Recipe, images: int, *, steps: int = 200) -> list[Overfit]:
     RequestError
         Fewer training images than asked for, or too few of a class for a contrastive batch.
     """
-    data = open_dataset(recipe.data, recipe.task)
+    with terminal.Stages("starting", 1, first="reading the images"):
+        data = open_dataset(recipe.data, recipe.task)
     rows = one_batch(data, images, recipe.seed)
     supervised: PhaseName = "pretrain" if recipe.pretrain else "finetune"
     names = [name for name in recipe.phases if name in (supervised, "embed")]

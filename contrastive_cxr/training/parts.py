@@ -92,11 +92,13 @@ def run_parts(
     RequestError
         Something is wrong with a part, or several processes cannot share its batches: before anything is written.
     """
-    parts.check()
-    if not resume:
-        check_weights(parts.recipe)
-    fabric = engine.launch(parts.recipe.runtime)
-    parts.check_processes(fabric.world_size)
+    with terminal.Stages("starting", 2, first="checking the network of each part"):
+        parts.check()
+        if not resume:
+            terminal.stage("loading the weights")
+            check_weights(parts.recipe)
+        fabric = engine.launch(parts.recipe.runtime)
+        parts.check_processes(fabric.world_size)
     first = fabric.is_global_zero
     if first:
         disk.require(out, [(part, parts.sets[name], part.phases) for name, part in parts.recipes.items()])
@@ -109,7 +111,8 @@ def run_parts(
             record(fabric)
         fabric.barrier()
         audit_images(parts.recipe, parts.audited, fabric, out)
-        for name, part in parts.recipes.items():
+        for number, (name, part) in enumerate(parts.recipes.items(), 1):
+            terminal.note(f"part {number}/{len(parts.recipes)}: {name}")
             run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=parts.sets[name])
         with terminal.Stages("scoring all parts together", len(parts.recipes), first):
             join(fabric)

@@ -42,7 +42,7 @@ def audit_facts(recipe: Recipe, data: Dataset, out: Path | None = None) -> dict[
     images are more than `AUDITED`."""
     if not recipe.evaluation.audit or len(data.labels) > AUDITED:
         return None
-    with terminal.Stages("audit", 2):
+    with terminal.Stages("audit", 3):
         return of_dataset(data, out, fix_command(recipe, data))
 
 

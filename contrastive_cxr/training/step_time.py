@@ -19,7 +19,7 @@ from torch import nn
 from contrastive_cxr import engine, phases, terminal
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.engine import Fabric, FitSpec
+from contrastive_cxr.engine import Fabric, FitSpec, Place
 from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.phases.context import View
@@ -124,6 +124,26 @@ def seconds(recipe: Recipe, parts: Sequence[tuple[Recipe, Dataset, Sequence[Phas
                 raise CcxrError(f"{name}: {str(error).strip().splitlines()[0]}") from error
             found[name] = sum(_whole(part, images, name, timed) for part, images, _ in parts)
     return found
+
+
+def place_of(recipe: Recipe, data: Dataset, order: Sequence[PhaseName], number: int) -> Place:
+    """Where the phase `order[number]` stands in its run, for the time that is left of all phases.
+
+    The work of the later phases is counted in images that pass through the network, forward and back; encoding is a
+    third of that.
+    """
+    views = recipe.phase(order[number]).views
+    later = sum(_passes(recipe, data, name) for name in order[number + 1 :])
+    return Place(number + 1, len(order), later / views)
+
+
+def _passes(recipe: Recipe, data: Dataset, name: PhaseName) -> float:
+    """Training images of a phase, each as often as it passes through the network."""
+    phase = recipe.phase(name)
+    if isinstance(phase, Finetune) and phase.on_vectors:
+        return (len(data.rows("train")) + len(data.rows("val"))) / 3
+    per_epoch, batch = steps(recipe, data, name)
+    return float(phase.epochs * per_epoch * batch * phase.views)
 
 
 def timed_phase(recipe: Recipe, data: Dataset, name: PhaseName, fabric: Fabric) -> Timed:

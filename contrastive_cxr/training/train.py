@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from contrastive_cxr import augment, engine, phases
+from contrastive_cxr import augment, engine, phases, terminal
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import Dataset, open_dataset
 from contrastive_cxr.data.decoding import ranges
@@ -38,6 +39,7 @@ from contrastive_cxr.run_folder import provenance
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.training import finished
 from contrastive_cxr.training.run_audit import audit_images
+from contrastive_cxr.training.step_time import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +73,22 @@ def run_single(
     CcxrError
         Something failed while running; the last checkpoint is kept.
     """
+    with ExitStack() as preparation:  # closed before the training, which shows its own progress
+        preparation.enter_context(terminal.Stages("starting", 5))
+        return _run_single(recipe, out, preparation, only, origin, resume, overwrite, data)
+
+
+def _run_single(
+    recipe: Recipe, out: Path, preparation: ExitStack, only: Sequence[PhaseName] | None, origin: Path | None,
+    resume: bool, overwrite: bool, data: Dataset | None,
+) -> Path:  # fmt: skip
     order = tuple(only) if only else recipe.phases
     shared = data is not None
+    terminal.stage("reading the images")
     recipe = as_recorded(recipe, out, resume)
     data = data if data is not None else open_dataset(recipe.data, recipe.task)
     recipe = ranges.settled(recipe, data.intensity)
+    terminal.stage("checking the network")
     check_model_and_batches(recipe, data, order)
     check_origin(recipe, data, origin, order[0])
     if overwrite:
@@ -83,6 +96,7 @@ def run_single(
     kept = None if overwrite else out
     loaded: dict[str, Any] = {}
     if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
+        terminal.stage("loading the weights")
         loaded = check_weights(recipe).facts()
     fabric = engine.launch(recipe.runtime)
     if fabric.is_global_zero:
@@ -93,12 +107,15 @@ def run_single(
         disk.require(out, [(recipe, data, order)])
 
     with folders.held(out, first=fabric.is_global_zero):
+        terminal.stage("writing the run folder")
         open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite, loaded=loaded)
         if fabric.is_global_zero:
             start = None if origin is None else start_of(None, order[0], recipe, origin)
             provenance.record(out, recipe, data, start, resume=resume, loaded=loaded)
         if not shared:  # a cascade or a pool audits the images that its parts share
+            terminal.stage("looking for copies, leaks and shortcuts")
             audit_images(recipe, data, fabric, out)
+        preparation.close()
         train(recipe, data, fabric, out, order, origin, resume)
         if fabric.is_global_zero:
             finished.record(out, order)
@@ -117,9 +134,10 @@ def train(
     try:
         for picture in sorted(out.glob("augmentation-*.png")):
             tracker.picture(picture.stem, picture)
-        for name in order:
+        for number, name in enumerate(order):
             start = start_of(out, name, recipe, origin)
-            phases.TRAIN[name](PhaseContext(recipe, data, fabric, out / name, start, tracker, resume))
+            place = place_of(recipe, data, order, number)
+            phases.TRAIN[name](PhaseContext(recipe, data, fabric, out / name, start, tracker, resume, place))
         evaluate.score_run(recipe, data, fabric, out, tracker)
     finally:
         tracker.close()

@@ -27,8 +27,11 @@ def test_it_is_a_few_lines_and_the_rest_with_verbose(ccxr: Call, cache: Path, tm
     assert lines[3] == "Steps:   22 (pretrain 8 of 8 images, embed 6 of 12 images, finetune 8 of 8 images)"
     assert lines[4].startswith("Time:    about ")
     assert f"{tmp_path / 'out'}: up to " in lines[5]
-    assert len(lines) <= 9
-    assert "images_per_class" not in said
+    assert len(lines) <= 11
+    assert lines[-2] == "Next:"
+    assert lines[-1].startswith("  train  ccxr run phantom model.backbone=timm/test_resnet ")
+    assert lines[-1].endswith(f" --out {tmp_path / 'out'}")
+    assert "images_per_class" not in "\n".join(lines[:-1])
     assert not (tmp_path / "out").exists()
     code, more, _ = ccxr("--verbose", *words)
     assert code == 0

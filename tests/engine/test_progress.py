@@ -1,17 +1,15 @@
-"""What is seen of a training: the table on a terminal, the lines elsewhere."""
+"""What is seen of a training: a line an epoch, and a status line on a terminal."""
 
 from __future__ import annotations
 
-import io
 import logging
 import sys
 import time
 
 import pytest
-from rich.console import Console
 
-from contrastive_cxr import terminal
-from contrastive_cxr.engine.progress import Best, Display, Row
+from contrastive_cxr import status_line, terminal
+from contrastive_cxr.engine.progress import Best, Display, Place, Row
 from tests.streams import Stream
 
 
@@ -26,16 +24,24 @@ def train(display: Display, values: list[float | None], metric: str = "auc") -> 
         other = {"accuracy": 0.5, "a_metric_with_a_long_name": 0.123456789}
         splits = {"train": {"loss": 1 / (epoch + 1), **other}}
         if value is not None:
-            splits["val"] = {metric: value, **other}
+            splits["val"] = {"loss": 2 / (epoch + 1), metric: value, **other}
         display.epoch(epoch, splits, 12.3, best)
 
 
-def text(display: Display, width: int) -> list[str]:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(display.table())
-    written = console.file
-    assert isinstance(written, io.StringIO)
-    return written.getvalue().splitlines()
+def words(display: Display, width: int = 120) -> str:
+    """The status line."""
+    return status_line.drawn(display.parts(), width).plain
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> Stream:
+    """Let stderr be a terminal; within a test, as pytest sets stderr anew before it."""
+    stream = Stream(terminal=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    for name in ("JPY_PARENT_PID", "PAGER"):
+        monkeypatch.delenv(name, raising=False)
+    return stream
 
 
 def test_a_line_an_epoch_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,23 +51,87 @@ def test_a_line_an_epoch_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPa
         train(display, [0.25, None, 0.123456], "balanced_accuracy")
     first, second, third = stream.getvalue().splitlines()
     assert first.startswith(
-        "finetune epoch 1/3: train loss 1, val balanced_accuracy 0.25, best 0.25 (epoch 1), 12 images/s, 0 s left"
+        "finetune epoch 1/3: train loss 1, val loss 2, val balanced_accuracy 0.25, best 0.25 (epoch 1), 12 images/s, "
     )
+    assert first.endswith(" s left")
     assert second.startswith("finetune epoch 2/3: train loss 0.5, best 0.25 (epoch 1), 12 images/s, ")
     assert third == (
-        "finetune epoch 3/3: train loss 0.3333, val balanced_accuracy 0.1235, best 0.25 (epoch 1), 12 images/s"
+        "finetune epoch 3/3: train loss 0.3333, val loss 0.6667, val balanced_accuracy 0.1235, best 0.25 (epoch 1), "
+        "12 images/s"
     )
 
 
-def test_one_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = Stream(terminal=True)
+def test_on_a_terminal_a_line_an_epoch_above_the_status_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = on_terminal(monkeypatch)
+    with Display("pretrain", 2, 20, 0, "auc", True, Place(1, 3, 40.0)) as display:
+        time.sleep(0.3)
+        train(display, [0.5, 0.75])
+    said = stream.getvalue()
+    assert "pretrain epoch 1/2: train loss 1, val loss 2, val auc 0.5, best 0.5 (epoch 1)" in said
+    assert "pretrain epoch 2/2: train loss 0.5, val loss 1, val auc 0.75" in said
+    assert "phase 1/3 pretrain  epoch 1/2" in said
+    assert said.endswith("\x1b[2K")  # the status line is erased
+
+
+def test_the_status_line_tells_phase_epoch_share_pace_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    display = Display("embed", 5, 20, 0, "auc", True, Place(2, 3, 60.0))
+    assert words(display) == "phase 2/3 embed  epoch 1/5  ------------------------  0 %"
+    now[0] += 5.0
+    display.step(10, 0.5)  # two images a second; 90 are left of this phase and 60 of the last one
+    assert words(display) == (
+        "phase 2/3 embed  epoch 1/5  ============------------  50 %  2 images/s  75 s left  train loss 0.5"
+    )
+    assert len(words(display, 79)) == 79  # the bar is shorter, and the loss is left out
+    assert words(display, 79).endswith("  50 %  2 images/s  75 s left")
+    display.step(10, 0.4)
+    assert "  validating  " in words(display)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+def test_no_status_line_is_wider_than_the_terminal(width: int) -> None:
+    display = Display("finetune", 1000, 20, 999 * 20 + 10, "balanced_accuracy", True, Place(3, 3))
+    for _ in range(2):
+        display.step(5, 0.00123456)
+        assert len(words(display, width - 1)) < width
+    assert words(display, width - 1).startswith("phase 3/3 finetune" if width > 20 else "phase 3/3")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("metric", ["auc", "balanced_accuracy", "knn_accuracy"])
+def test_both_losses_and_the_metric_stay_in_the_line_of_an_epoch(
+    monkeypatch: pytest.MonkeyPatch, width: int, metric: str
+) -> None:
+    on_terminal(monkeypatch, width)
+    with Display("finetune", 50, 20, 0, metric, True) as display:
+        line = display.line(Row(42, 0.123456, 0.234567, 0.876543, Best(41, 0.888888), 12345.6))
+    assert "train loss 0.1235, val loss 0.2346" in line
+    assert f"val {metric} 0.8765" in line
+    assert len(line) <= width
+
+
+def test_a_long_epoch_is_told_of_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = Stream(terminal=False), [100.0]
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Display("pretrain", 2, 100, 0, "auc", True) as display:
+        for _ in range(8):
+            now[0] += 10.0
+            display.step(10, 0.5)
+    assert stream.getvalue().splitlines() == [
+        "pretrain epoch 1/2: 30 %, 1 images/s, 3 min left, train loss 0.5",
+        "pretrain epoch 1/2: 60 %, 1 images/s, 2 min left, train loss 0.5",
+    ]
+
+
+def test_in_a_notebook_there_are_lines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = on_terminal(monkeypatch)
+    monkeypatch.setenv("JPY_PARENT_PID", "17")
     with Display("pretrain", 2, 20, 0, "auc", True) as display:
         train(display, [0.5, 0.75])
-    assert "epoch 1/2:" not in stream.getvalue()
-    last = stream.getvalue().rpartition("time left")[2]
-    assert "0.75 (2)" in last
+    assert "\x1b" not in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 2
 
 
 def test_nothing_is_shown_where_all_shall_be_quiet_or_by_another_process(
@@ -79,38 +149,11 @@ def test_nothing_is_shown_where_all_shall_be_quiet_or_by_another_process(
         assert stream.getvalue() == ""
 
 
-def test_the_table_has_the_newest_epochs_and_the_best_one() -> None:
-    display = Display("pretrain", 20, 20, 0, "auc", True)
-    train(display, [0.5, 0.9, *[0.6] * 8])
-    display.step(10, 0.05)
-    title, *rows = (line.split() for line in text(display, 80))
-    assert " ".join(title) == "phase epoch train loss val auc best so far images/s time left"
-    assert [row[1] for row in rows] == ["2/20", "5/20", "6/20", "7/20", "8/20", "9/20", "10/20", "11/20"]
-    assert rows[0][2:] == ["0.5", "0.9", "0.9", "(2)", "12"]
-    assert rows[-2][2:] == ["0.1", "0.6", "0.9", "(2)", "12"]
-    assert rows[-1][2:5] == ["0.05", "50", "%"]
-    display.step(10, 0.04)
-    assert "validating" in text(display, 80)[-1]
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_table_ends_within_the_width(width: int) -> None:
-    display = Display("finetune", 1000, 20, 993 * 20, "balanced_accuracy", True)
-    row = Row(1000, 0.00123456, 0.123456, Best(1000, 0.123456), 12345.6)
-    display._rows.append(row)
-    lines = text(display, width)
-    assert max(len(line.rstrip()) for line in lines) <= width
-    assert "…" not in "".join(lines)
-    assert any("1000/1000" in line for line in lines)
-
-
 def test_a_line_keeps_its_first_parts_where_all_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     display = Display("finetune", 100_000, 20, 0, "balanced_accuracy", True)
     monkeypatch.setattr(display, "left", lambda: 123_456.0)
-    line = display.line(Row(99_998, 0.00123456, 0.123456, Best(99_998, 0.123456), 12345.6))
-    assert line == (
-        "finetune epoch 99998/100000: train loss 0.001235, val balanced_accuracy 0.1235, best 0.1235 (epoch 99998)"
-    )
+    line = display.line(Row(99_998, 0.00123456, 0.00234567, 0.123456, Best(99_998, 0.123456), 12345.6))
+    assert line == ("finetune epoch 99998/100000: train loss 0.001235, val loss 0.002346, val balanced_accuracy 0.1235")
 
 
 def test_a_resumed_phase_goes_on_at_its_epoch_and_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,21 +161,22 @@ def test_a_resumed_phase_goes_on_at_its_epoch_and_its_pace(monkeypatch: pytest.M
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     display = Display("pretrain", 10, 20, 50, "auc", True)  # two epochs and a half were seen
     now[0] += 4.0
-    display.step(10, 0.5)  # ten images in four seconds, 140 are left
-    assert display.left() == pytest.approx(56.0)
-    assert text(display, 80)[-1].split() == ["pretrain", "3/10", "0.5", "validating", "56", "s"]
+    display.step(5, 0.5)  # five images in four seconds, 145 are left
+    assert display.left() == pytest.approx(116.0)
+    assert words(display).startswith("phase 1/1 pretrain  epoch 3/10  ")
+    assert "  75 %  1 images/s  2 min left" in words(display)
 
 
-def test_without_a_chosen_metric_the_validation_loss_is_shown() -> None:
-    display = Display("embed", 2, 20, 0, "last", True)
-    train(display, [0.4], "loss")
-    assert "val loss" in text(display, 80)[0]
+def test_the_loss_is_not_shown_twice_where_it_chooses() -> None:
+    for metric in ("last", "loss"):
+        display = Display("embed", 2, 20, 0, metric, True)
+        display.epoch(0, {"train": {"loss": 0.5}, "val": {"loss": 0.4}}, 12.0, (0, None))
+        row = Row(1, 0.5, 0.4, None, None, 12.0)
+        assert display.line(row).startswith("embed epoch 1/2: train loss 0.5, val loss 0.4, 12 images/s")
 
 
-def test_a_warning_goes_above_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = Stream(terminal=True)
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setenv("TERM", "xterm")
+def test_a_warning_goes_above_the_status_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = on_terminal(monkeypatch)
     handler = terminal.Messages()
     with Display("pretrain", 2, 20, 0, "auc", True) as display:
         train(display, [0.5])

@@ -203,7 +203,7 @@ def test_every_write_of_a_run_may_fail(
     cache: Path, disk: SmallDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk grows by little more than what the last failure asked for, so that nearly every file fails once."""
-    recipe = small_recipe(cache, *TINY)
+    recipe = small_recipe(cache, *TINY, "runtime.keep_finished=true")  # so that the report finds no room freed
     alone = run(recipe, tmp_path / "alone")
     monkeypatch.setattr(needs, "require", lambda out, parts: None)  # as if it had been filled since
     out, size, failed = disk.place / "run", 16, []

@@ -66,7 +66,7 @@ def test_the_slurm_script_encodes_on_two_nodes(finished: Path, tmp_path: Path) -
     assert len(table) == 60
     wanted = EmbeddingModel.load(finished).embed(list(table["file"]))
     np.testing.assert_allclose(np.stack(list(table["vector"])), wanted, atol=1e-6)
-    assert json.loads((tmp_path / "vectors" / "encoding.json").read_text())["complete"]
+    assert json.loads((tmp_path / "vectors" / "_encoding.json").read_text())["complete"]
 
 
 def worker(launcher: int, rank: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError  # nosec B403  # the error alone: nothing is unpickled
 from urllib.error import URLError
@@ -90,7 +91,7 @@ def published(spec: Spec, stem: catalogue.Stem, task: str = "") -> tuple[dict[st
     if silent:
         raise _not_had(spec, found, silent, task)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), hub.from_cache() if found.kind == "cache" else nullcontext():
             body = catalogue.colour(name, image_size=spec.image_size, pretrained=True)
     except (URLError, OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = _reason(error)
@@ -110,7 +111,10 @@ def _reason(error: Exception) -> str:
 
 def _silent(place: str) -> str:
     """Why a download cannot begin; '' where its host answers. An address that is none is a repository of the hub."""
-    return reach.silent(place) if place.startswith(("http://", "https://")) else hub.silent()
+    if place.startswith(("http://", "https://")):
+        return reach.silent(place)
+    hub.quieten()
+    return hub.silent()
 
 
 def _not_had(spec: Spec, found: Origin, reason: str, task: str) -> RequestError:

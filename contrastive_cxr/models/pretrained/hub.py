@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import contrastive_cxr.models.checkpoints.shards as shards
@@ -11,14 +12,57 @@ import contrastive_cxr.models.pretrained.reach as reach
 from contrastive_cxr.errors import RequestError, visible
 
 HUB = "hf-hub:"
+LIBRARY_SECONDS = 2.0
+"""As long as the hub's own library waits, once the hub has answered us."""
 OFFLINE = "HF_HUB_OFFLINE is set, so nothing is downloaded"
 
 
 def silent() -> str:
-    """Why nothing can be downloaded from the hub, in words; '' where it answers."""
+    """Why nothing can be downloaded from the hub, in words; '' where it answers.
+
+    It is asked once by us and once by its own library, which may trust other certificates and use other proxies. A
+    download would try again for a minute, and print each try.
+    """
     from huggingface_hub import constants
 
-    return OFFLINE if constants.HF_HUB_OFFLINE else reach.silent(constants.ENDPOINT)
+    if constants.HF_HUB_OFFLINE:
+        return OFFLINE
+    return reach.silent(constants.ENDPOINT) or _refused(constants.ENDPOINT)
+
+
+def _refused(address: str) -> str:
+    """Why the hub's own library does not reach an address at its first try; '' where it does."""
+    from huggingface_hub import get_session
+
+    try:
+        status = get_session().head(address, timeout=LIBRARY_SECONDS).status_code
+    except Exception as error:  # of the HTTP library that this version of the hub's library uses
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return reach.busy(status)
+
+
+@contextmanager
+def from_cache() -> Iterator[None]:
+    """Inside, the hub's library takes what is in its cache and does not ask the network whether there is a newer one.
+
+    The switch is the library's own (`HF_HUB_OFFLINE`), which it reads from the environment once.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def quieten() -> None:
+    """Let the hub's library speak of errors alone: it tells of every try, we tell of the end."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def downloaded(word: str, what: str, files: Sequence[str], tables: Sequence[str]) -> Path:
@@ -40,11 +84,9 @@ def downloaded(word: str, what: str, files: Sequence[str], tables: Sequence[str]
     RequestError
         There is no such repository or file, or the hub cannot be reached.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import errors
-    from huggingface_hub.utils import logging as hub_logging
 
-    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of every try; we tell of the end
+    quieten()
 
     identity, revision, file = _named(word, what)
     wanted = (file,) if file else tuple(files)

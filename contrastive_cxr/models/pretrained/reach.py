@@ -10,10 +10,12 @@ import urllib.request
 
 SECONDS = 8.0
 """As long as a host is waited for."""
+BUSY = (407, 408, 429, 500, 502, 503, 504)
+"""HTTP statuses of a host or a proxy that does not do what it is asked: later perhaps."""
 
 
 def silent(address: str, seconds: float | None = None) -> str:
-    """Why a host cannot be reached, in words; '' where it answers, whatever it says.
+    """Why a host cannot be reached, in words; '' where it answers, unless it says that it cannot do so now.
 
     Proxies are those of the environment (`https_proxy`, ...). A host whose certificate is not trusted answers: what
     downloads from it may trust others.
@@ -34,14 +36,25 @@ def silent(address: str, seconds: float | None = None) -> str:
     return found[0] if found else f"no answer within {limit:g} seconds"
 
 
+def busy(status: int) -> str:
+    """What an HTTP status says that libraries try again for up to a minute; '' for any other.
+
+    Examples
+    --------
+    >>> busy(503), busy(404)
+    ('it answers with HTTP status 503', '')
+    """
+    return f"it answers with HTTP status {status}" if status in BUSY else ""
+
+
 def _asked(address: str, seconds: float) -> str:
     request = urllib.request.Request(address, method="HEAD")
     try:
         # An opener of its own: that of the library keeps the proxies of its first call.
         with urllib.request.build_opener().open(request, timeout=seconds):
             return ""
-    except urllib.error.HTTPError:
-        return ""
+    except urllib.error.HTTPError as error:
+        return busy(error.code)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError | ValueError):

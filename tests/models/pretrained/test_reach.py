@@ -6,7 +6,10 @@ import http.server
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 
 import pytest
 
@@ -29,6 +32,17 @@ def answers() -> Iterator[str]:
 
 def test_a_host_that_says_anything_answers(answers: str) -> None:
     assert reach.silent(answers) == ""
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_host_that_cannot_do_it_now_is_as_good_as_silent(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    answer = urllib.error.HTTPError("http://hub.example", status, "later", Message(), None)
+
+    def later(*_: object, **__: object) -> None:
+        raise answer
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", later)
+    assert reach.silent("http://hub.example") == f"it answers with HTTP status {status}"
 
 
 def test_a_refused_connection_is_said() -> None:
