@@ -110,7 +110,7 @@ def search(
     )  # fmt: skip
     for query in facts["queries"]:
         lines = [
-            (place, near["label"], f"{near['distance']:.3f}", near["patient"], near["path"])
+            (place, near["label"], f"{near['distance']:.4f}", near["patient"], near["path"])
             for place, near in enumerate(query["neighbours"], 1)
         ]
         table(query["file"], ["", "label", "distance", "patient", "path"], lines)

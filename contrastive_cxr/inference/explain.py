@@ -19,6 +19,7 @@ from contrastive_cxr.files import write_bytes
 from contrastive_cxr.inference.explain_checks import ExplainInputs, Floats, Near, check, chosen, read
 from contrastive_cxr.inference.given_images import Frames
 from contrastive_cxr.metrics import decisions
+from contrastive_cxr.metrics.neighbours import distances
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
@@ -151,12 +152,14 @@ def compare(ready: ExplainInputs, file: Path, other: Near, name: str, files: Fil
     """Which region of each of two images makes them close: an entry of `neighbours`."""
     model = ready.model
     facts: dict[str, Any] = {"file": str(other.file), "label": other.label}
+    own_vector = model.embed(file)
     toward = divided(ready, ready.pictures[file], other.vector, name, files)
     theirs = ready.pictures if other.file in ready.pictures else read(model, [other.file])[0]
     back = None  # the run's image may be gone since
     if other.file in theirs:
-        back = divided(ready, theirs[other.file], model.embed(file)[0], f"{name}-back", files)
-    return facts | {"cosine": toward["cosine"], "toward": toward, "back": back}
+        back = divided(ready, theirs[other.file], own_vector[0], f"{name}-back", files)
+    gap = distances(own_vector, other.vector[None], np.zeros((1, 1), np.int64))
+    return facts | {"distance": float(gap[0, 0]), "cosine": toward["cosine"], "toward": toward, "back": back}
 
 
 def divided(ready: ExplainInputs, picture: Tensor, vector: Floats, name: str, files: Files) -> dict[str, Any]:

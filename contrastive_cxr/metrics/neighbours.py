@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-import faiss
+import faiss as _faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ from contrastive_cxr.metrics import nearest, ranking
 from contrastive_cxr.metrics.statistics import intervals
 from contrastive_cxr.metrics.statistics.weighted import Floats, Ints, ratio
 
+faiss: Any = _faiss  # its own types lack half of it
 Vectors = NDArray[np.float32]
 _BLOCK = 4_000_000  # neighbours held at once
 
@@ -145,6 +146,33 @@ def search(gallery: Vectors, queries: Vectors, k: int, **identity: Unpack[Identi
     return best, similarity
 
 
+def distances(gallery: Vectors, queries: Vectors, found: Ints) -> Vectors:
+    """The distance of each query to gallery rows: Euclidean between the vectors, `sqrt(2 - 2 cos)` at unit length.
+
+    This is the distance of every page, table and search (docs/reference/retrieval.md). It is computed from the
+    differences of the vectors, because `sqrt(2 - 2 cos)` in float32 loses half its digits for near neighbours.
+
+    Parameters
+    ----------
+    gallery, queries : float32 [M, D], [Q, D], unit length
+    found : int64 [Q, W], positions in `gallery`, -1 where there is none
+
+    Returns
+    -------
+    float32 [Q, W]
+        From 0 to 2; infinity where the position is -1.
+    """
+    gaps = np.empty(found.shape, np.float32)
+    flat = np.ascontiguousarray(np.maximum(found, 0).ravel())
+    who = np.repeat(np.arange(len(queries)), found.shape[1])
+    left, right = np.ascontiguousarray(queries), np.asarray(gallery)
+    pairs = (left, who, right, flat, gaps)
+    faiss.pairwise_indexed_L2sqr(left.shape[1], len(flat), *(faiss.swig_ptr(each) for each in pairs))
+    np.sqrt(gaps, out=gaps)
+    gaps[found < 0] = np.inf
+    return gaps
+
+
 def scores(
     gallery: Vectors,
     gallery_labels: Ints,
@@ -241,8 +269,8 @@ def _blocks(rows: Ints, width: int) -> Iterator[Ints]:
 def _prepared(gallery: Vectors, queries: Vectors, identity: Identity) -> tuple[Vectors, Vectors, dict[str, Ints]]:
     """Both sides at unit length, and who they are."""
     same = gallery is queries
-    gallery = _unit(gallery, "gallery")
-    queries = gallery if same else _unit(queries, "queries")
+    gallery = unit(gallery, "gallery")
+    queries = gallery if same else unit(queries, "queries")
     if gallery.shape[1] != queries.shape[1]:
         raise CcxrError(
             f"gallery vectors are {gallery.shape[1]} wide and query vectors {queries.shape[1]}; "
@@ -265,7 +293,8 @@ def _identity(values: object, name: str, n: int) -> Ints:
     return numbers
 
 
-def _unit(vectors: Vectors, name: str) -> Vectors:
+def unit(vectors: Vectors, name: str) -> Vectors:
+    """The vectors at unit length, float32 [N, D]; a vector of zeros stays one; `name` is theirs in an error."""
     vectors = np.asarray(vectors, dtype=np.float32)
     if vectors.ndim != 2:
         raise CcxrError(f"{name} has shape {list(vectors.shape)}; vectors are [rows, width]")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrastive_cxr.errors import RequestError, nearest
+from contrastive_cxr.metrics.neighbours import distances
 from contrastive_cxr.retrieval.rows import Ids, Vectors
 
 faiss: Any = _faiss  # its own types lack half of it
@@ -194,22 +195,6 @@ def _by_product(vectors: Vectors, queries: Vectors, count: int, allowed: Allowed
         order = np.argsort(-near, axis=1, kind="stable")[:, :count]
         best, places = np.take_along_axis(near, order, axis=1), np.take_along_axis(found, order, axis=1)
     return best, places
-
-
-def distances(vectors: Vectors, queries: Vectors, found: Ids) -> Vectors:
-    """Euclidean distances float32 [Q, W] of the queries and the rows found, infinity where a position is -1.
-
-    From the differences: sqrt(2 - 2 cos) loses half its digits for near neighbours.
-    """
-    gaps = np.empty(found.shape, np.float32)
-    flat = np.ascontiguousarray(np.maximum(found, 0).ravel())
-    who = np.repeat(np.arange(len(queries)), found.shape[1])
-    left, right = np.ascontiguousarray(queries), np.asarray(vectors)
-    pairs = (left, who, right, flat, gaps)
-    faiss.pairwise_indexed_L2sqr(left.shape[1], len(flat), *(faiss.swig_ptr(each) for each in pairs))
-    np.sqrt(gaps, out=gaps)
-    gaps[found < 0] = np.inf
-    return gaps
 
 
 def write(index: Index, path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contrastive_cxr.retrieval.index import FACTOR, Allowed, Index, distances
+from contrastive_cxr.metrics.neighbours import distances
+from contrastive_cxr.retrieval.index import FACTOR, Allowed, Index
 from contrastive_cxr.retrieval.rows import Ids, Vectors
 
 _PAIRS = 4_000_000  # of queries and rows looked at together

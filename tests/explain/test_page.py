@@ -17,6 +17,7 @@ def facts() -> dict[str, Any]:
         "file": f"{RAW}.png",
         "label": RAW,
         "cosine": 0.5,
+        "distance": 0.00456,
         "toward": {"picture": "a.png", "exact": True, "unplaced": 0.0},
     }
     shown = {
@@ -56,6 +57,10 @@ def test_it_needs_nothing_else_and_says_what_is_gone() -> None:
     assert all(address.startswith("data:image/png;base64,") for address in addresses)
     assert not re.search(r"//[a-z]", re.sub(r'data:[^"]*', "", page))
     assert page.count("image not readable here") == 1
+
+
+def test_a_small_distance_is_not_shown_as_zero() -> None:
+    assert "distance 0.0046" in render(facts(), {"a.png": grey(np.zeros((8, 8)))})
 
 
 def test_an_embedding_alone_has_no_classes_on_its_page() -> None:

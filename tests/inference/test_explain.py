@@ -120,6 +120,7 @@ def test_neighbours_are_the_nearest_of_other_patients(run: Path, pictures: Path,
         assert [near["label"] for near in shown["neighbours"]] == list(rows["label"].iloc[order])
         for near, row in zip(shown["neighbours"], order, strict=True):
             assert near["cosine"] == pytest.approx(float(cosines[row]), abs=1e-4)
+            assert near["distance"] == pytest.approx(float(np.linalg.norm(known[row] - own)), abs=1e-5)
             back = float(model.embed(file(pictures, int(row)))[0] @ own)
             for way, expected in ((near["toward"], cosines[row]), (near["back"], back)):
                 assert way["exact"]  # one linear layer behind pooled features

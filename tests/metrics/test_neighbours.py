@@ -148,6 +148,24 @@ def test_fewer_neighbours_than_k_divide_by_those_there_are() -> None:
     assert found.votes.shape == (3, 2)
 
 
+def test_distances_are_those_of_the_differences_and_keep_near_neighbours_apart() -> None:
+    gallery, queries = unit(6, 16, 0), unit(3, 16, 1)
+    queries[0] = gallery[0]
+    near = gallery[1].astype(np.float64) + 1e-4 * np.eye(16)[0]  # 1 - cos is about 5e-9 here, which float32 loses
+    queries[1] = near / np.linalg.norm(near)
+    found = np.array([[0, 3], [1, -1], [5, 2]])
+    gaps = neighbours.distances(gallery, queries, found)
+    for row, places in enumerate(found):
+        for column, place in enumerate(places):
+            difference = gallery[place].astype(np.float64) - queries[row].astype(np.float64)
+            expected = math.inf if place < 0 else math.sqrt(float((difference**2).sum()))
+            assert gaps[row, column] == pytest.approx(expected, rel=1e-3)
+    assert gaps[0, 0] == 0
+    assert 5e-5 < gaps[1, 0] < 2e-4
+    cosine = float(gallery[3].astype(np.float64) @ queries[0].astype(np.float64))
+    assert gaps[0, 1] == pytest.approx(math.sqrt(2 - 2 * cosine), rel=1e-5)
+
+
 @pytest.mark.parametrize(("rows", "queries"), [(0, 3), (3, 0)])
 def test_empty_sides(rows: int, queries: int) -> None:
     found = neighbours.scores(

@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Case:
-    """A query and its nearest images; `detail` is the query's prediction, or the cosine distance."""
+    """A query and its nearest images; `detail` is the query's prediction, or the distance of the embeddings."""
 
     query: Picture
     nearest: list[Picture]
@@ -58,6 +58,8 @@ def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6)
         arrays.train_vectors, arrays.vectors, near,
         gallery_ids=train_ids, query_ids=ids, gallery_patients=train_who, query_patients=who,
     )  # fmt: skip
+    gallery, queries = (neighbours.unit(each, "report") for each in (arrays.train_vectors, arrays.vectors))
+    gaps = neighbours.distances(gallery, queries, found)
     known = train_classes(arrays, classes)
     truth = np.array(classes, dtype=object)[arrays.labels]
     if arrays.probabilities is not None:
@@ -75,8 +77,8 @@ def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6)
         detail = f"predicted {decided[row]} ({sure[row]:.2f})"
         query = _picture(arrays.rows.iloc[row], truth[row], bool(decided[row] == truth[row]), detail)
         around = [
-            _picture(arrays.train_rows.iloc[i], known[i], bool(known[i] == truth[row]), f"distance {1 - near_:.3f}")
-            for i, near_ in zip(found[row].tolist(), similarity[row].tolist(), strict=True)
+            _picture(arrays.train_rows.iloc[i], known[i], bool(known[i] == truth[row]), f"distance {gap:.4f}")
+            for i, gap in zip(found[row].tolist(), gaps[row].tolist(), strict=True)
             if i >= 0
         ]
         return Case(query, around)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from contrastive_cxr.report.facts import arrays
 from contrastive_cxr.report.figures import cases
+from contrastive_cxr.retrieval import Gallery
 from tests.data.painted import dicom, picture, put, zipped
 from tests.report.small import CLASSES
 
@@ -34,6 +35,22 @@ def test_wrong_ones_come_most_confident_first_and_right_ones_from_every_class(ru
     for case in [*chosen["wrong"], *chosen["right"]]:
         assert len(case.nearest) == 6
         assert all(near.right == (near.label == case.query.label) for near in case.nearest)
+
+
+def test_distances_are_those_that_a_search_gives(run_folder: Path) -> None:
+    found = arrays.read(run_folder / "finetune" / "arrays")
+    assert found is not None
+    gallery, queries = (each / np.linalg.norm(each, axis=1)[:, None] for each in (found.train_vectors, found.vectors))
+    built = Gallery.build(gallery.astype(np.float32), found.train_rows)
+    search = built.search(queries.astype(np.float32), len(gallery))
+    for case in cases.choose(found, CLASSES, each=3)["right"]:
+        number = found.rows["path"].tolist().index(case.query.path)
+        told = dict(zip(search.of(number)["path"], search.of(number)["distance"], strict=True))
+        for near in case.nearest:
+            place = found.train_rows["path"].tolist().index(near.path)
+            cosine = float(gallery[place].astype(np.float64) @ queries[number].astype(np.float64))
+            assert near.detail == f"distance {told[near.path]:.4f}"
+            assert float(near.detail.split()[1]) == pytest.approx(np.sqrt(2 - 2 * cosine), abs=1e-4)
 
 
 def test_an_image_is_not_its_own_neighbour_nor_is_its_patient(run_folder: Path) -> None:
