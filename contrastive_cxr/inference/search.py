@@ -206,10 +206,11 @@ def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[d
             sides = (("toward", image, asked.gallery.vectors[near["position"]]), ("back", other, asked.vectors[number]))
             for side, picture, vector in sides:
                 key = search_page.name(number, place, side)
-                found = (
-                    NO_IMAGE if picture is None else FAR if place >= MAPS else overlaid(asked.model, picture, vector)
-                )
-                (reasons if isinstance(found, str) else pictures)[key] = found  # type: ignore[index]
+                found = FAR if place >= MAPS else overlaid(asked.model, picture, vector)
+                if isinstance(found, str):
+                    reasons[key] = found
+                else:
+                    pictures[key] = found
     return pictures, reasons
 
 
