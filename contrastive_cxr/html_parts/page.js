@@ -127,7 +127,7 @@ if (gallery && form) {
     const kept = figures.filter(fits).sort(orders[wanted.order]);
     figures.forEach(each => { each.hidden = true; });
     kept.slice(0, limit).forEach(each => { each.hidden = false; button(each); });
-    gallery.append(...kept.slice(0, limit));
+    gallery.prepend(...kept.slice(0, limit));
     form.elements.low.setAttribute('aria-valuetext', `${wanted.low} %`);
     form.elements.high.setAttribute('aria-valuetext', `${wanted.high} %`);
     one('output', form).textContent = `${Math.min(limit, kept.length)} of ${kept.length} that fit, ${figures.length} in all; confidence ${wanted.low} to ${wanted.high} %`;

@@ -55,7 +55,7 @@ def test_filters_by_prediction_class_confidence_and_name(page: Any) -> None:
     page.select_option("#filters [name=true]", label="covid")
     assert shown(page) == [each for each in wrong if each["true"] == "1"]
     page.click("#filters [type=reset]")
-    page.wait_for_function("document.querySelectorAll('#gallery figure:not([hidden])').length === 40")
+    page.locator(SHOWN).nth(39).wait_for(state="attached")
     page.locator("#filters [name=low]").fill("45")
     kept = [each for each in every if float(each["sure"]) >= 0.45]
     assert shown(page) == kept
