@@ -3,7 +3,7 @@
 from contrastive_cxr.augment.draws import Draw, draw
 from contrastive_cxr.augment.images import apply, augment, equalise, plain
 from contrastive_cxr.augment.mix import MixDraw, draw_mix, mix
-from contrastive_cxr.augment.pictures import picture
+from contrastive_cxr.augment.pictures import parameters, picture
 from contrastive_cxr.augment.sets import AUGMENT_SETS, SETS, AugmentSet, Choice, check_set, resolve
 from contrastive_cxr.augment.tta import TTA_SETS, views
 
@@ -22,6 +22,7 @@ __all__ = [
     "draw_mix",
     "equalise",
     "mix",
+    "parameters",
     "picture",
     "plain",
     "resolve",

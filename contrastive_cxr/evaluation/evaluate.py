@@ -11,8 +11,14 @@ from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation import audit_findings, cached_embeddings, external_drop, robustness
-from contrastive_cxr.evaluation.predictions import Outputs, outputs, write_arrays, write_thumbnails
+from contrastive_cxr.evaluation import audit_findings, cached_embeddings, external_drop, made, robustness
+from contrastive_cxr.evaluation.predictions import (
+    Outputs,
+    outputs,
+    write_arrays,
+    write_class_maps,
+    write_thumbnails,
+)
 from contrastive_cxr.evaluation.report_facts import (
     EvaluationContext,
     PhasePredictions,
@@ -30,7 +36,7 @@ from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName, phases_with_model
 
-BESIDE_PHASES = 9  # stages of scoring that do not belong to one phase
+BESIDE_PHASES = 10  # stages of scoring that do not belong to one phase
 
 
 def score_run(
@@ -98,6 +104,9 @@ def _score_split(
     facts["audit"] = audit_findings.findings_of(run, facts, unknown, external=data is not reference)
     facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
     facts["budget"] = budget(run, list(preds.query), fabric)
+    facts["made"] = made.of(context.recipe)
+    terminal.stage("maps of the cases")
+    write_class_maps(out / preds.final / "arrays", data, fabric, run / preds.final, preds.query[preds.final])
     folders.write_json(out / "report.json", facts)
     terminal.stage("report")
     report.write(out, run)

@@ -2,8 +2,8 @@
 
 from contrastive_cxr.explain.ascent import Ascent, Risen, maximise
 from contrastive_cxr.explain.attention import attention_map, rollout
-from contrastive_cxr.explain.gradcam import grad_cam, installed
-from contrastive_cxr.explain.overlays import grey, overlay
+from contrastive_cxr.explain.gradcam import class_map, grad_cam, installed
+from contrastive_cxr.explain.overlays import blend, grey, layer, overlay, standing_out
 from contrastive_cxr.explain.page import VERSION, render
 from contrastive_cxr.explain.similarity import Similarity, similarity
 
@@ -13,12 +13,16 @@ __all__ = [
     "Risen",
     "Similarity",
     "attention_map",
+    "blend",
+    "class_map",
     "grad_cam",
     "grey",
     "installed",
+    "layer",
     "maximise",
     "overlay",
     "render",
     "rollout",
     "similarity",
+    "standing_out",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contrastive_cxr.html_templates import environment
+from contrastive_cxr.html_templates import environment, labelled
 
 VERSION = 1
 
@@ -31,4 +31,5 @@ def render(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
     def address(name: str) -> str:
         return f"data:image/png;base64,{base64.b64encode(files[name]).decode()}"
 
-    return environment(Path(__file__).parent).get_template("explain.html.j2").render(facts=facts, address=address)
+    template = environment(Path(__file__).parent).get_template("explain.html.j2")
+    return labelled(template.render(facts=facts, address=address))

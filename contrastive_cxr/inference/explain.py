@@ -130,11 +130,10 @@ def describe(ready: ExplainInputs, file: Path, name: str, files: Files) -> dict[
             "decided": model.classes[decided],
             "probabilities": dict(zip(model.classes, probabilities[0].tolist(), strict=True)),
             "target": model.classes[target],
-            "gradcam": drawn(files, f"{name}-gradcam", picture, heat) | {"empty": not heat.any()},
+            "gradcam": drawn(files, f"{name}-gradcam", picture, heat, f"{name}.png") | {"empty": not heat.any()},
         }
     flow = maps.attention_map(model.network, picture)
-    # Rollout gives every place a share; the picture shows what is above the least of them.
-    said["attention"] = None if flow is None else drawn(files, f"{name}-attention", picture, flow, flow - flow.min())
+    said["attention"] = None if flow is None else drawn(files, f"{name}-attention", picture, flow, f"{name}.png")
     return {"gradcam": None, "probabilities": {}, **said}
 
 
@@ -203,11 +202,22 @@ def logit_of(model: EmbeddingModel, number: int, images: Tensor) -> Tensor:
     return model.network.logits(images)[0, number]
 
 
-def drawn(files: Files, name: str, picture: Tensor, values: Floats, shown: Floats | None = None) -> dict[str, Any]:
-    """Keep a map as an array and as a picture over the image (of `shown`, where that is not the map itself)."""
-    files[f"{name}.npy"] = array(values)
-    files[f"{name}.png"] = maps.overlay(plane(picture), values if shown is None else shown)
-    return {"picture": f"{name}.png", "array": f"{name}.npy"}
+def drawn(files: Files, name: str, picture: Tensor, values: Floats, image: str = "") -> dict[str, Any]:
+    """Keep a map as an array, as a picture over the image, and as a transparent layer; `image` is the picture below it.
+
+    Pictures show what stands out from the map's own median (`maps.standing_out`); `even` says that nothing does.
+    """
+    below = plane(picture)
+    over = maps.standing_out(values)
+    shown = np.zeros_like(values) if over is None else over
+    entry = {"picture": f"{name}.png", "array": f"{name}.npy", "layer": f"{name}-layer.png"}
+    files[entry["array"]] = array(values)
+    files[entry["picture"]] = maps.overlay(below, shown)
+    files[entry["layer"]] = maps.layer(shown, len(below))
+    if not image:
+        image = f"{name}-image.png"
+        files[image] = maps.grey(below)
+    return {**entry, "image": image, "even": over is None}
 
 
 def plane(picture: Tensor) -> Floats:

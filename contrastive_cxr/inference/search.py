@@ -29,7 +29,10 @@ from contrastive_cxr.retrieval.result import agreement
 from contrastive_cxr.run import folder as folders
 
 UNFAMILIAR = 99.0
-MAPS = 3
+MAPS = 10  # neighbours of an image that get maps: two passes each
+NO_IMAGE = "No map: the image is not readable here."
+FAR = f"No map: the nearest {MAPS} neighbours have one, since each takes two passes of the network."
+EVEN = "No map: the likeness is spread evenly, and no place stands out."
 Floats = NDArray[np.float32]
 
 
@@ -116,9 +119,8 @@ def search(
     facts = facts_of(asked, k, where or {}) | {"gallery": str(gallery)}
     if html is not None:
         terminal.stage("drawing the page")
-        pictures, notes = drawn(asked, facts["queries"])
-        facts["notes"] += notes
-        folders.write_text(html, search_page.page(facts, pictures))
+        pictures, reasons = drawn(asked, facts["queries"])
+        folders.write_text(html, search_page.page(facts, pictures, reasons))
     return facts
 
 
@@ -192,10 +194,10 @@ def files_of(rows: pd.DataFrame) -> list[Path]:
     return [Path(root) / path for root, path in zip(roots, rows["path"], strict=True)]
 
 
-def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], list[str]]:
-    """The page's pictures by name, PNG or what `search_page` names: images, and the maps of the first neighbours."""
+def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The page's pictures, PNG, and the reasons for maps that are missing, both by what `search_page` names them."""
     pictures: dict[str, bytes] = {}
-    note = ""
+    reasons: dict[str, str] = {}
     for number, query in enumerate(queries):
         shown = [Path(query["file"]), *(Path(near["file"]) for near in query["neighbours"])]
         there, _ = read(asked.model, shown)  # the gallery's images may be gone since
@@ -207,24 +209,24 @@ def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[d
             other = there.get(Path(near["file"]))
             if other is not None:
                 pictures[search_page.name(number, place)] = maps.grey(plane(other))
-            if place >= MAPS or note:
-                continue
-            try:
-                toward = asked.gallery.vectors[near["position"]]
-                pictures[search_page.name(number, place, "toward")] = overlaid(asked.model, image, toward)
-                if other is not None:
-                    back = asked.vectors[number]
-                    pictures[search_page.name(number, place, "back")] = overlaid(asked.model, other, back)
-            except CcxrError as error:
-                note = f"Which regions are alike cannot be shown: {error}"
-    return pictures, [note] if note else []
+            sides = (("toward", image, asked.gallery.vectors[near["position"]]), ("back", other, asked.vectors[number]))
+            for side, picture, vector in sides:
+                key = search_page.name(number, place, side)
+                found = FAR if place >= MAPS else overlaid(asked.model, picture, vector)
+                if isinstance(found, str):
+                    reasons[key] = found
+                else:
+                    pictures[key] = found
+    return pictures, reasons
 
 
-def overlaid(model: EmbeddingModel, image: torch.Tensor, vector: Floats) -> bytes:
-    """The image with the map of what in it is like the other image's vector.
-
-    Where every place speaks for it, what is above the least of them is shown: of near neighbours the map would else be
-    one colour.
-    """
-    found = maps.similarity(model.network, image, torch.from_numpy(np.array(vector)).to(model.device))
-    return maps.overlay(plane(image), found.values - max(0.0, float(found.values.min())))
+def overlaid(model: EmbeddingModel, image: torch.Tensor | None, vector: Floats) -> bytes | str:
+    """The image with what in it is like the other image's vector, above the map's own median; or why there is none."""
+    if image is None:
+        return NO_IMAGE
+    try:
+        found = maps.similarity(model.network, image, torch.from_numpy(np.array(vector)).to(model.device))
+    except CcxrError as error:
+        return f"No map: {error}."
+    over = maps.standing_out(found.values)
+    return EVEN if over is None else maps.overlay(plane(image), over)

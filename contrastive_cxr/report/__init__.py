@@ -2,7 +2,8 @@
 
 from contrastive_cxr.report.facts.inputs import Predictions, ReportExtras, Stages, Subject, Tta
 from contrastive_cxr.report.facts.report_json import VERSION, build, build_cascade
-from contrastive_cxr.report.figures.sheet import THUMBNAIL, shown
+from contrastive_cxr.report.figures.cases import rows_shown as case_rows
+from contrastive_cxr.report.figures.sheet import THUMBNAIL, shown, side
 from contrastive_cxr.report.pages.page import write
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Tta",
     "build",
     "build_cascade",
+    "case_rows",
     "shown",
+    "side",
     "write",
 ]

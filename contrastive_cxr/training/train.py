@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.PngImagePlugin import PngInfo
 
 from contrastive_cxr import augment, engine, phases, terminal
 from contrastive_cxr import recipe as recipes
@@ -30,6 +31,7 @@ from contrastive_cxr.preflight.model_checks import (
     sharing_faults,
     start_of,
 )
+from contrastive_cxr.recipe.augmentation import in_words
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import seeds
@@ -230,14 +232,16 @@ def save_augmentation(recipe: Recipe, data: Dataset, out: Path) -> None:
     """Picture of what each augmentation does to 16 training images: `augmentation-SET.png`.
 
     One with ranges of its own is called by its phase, `augmentation-pretrain.png`, the one that makes positives
-    `augmentation-embed-positive.png`.
+    `augmentation-embed-positive.png`. The file's `Description` has the ranges in words, for the report.
     """
     rows = data.rows("train")[:: max(1, len(data.rows("train")) // 16)][:16]
     for name, choice in sorted(augmentations(recipe).items()):
         seed = seeds.key(recipe.seed, "picture", name)
         picture = augment.picture(torch.from_numpy(data.take(rows)), recipe.model.image_size, choice, seed)
         content = io.BytesIO()
-        picture.save(content, format="PNG")
+        words = PngInfo()
+        words.add_text("Description", f"{in_words(choice)}: {augment.parameters(choice)}")
+        picture.save(content, format="PNG", pnginfo=words)
         write_bytes(out / f"augmentation-{name}.png", content.getvalue())
 
 

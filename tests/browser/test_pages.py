@@ -13,10 +13,12 @@ import pytest
 import yaml
 from PIL import Image
 
+import contrastive_cxr
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.recipe.card_words import Card
 
 pytestmark = pytest.mark.slow
+OURS = (Path(contrastive_cxr.__file__).parent / "html_parts" / "page.js").read_text(encoding="utf-8")
 RUN = "window.ran=1;alert(1)"
 EVIL = f"</title></style><script>{RUN}</script><img src=x onerror={RUN}>'\"--><svg onload={RUN}>{{{{7+7}}}}"
 LINK = f"[a](javascript:{RUN}) ![b](x onerror={RUN}) `c` | d"
@@ -118,7 +120,14 @@ def test_no_name_becomes_markup(browser: Any, pages: dict[str, Path], name: str)
         summary.click()
     assert not dialogs
     assert page.evaluate("window.ran") is None
-    assert page.evaluate("document.querySelectorAll('script').length") == 0
+    scripts = page.evaluate("[...document.scripts].map(each => [each.type, each.textContent])")
+    assert {text for kind, text in scripts if not kind} <= {OURS}, "the one script of the package alone runs"
+    assert all(json.loads(text) is not None for kind, text in scripts if kind == "application/json")
+    assert {kind for kind, _ in scripts} <= {"", "application/json"}
+    for picture in page.locator("[role=button]:visible").all()[:3]:  # the enlargement shows names too
+        picture.click()
+        assert page.locator("dialog[open]").count() == 1
+        page.keyboard.press("Escape")
     handlers = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).filter(a => /^on/i.test(a.name))"
     assert page.evaluate(f"{handlers}.length") == 0
     assert page.evaluate("document.querySelectorAll('[href^=\"javascript\" i], img[src=x]').length") == 0

@@ -48,7 +48,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pictures[search_page.name(query, place)] = picture(40 * place)
             pictures[search_page.name(query, place, "toward")] = picture(200)
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(search_page.page(facts(), pictures), encoding="utf-8")
+    reasons = {search_page.name(0, 0, "back"): f"No map: {EVIL}"}
+    path.write_text(search_page.page(facts(), pictures, reasons), encoding="utf-8")
     return path
 
 
@@ -61,11 +62,19 @@ def test_it_draws_it_fits_and_text_stays_text(browser: Any, file: Path, width: i
     page.on("request", lambda request: asked.append(request.url))
     page.goto(file.as_uri())
     assert page.evaluate("window.ran") is None
-    assert page.locator("script").count() == 0
+    assert page.locator("script").count() == 1
     assert page.locator("img[onerror]").count() == 0
     assert EVIL in page.locator("#query-1 h3").inner_text()
     assert page.locator("figure.near").count() == 10
-    assert page.locator(".gone").count() == 2
+    assert page.locator(".near + .gone, figure .gone").count() == 2
+    told = page.locator("#query-1 .column > .gone").all_inner_texts()
+    assert len(told) == 6, "each missing map has a reason"
+    assert told[0] == f"No map: {EVIL}"
+    if width == 1200:  # pictures, words and maps of all columns stand in the same rows
+        for kind in (".near img, .near .gone", ".words", ".column > :nth-child(3)"):
+            tops = "(kind) => new Set([...document.querySelectorAll('#query-1 .column:not(.query)')].map(column => "
+            tops += "Math.round(column.querySelector(kind).getBoundingClientRect().top))).size"
+            assert page.evaluate(tops, kind) == 1
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert page.locator("#query-1 .flag").count() == 0
     assert page.locator("#query-2 .flag").is_visible()

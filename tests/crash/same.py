@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-CLOCKS = {"seconds", "epoch_seconds", "minutes", "peak_memory_mib", "stamps", "timing"}
+CLOCKS = {"seconds", "epoch_seconds", "minutes", "peak_memory_mib", "stamps", "timing", "made"}
 """Keys whose values are times of a clock, of a file, or sizes of what holds such."""
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from contrastive_cxr import __version__, report
 from contrastive_cxr.inference.predict import predict
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.models import weights
@@ -57,6 +59,20 @@ def test_scores_with_and_without_augmentation(special: Path) -> None:
     assert any("not probabilities" in note for note in facts["notes"])
 
 
+def test_the_report_says_its_origin_and_keeps_maps_of_the_cases(special: Path) -> None:
+    made = json.loads((special / "report.json").read_text())["made"]
+    assert (made["version"], made["data"]) == (__version__, "phantom")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", made["date"])
+    arrays = special / "pretrain" / "arrays"
+    given, labels = np.load(arrays / "probabilities.npy"), np.load(arrays / "labels.npy")
+    rows, pictures = np.load(arrays / "gradcam_rows.npy"), np.load(arrays / "gradcam.npy")
+    assert rows[:, 0].tolist() == report.case_rows(given.max(1), given.argmax(1), labels)
+    assert pictures.shape == (len(rows), 240, 240, 3)
+    for (_, signal), picture in zip(rows, pictures, strict=True):
+        assert (np.ptp(picture, axis=2).max() > 0) == bool(signal), "colours where places stand out, else grey"
+    assert np.load(arrays / "thumbnails.npy").shape[0] == len(labels)
+
+
 def test_the_last_hidden_layer_and_the_weights_above_it(special: Path) -> None:
     arrays, state = special / "pretrain" / "arrays", tensors(special / "pretrain")
     last = sorted(name for name in state if name.startswith("classifier") and name.endswith("weight"))[-1]
@@ -94,7 +110,7 @@ def test_predictions_are_augmented_and_decided_by_cost_as_in_the_evaluation(spec
 
 def test_the_sheet_has_every_scored_image(special: Path) -> None:
     thumbnails = np.load(special / "pretrain" / "arrays" / "thumbnails.npy")
-    assert thumbnails.shape == (len(np.load(special / "pretrain" / "arrays" / "labels.npy")), 64, 64)
+    assert thumbnails.shape == (len(np.load(special / "pretrain" / "arrays" / "labels.npy")), 32, 32), "as the cache"
     assert thumbnails.std() > 10
     assert (special / "predictions-1.png").is_file()
     assert "predictions-1.png" in (special / "report.html").read_text()

@@ -104,7 +104,7 @@ def test_a_recorded_split_is_scored_again_also_in_groups_that_the_run_did_not_as
     table = pd.read_csv(finished / "split.csv")
     assert facts["split"] == "val"
     assert facts["n"] == int((table["split"] == "val").sum())
-    assert any("chosen the checkpoint" in note for note in facts["notes"])
+    assert any("choose the checkpoint" in note for note in facts["notes"])
     assert [group["n"] for group in facts["subgroups"]["source"]["groups"]] == [facts["n"]]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate
 from torch import Tensor, nn
 
-from contrastive_cxr.explain import grad_cam
+from contrastive_cxr.explain import class_map, grad_cam
 from tests.explain.tiny import Pooled, Tiny, drawn, image
 
 cv2 = pytest.importorskip("cv2")
@@ -46,6 +46,8 @@ def test_a_pooled_network_by_hand(target: int) -> None:
     weights = network.classifier.weight.detach().numpy()[target]
     gradient = np.broadcast_to(weights[:, None, None] / SIDE**2, values.shape)
     np.testing.assert_allclose(grad_cam(network, x, target), scaled(by_hand(values, gradient)), atol=1e-4)
+    without = class_map(network, x, target)
+    np.testing.assert_allclose(without, np.maximum(by_hand(values, gradient), 0), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("target", [0, 1])

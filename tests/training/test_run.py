@@ -23,7 +23,7 @@ def test_the_folder_is_that_of_the_architecture(finished: Path) -> None:
     there = {path.name for path in finished.iterdir()}
     assert {"recipe.yaml", "environment.json", "manifest.csv", "split.csv", "report.json", "report.html"} <= there
     assert "augmentation-xray.png" in there
-    wanted = {"metrics.jsonl", "timing.jsonl", "checkpoints", "model.safetensors", "model.json", "arrays", "done.json"}
+    wanted = {"metrics.jsonl", "timing.jsonl", "model.safetensors", "model.json", "arrays", "done.json"}
     for name in PHASES:
         assert {path.name for path in (finished / name).iterdir()} == wanted
     assert not list(finished.rglob("*.partial"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from contrastive_cxr.data.tables.text_tables import read_table
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.metrics import decisions
-from contrastive_cxr.report.figures.sheet import shown
+from contrastive_cxr.report.figures.sheet import spread
 from contrastive_cxr.run.folder import read_array
 
 
@@ -83,11 +85,24 @@ def training_vectors(folder: Path) -> tuple[pd.DataFrame, NDArray[np.float32]] |
 
 @dataclass(frozen=True)
 class Decided:
-    """The images on the sheets: uint8 [n, S, S], classes and decisions int64 [n], and how many images were scored."""
+    """The predictions for the images with a thumbnail, in the order of the table.
 
+    Attributes
+    ----------
+    rows : int64 [n], their numbers among the scored rows
+    thumbnails : uint8 [n, S, S]
+    labels, decided : int64 [n], classes and decisions
+    probabilities : float [n, C], or None
+    paths : n paths as in `rows.csv`; empty texts without that file
+    of : how many images were scored
+    """
+
+    rows: NDArray[np.int64]
     thumbnails: NDArray[np.uint8]
     labels: NDArray[np.int64]
     decided: NDArray[np.int64]
+    probabilities: NDArray[np.floating[Any]] | None
+    paths: Sequence[str]
     of: int
 
 
@@ -107,15 +122,39 @@ def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided |
     if not all((folder / f"{name}.npy").is_file() for name in ("thumbnails", "labels")):
         return None
     thumbnails, labels = read_array(folder / "thumbnails.npy"), read_array(folder / "labels.npy")
-    rows = shown(len(labels))
-    file_name = next((folder / f"{name}.npy" for name in ("verdicts", "probabilities", "votes")
-                 if (folder / f"{name}.npy").is_file()), None)  # fmt: skip
-    if file_name is None or len(thumbnails) != len(rows):
+    rows = spread(len(labels), len(thumbnails))  # reports of earlier versions have at most 400
+    verdicts, given = (_first(folder, names) for names in (("verdicts",), ("joined", "probabilities", "votes")))
+    if (verdicts is None and given is None) or len(thumbnails) != len(rows):
         return None
-    found = read_array(file_name)
-    if found.ndim == 2:
-        found = found.argmax(axis=1) if costs is None else decisions.decide(found, costs)
-    return Decided(thumbnails, labels[rows], found[rows], len(labels))
+    if verdicts is None:
+        assert given is not None
+        verdicts = given.argmax(axis=1) if costs is None else decisions.decide(given, costs)
+    table = folder / "rows.csv"
+    paths = _table(table)["path"].to_numpy()[rows].tolist() if table.is_file() else [""] * len(rows)
+    probabilities = None if given is None else given[rows]
+    return Decided(rows, thumbnails, labels[rows], verdicts[rows], probabilities, paths, len(labels))
+
+
+def _first(folder: Path, names: Sequence[str]) -> NDArray[Any] | None:
+    """The first of these arrays that there is."""
+    paths = (folder / f"{name}.npy" for name in names)
+    return next((read_array(path) for path in paths if path.is_file()), None)
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Grad-CAM over an image, uint8 [S, S, 3], and whether any place of it stands out."""
+
+    picture: NDArray[np.uint8]
+    signal: bool
+
+
+def class_maps(folder: Path) -> dict[int, ClassMap]:
+    """{scored row: its Grad-CAM}; empty if the evaluation made none (no classifier, a pool, a cascade)."""
+    pictures, rows = _first(folder, ("gradcam",)), _first(folder, ("gradcam_rows",))
+    if pictures is None or rows is None or len(pictures) != len(rows):
+        return {}
+    return {int(row): ClassMap(picture, bool(signal)) for (row, signal), picture in zip(rows, pictures, strict=True)}
 
 
 def _table(path: Path) -> pd.DataFrame:

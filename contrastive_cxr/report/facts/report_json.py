@@ -65,6 +65,7 @@ def build(
         "robustness": None,
         "external_drop": None,
         "audit": None,
+        "made": None,
         "costs": _costs(task, predictions, extras, options),
         "tta": _tta(task, predictions, extras, options),
         "last_layer": {name: dict(each) for name, each in extras.last_layers.items()},

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+import contrastive_cxr.report.figures.drawing as drawing
 from contrastive_cxr.data.decoding.decode import decode
 from contrastive_cxr.data.decoding.intensity import DecodeError
 from contrastive_cxr.data.files import addresses, reading
 from contrastive_cxr.data.files.addresses import join
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.report.facts.arrays import Arrays, identities, patients
-from contrastive_cxr.report.figures.drawing import address
+from contrastive_cxr.report.facts.arrays import Arrays, ClassMap, identities, patients
 
-_SIDE = 132
+_SIDE = 168  # pixels of a neighbour
+_QUERY = 384  # pixels of a scored image, which the page can enlarge
+WRONG, RIGHT, NEAR = 12, 6, 6
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,78 @@ class Picture:
 
 @dataclass(frozen=True)
 class Case:
-    """A query and its nearest images; `detail` is the query's prediction, or the distance of the embeddings."""
+    """A query, its Grad-CAM and its nearest images.
 
+    Attributes
+    ----------
+    row : its number among the scored rows
+    query : `detail` is the prediction and its confidence
+    nearest : `detail` is the distance of the embeddings
+    heat : Grad-CAM for the predicted class as a data address; None if there is none
+    no_heat : why there is none, or why it has no colour; else empty
+    """
+
+    row: int
     query: Picture
     nearest: list[Picture]
+    heat: str | None = None
+    no_heat: str = ""
 
 
-def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6) -> dict[str, list[Case]]:
-    """Up to `each` wrong predictions, the most confident first, and as many right ones, classes in turn.
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The training images nearest to each scored image.
+
+    Attributes
+    ----------
+    ids : int64 [N, k], -1 where there is none
+    similarity, distances : float [N, k], cosines and sqrt(2 - 2 cos)
+    classes : class names [M] of the training images
+    """
+
+    ids: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    distances: NDArray[np.floating[Any]]
+    classes: NDArray[np.object_]
+
+
+def neighbourhood(arrays: Arrays, classes: Sequence[str], near: int = NEAR) -> Neighbourhood:
+    """Search the training images; never the image itself, and no image of its own patient."""
+    ids, train_ids = identities(arrays.rows, arrays.train_rows)
+    who, train_who = patients(arrays.rows, arrays.train_rows)
+    found, similarity = neighbours.search(
+        arrays.train_vectors, arrays.vectors, near,
+        gallery_ids=train_ids, query_ids=ids, gallery_patients=train_who, query_patients=who,
+    )  # fmt: skip
+    vectors, queries = (neighbours.unit(each, "report") for each in (arrays.train_vectors, arrays.vectors))
+    gaps = neighbours.distances(vectors, queries, found)
+    return Neighbourhood(found, similarity, gaps, train_classes(arrays, classes))
+
+
+def rows_shown(
+    sure: NDArray[Any], decided: NDArray[Any], truth: NDArray[Any], wrong: int = WRONG, right: int = RIGHT
+) -> list[int]:
+    """The rows of the cases: wrong predictions, the most confident first, then right ones, classes in turn.
+
+    Parameters
+    ----------
+    sure : float [N], confidence of each prediction
+    decided, truth : [N], predicted and true class, as numbers or names
+    """
+    missed = np.flatnonzero(decided != truth)
+    first = missed[np.argsort(-sure[missed], kind="stable")][:wrong].tolist()
+    return [*first, *_in_turn(np.flatnonzero(decided == truth), truth, right)]
+
+
+def choose(
+    arrays: Arrays,
+    classes: Sequence[str],
+    near: Neighbourhood,
+    maps: Mapping[int, ClassMap] | None = None,
+    wrong: int = WRONG,
+    right: int = RIGHT,
+) -> dict[str, list[Case]]:
+    """The images of `rows_shown`, with their neighbours and maps.
 
     Without probabilities the prediction is the class of the nearest neighbour.
 
@@ -52,38 +119,41 @@ def choose(arrays: Arrays, classes: Sequence[str], each: int = 5, near: int = 6)
     -------
     {"wrong": cases, "right": cases}
     """
-    ids, train_ids = identities(arrays.rows, arrays.train_rows)
-    who, train_who = patients(arrays.rows, arrays.train_rows)
-    found, similarity = neighbours.search(
-        arrays.train_vectors, arrays.vectors, near,
-        gallery_ids=train_ids, query_ids=ids, gallery_patients=train_who, query_patients=who,
-    )  # fmt: skip
-    gallery, queries = (neighbours.unit(each, "report") for each in (arrays.train_vectors, arrays.vectors))
-    gaps = neighbours.distances(gallery, queries, found)
-    known = train_classes(arrays, classes)
-    truth = np.array(classes, dtype=object)[arrays.labels]
+    names, heats = np.array(classes, dtype=object), maps or {}
+    truth = names[arrays.labels]
     if arrays.probabilities is not None:
-        decided = np.array(classes, dtype=object)[arrays.probabilities.argmax(1)]
-        sure = arrays.probabilities.max(1)
+        numbers, sure = arrays.probabilities.argmax(1), arrays.probabilities.max(1)
+        rows = rows_shown(sure, numbers, arrays.labels, wrong, right)
+        decided = names[numbers]
     else:
-        decided, sure = np.where(found[:, 0] >= 0, known[found[:, 0]], ""), similarity[:, 0]
-    wrong = np.flatnonzero(decided != truth)
-    chosen = {
-        "wrong": wrong[np.argsort(-sure[wrong], kind="stable")][:each].tolist(),
-        "right": _in_turn(np.flatnonzero(decided == truth), arrays.labels, each),
-    }
+        decided = np.where(near.ids[:, 0] >= 0, near.classes[near.ids[:, 0]], "")
+        sure = near.similarity[:, 0]
+        rows = rows_shown(sure, decided, truth, wrong, right)
 
     def case(row: int) -> Case:
         detail = f"predicted {decided[row]} ({sure[row]:.2f})"
-        query = _picture(arrays.rows.iloc[row], truth[row], bool(decided[row] == truth[row]), detail)
+        query = _picture(arrays.rows.iloc[row], truth[row], bool(decided[row] == truth[row]), detail, _QUERY)
         around = [
-            _picture(arrays.train_rows.iloc[i], known[i], bool(known[i] == truth[row]), f"distance {gap:.4f}")
-            for i, gap in zip(found[row].tolist(), gaps[row].tolist(), strict=True)
+            _picture(arrays.train_rows.iloc[i], near.classes[i], bool(near.classes[i] == truth[row]),
+                     f"distance {gap:.4f}")
+            for i, gap in zip(near.ids[row].tolist(), near.distances[row].tolist(), strict=True)
             if i >= 0
-        ]
-        return Case(query, around)
+        ]  # fmt: skip
+        return Case(row, query, around, *_heat(heats.get(row)))
 
-    return {kind: [case(row) for row in rows] for kind, rows in chosen.items()}
+    found = [case(row) for row in rows]
+    return {
+        "wrong": [each for each in found if not each.query.right],
+        "right": [each for each in found if each.query.right],
+    }
+
+
+def _heat(found: ClassMap | None) -> tuple[str | None, str]:
+    if found is None:
+        return None, ""
+    if not found.signal:
+        return None, "No Grad-CAM: no place of this image stands out for the predicted class."
+    return drawing.encoded(Image.fromarray(found.picture), quality=82), ""
 
 
 def train_classes(arrays: Arrays, classes: Sequence[str]) -> NDArray[np.object_]:
@@ -94,15 +164,15 @@ def train_classes(arrays: Arrays, classes: Sequence[str]) -> NDArray[np.object_]
     return np.array([meaning.get(label, label) for label in arrays.train_rows["label"]], dtype=object)
 
 
-def _in_turn(rows: NDArray[np.int64], labels: NDArray[np.int64], count: int) -> list[int]:
+def _in_turn(rows: NDArray[np.int64], truth: NDArray[Any], count: int) -> list[int]:
     """`count` of `rows`, the classes in turn, drawn at random with a fixed seed."""
     mixed = np.random.default_rng(0).permutation(rows)
-    order = pd.Series(labels[mixed]).groupby(labels[mixed]).cumcount().to_numpy()
+    order = pd.Series(truth[mixed]).groupby(truth[mixed]).cumcount().to_numpy()
     return [int(row) for row in mixed[np.argsort(order, kind="stable")][:count]]
 
 
-def _picture(row: pd.Series, label: str, right: bool, detail: str) -> Picture:
-    return Picture(thumbnail(join(row["root"], row["path"])), str(label), row["path"], right, detail)
+def _picture(row: pd.Series, label: str, right: bool, detail: str, side: int = _SIDE) -> Picture:
+    return Picture(thumbnail(join(row["root"], row["path"]), side), str(label), row["path"], right, detail)
 
 
 def thumbnail(address_of: str | Path, side: int = _SIDE) -> str | None:
@@ -114,9 +184,7 @@ def thumbnail(address_of: str | Path, side: int = _SIDE) -> str | None:
     except DecodeError:
         return None
     grey.thumbnail((side, side))
-    buffer = io.BytesIO()
-    grey.save(buffer, format="JPEG", quality=85)
-    return address(buffer.getvalue(), "jpeg")
+    return drawing.encoded(grey, quality=82)
 
 
 def _picture_of_file(place: str, side: int) -> Image.Image | None:

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe and Ito's palette for any colour vision; right and wrong are its green and vermilion
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#444444")
@@ -33,6 +34,13 @@ STYLE: dict[Any, Any] = {
 def address(content: bytes, kind: str) -> str:
     """`data:` address of a picture's bytes, so that the page needs no other file."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def encoded(picture: Image.Image, kind: str = "jpeg", quality: int = 85) -> str:
+    """`data:` address of a picture as JPEG, WebP or PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format=kind.upper(), quality=quality)
+    return address(buffer.getvalue(), kind)
 
 
 def svg(figure: Figure) -> str:

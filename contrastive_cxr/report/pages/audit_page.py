@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr.html_templates import environment
+from contrastive_cxr.html_templates import environment, labelled
 from contrastive_cxr.report.pages.compare_page import Table
 from contrastive_cxr.report.pages.look_page import picture
 
@@ -31,7 +31,7 @@ def page(facts: Mapping[str, Any], pictures: Sequence[Sequence[NDArray[np.uint8]
         (group, [picture(pixels) for pixels in chosen])
         for group, chosen in zip(facts["groups"][: len(pictures)], pictures, strict=True)
     ]
-    return (
+    return labelled(
         environment(Path(__file__).parent)
         .get_template("audit.html.j2")
         .render(facts=facts, tables=tables(facts), shown=shown, people=facts["patients_across_splits"][:PEOPLE])

@@ -12,7 +12,7 @@ from typing import Any
 
 import contrastive_cxr.report.facts.words as words
 import contrastive_cxr.report.figures.comparison as comparison
-from contrastive_cxr.html_templates import environment
+from contrastive_cxr.html_templates import environment, labelled
 from contrastive_cxr.recipe.augmentation import in_words
 
 _BINARY = ("balanced_accuracy", "accuracy", "precision", "recall", "specificity", "f1", "auc")
@@ -62,7 +62,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
 def page(facts: Mapping[str, Any]) -> str:
     """The tables as one HTML page that needs no other file."""
     names = ("balanced_accuracy", "auc")
-    return (
+    return labelled(
         environment(Path(__file__).parent)
         .get_template("compare.html.j2")
         .render(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import contrastive_cxr.report.figures.look as look
-from contrastive_cxr.html_templates import environment
+from contrastive_cxr.html_templates import environment, labelled
 from contrastive_cxr.report.figures.drawing import address
 from contrastive_cxr.report.pages.compare_page import Table
 
@@ -46,7 +46,7 @@ def page(
     squares : pictures, each made square in several ways
     measures : {label: {width, height, aspect, mean, sd}}, float64 [n] each, for the figures
     """
-    return (
+    return labelled(
         environment(Path(__file__).parent)
         .get_template("look.html.j2")
         .render(

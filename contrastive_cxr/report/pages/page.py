@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
-from sklearn.manifold import TSNE
 
 import contrastive_cxr.report.card as cards
 import contrastive_cxr.report.facts.arrays as arrays
@@ -18,21 +16,22 @@ import contrastive_cxr.report.facts.robust_words as robust_words
 import contrastive_cxr.report.facts.words as words
 import contrastive_cxr.report.figures.cases as cases
 import contrastive_cxr.report.figures.drawing as drawing
+import contrastive_cxr.report.figures.embedding as embedding
+import contrastive_cxr.report.figures.gallery as gallery
 import contrastive_cxr.report.figures.robustness as robustness
 import contrastive_cxr.report.figures.scores as scores
 import contrastive_cxr.report.figures.sheet as sheet
 import contrastive_cxr.report.figures.trust as trust
 import contrastive_cxr.report.pages.audit_section as audit_section
-from contrastive_cxr.errors import CcxrError, RequestError
+from contrastive_cxr.errors import RequestError
 from contrastive_cxr.files import write_bytes
-from contrastive_cxr.html_templates import environment
+from contrastive_cxr.html_templates import environment, labelled
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.report.facts.report_json import VERSION
 from contrastive_cxr.run.folder import write_text
 from contrastive_cxr.run.log import MetricsLog
 from contrastive_cxr.run_layout import PHASES, STAGES
 
-_MAP_POINTS = 1500
 # Fields that reports of earlier versions do not have.
 _LATER: dict[str, Any] = {
     "costs": None,
@@ -44,6 +43,7 @@ _LATER: dict[str, Any] = {
     "answer_gain": None,
     "advice": None,
     "audit": None,
+    "made": None,
 }
 
 
@@ -68,7 +68,6 @@ def write(folder: Path, run: Path | None = None) -> Path:
     """
     folder = Path(folder)
     facts = _LATER | _facts(folder / "report.json")
-    found = arrays.read(folder / facts["phase"] / "arrays")
     card = cards.build(facts, folder, run)
     templates = environment(Path(__file__).parent)
     templates.filters |= {
@@ -83,15 +82,13 @@ def write(folder: Path, run: Path | None = None) -> Path:
         cards=_cards(facts),
         figures=_figures(folder, facts),
         curves=_curves(folder),
-        embedding=_embedding(found, facts),
-        sheets=_sheets(folder, facts),
-        cases=None if found is None else cases.choose(found, facts["task"]["classes"]),
+        **_pictures(folder, facts),
         card=card,
         copies=audit_section.copies(facts["audit"], folder, run) if facts["audit"] else [],
         audit_counts=audit_section.counts(facts["audit"]) if facts["audit"] else [],
     )
     write_text(folder / "model-card.md", cards.markdown(card))
-    write_text(folder / "report.html", page)
+    write_text(folder / "report.html", labelled(page))
     return folder / "report.html"
 
 
@@ -106,6 +103,29 @@ def _facts(path: Path) -> dict[str, Any]:
         version = facts.get("version") if isinstance(facts, dict) else None
         raise RequestError(f"'{path}' has version {version}, this program reads {VERSION}; evaluate the run again")
     return facts
+
+
+def _pictures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The scored images, the map of their embedding and the cases; None where the arrays are missing."""
+    classes, place = facts["task"]["classes"], folder / facts["phase"] / "arrays"
+    found, decided = arrays.read(place), _decided(folder, facts)
+    shots = [] if decided is None else gallery.shots(decided)
+    shown: dict[str, Any] = {
+        "shots": shots,
+        "of": decided.of if decided else 0,
+        "confusions": gallery.confusions(decided, classes) if decided else [],
+        "embedding": None,
+        "cases": None,
+        "given": {"classes": classes},
+    }
+    if found is None:
+        return shown
+    shown["embedding"] = embedding.embedding_map(found, facts)
+    near = cases.neighbourhood(found, classes)
+    shown["cases"] = cases.choose(found, classes, near, arrays.class_maps(place))
+    if decided is not None and len(found.rows) == decided.of:
+        shown["given"] |= gallery.named_neighbours(found, near, shots)
+    return shown
 
 
 def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -145,7 +165,7 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "roc": scores.roc(facts["roc"], areas, dotted),
         "comparison": scores.comparison(rows, names, grouped),
         "augmentation": {
-            path.stem.removeprefix("augmentation").lstrip("-"): drawing.address(path.read_bytes(), "png")
+            path.stem.removeprefix("augmentation").lstrip("-"): augmentation(path)
             for path in sorted(folder.glob("augmentation*.png"))
         },
         "by_cost": scores.confusion(costs["by_cost"]["confusion"], classes) if costs else None,
@@ -160,6 +180,12 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def augmentation(path: Path) -> tuple[str, str]:
+    """The picture as a data address, and the parameters that are written into the file; '' in earlier files."""
+    with Image.open(path) as picture:
+        return drawing.encoded(picture.convert("L"), "webp", 80), str(picture.info.get("Description", ""))
+
+
 def _curves(folder: Path) -> dict[str, str]:
     """{title: figure} for each phase that has a log, also in the runs of a cascade."""
     drawn = {}
@@ -170,8 +196,8 @@ def _curves(folder: Path) -> dict[str, str]:
     return {title: curve for title, curve in drawn.items() if curve is not None}
 
 
-def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The sheets of scored images, {pages, n, of}, also written as `predictions-1.png`, ...; None if there are none."""
+def _decided(folder: Path, facts: Mapping[str, Any]) -> arrays.Decided | None:
+    """The predictions for the images with a picture; also writes their sheets `predictions-1.png`, ..."""
     classes = facts["task"]["classes"]
     place = folder / "arrays" if facts["cascade"] else folder / facts["phase"] / "arrays"
     costs = decisions.matrix(classes, facts["costs"]["matrix"]) if facts["costs"] else None
@@ -180,41 +206,10 @@ def _sheets(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
         path.unlink()
     if found is None:
         return None
-    truth, predicted = ([classes[number] for number in numbers] for numbers in (found.labels, found.decided))
-    drawn = sheet.pages(found.thumbnails, truth, predicted)
-    for number, page in enumerate(drawn, start=1):
-        write_bytes(folder / f"predictions-{number}.png", _encoded(page, "PNG"))
-    pictures = [drawing.address(_encoded(page, "JPEG"), "jpeg") for page in drawn]
-    return {"pages": pictures, "n": len(truth), "of": found.of}
-
-
-def _encoded(picture: Image.Image, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format=kind, quality=85)
-    return buffer.getvalue()
-
-
-def _embedding(found: arrays.Arrays | None, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A t-SNE of the last hidden layer, {figure, n, of, hidden}; None for too few points, or if all are the same.
-
-    `hidden` says whether this layer differs from the embedding. With one linear layer on the embedding, or without a
-    classifier, the last hidden layer is the embedding.
-    """
-    if found is None:
-        return None
-    if len(found.vectors) != facts["n"]:
-        raise CcxrError(
-            f"the arrays of phase '{facts['phase']}' have {len(found.vectors)} rows, report.json has {facts['n']}; "
-            "evaluate the run again"
-        )
-    of = len(found.vectors)
-    rows = np.sort(np.random.default_rng(0).permutation(of)[:_MAP_POINTS])
-    vectors, labels = (found.vectors if found.hidden is None else found.hidden)[rows], found.labels[rows]
-    if len(rows) < 5 or float(vectors.std(axis=0).max()) < 1e-6:
-        return None
-    wrong = np.zeros(len(rows), dtype=bool)
-    if found.probabilities is not None:
-        wrong = found.probabilities[rows].argmax(1) != labels
-    points = TSNE(perplexity=min(30.0, (len(rows) - 1) / 3), init="pca", random_state=0).fit_transform(vectors)
-    figure = scores.scatter(points, labels, wrong, facts["task"]["classes"])
-    return {"figure": figure, "n": len(rows), "of": of, "hidden": found.hidden is not None}
+    few = sheet.spread(len(found.rows), sheet.LIMIT)
+    truth, predicted = ([classes[number] for number in numbers[few]] for numbers in (found.labels, found.decided))
+    for number, page in enumerate(sheet.pages(found.thumbnails[few], truth, predicted), start=1):
+        content = io.BytesIO()
+        page.save(content, format="PNG")
+        write_bytes(folder / f"predictions-{number}.png", content.getvalue())
+    return found

@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from contrastive_cxr.html_templates import environment
+from contrastive_cxr.html_templates import environment, labelled
 from contrastive_cxr.report.figures.drawing import address
 
-SIDE = 240  # pixels of a picture, shown at 164: the image and five neighbours fit a page
+SIDE = 300  # pixels of a picture, shown at some 160: the image and five neighbours fit a page
 
 
 def name(query: int, neighbour: int | None = None, side: str = "") -> str:
@@ -20,19 +20,25 @@ def name(query: int, neighbour: int | None = None, side: str = "") -> str:
     return "-".join(str(part) for part in ("query", query, neighbour, side) if part not in (None, ""))
 
 
-def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes], reasons: Mapping[str, str] | None = None) -> str:
     """The page, self-contained; file names, labels and patients are plain text in it, never markup.
 
     Parameters
     ----------
     facts : as `inference.search` makes them (docs/reference/retrieval.md)
     pictures : {`name(...)`: the bytes of a picture file}; a missing picture is shown as not readable
+    reasons : {`name(...)`: why this map is missing}
     """
     shown = {key: small(content) for key, content in pictures.items()}
-    return (
-        environment(Path(__file__).parent)
-        .get_template("search.html.j2")
-        .render(facts=facts, picture=lambda *key: shown.get(name(*key)), percent=percent)
+    why = reasons or {}
+    template = environment(Path(__file__).parent).get_template("search.html.j2")
+    return labelled(
+        template.render(
+            facts=facts,
+            picture=lambda *key: shown.get(name(*key)),
+            reason=lambda *key: why.get(name(*key), "No map was made."),
+            percent=percent,
+        )
     )
 
 

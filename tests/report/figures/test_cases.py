@@ -26,7 +26,7 @@ def test_wrong_ones_come_most_confident_first_and_right_ones_from_every_class(ru
     found = arrays.read(run_folder / "finetune" / "arrays")
     assert found is not None
     assert found.probabilities is not None
-    chosen = cases.choose(found, CLASSES, each=3)
+    chosen = cases.choose(found, CLASSES, cases.neighbourhood(found, CLASSES), wrong=3, right=3)
     decided = found.probabilities.argmax(1)
     wrong = [i for i in np.argsort(-found.probabilities.max(1), kind="stable") if decided[i] != found.labels[i]]
     assert len(wrong) > 3
@@ -43,7 +43,7 @@ def test_distances_are_those_that_a_search_gives(run_folder: Path) -> None:
     gallery, queries = (each / np.linalg.norm(each, axis=1)[:, None] for each in (found.train_vectors, found.vectors))
     built = Gallery.build(gallery.astype(np.float32), found.train_rows)
     search = built.search(queries.astype(np.float32), len(gallery))
-    for case in cases.choose(found, CLASSES, each=3)["right"]:
+    for case in cases.choose(found, CLASSES, cases.neighbourhood(found, CLASSES), right=3)["right"]:
         number = found.rows["path"].tolist().index(case.query.path)
         told = dict(zip(search.of(number)["path"], search.of(number)["distance"], strict=True))
         for near in case.nearest:
@@ -60,7 +60,7 @@ def test_an_image_is_not_its_own_neighbour_nor_is_its_patient(run_folder: Path) 
     found = arrays.read(folder)
     assert found is not None
     patient = dict(zip(found.rows["path"], found.rows["patient"], strict=True))
-    for case in cases.choose(found, CLASSES, each=20)["right"]:
+    for case in cases.choose(found, CLASSES, cases.neighbourhood(found, CLASSES), right=20)["right"]:
         for near in case.nearest:
             assert near.path != case.query.path
             assert not patient[near.path] or patient[near.path] != patient[case.query.path]
@@ -89,7 +89,7 @@ def test_sixteen_bits_are_not_white(tmp_path: Path) -> None:
 def test_modes(tmp_path: Path, mode: str, name: str) -> None:
     Image.new("L", (300, 150), 90).convert(mode).save(tmp_path / name)
     shown = pixels(cases.thumbnail(tmp_path / name))
-    assert shown.shape == (66, 132)
+    assert shown.shape == (84, 168)
     assert abs(int(shown.mean()) - 90) < 12
 
 

@@ -8,10 +8,10 @@ import pytest
 from contrastive_cxr.report.figures import sheet
 
 
-@pytest.mark.parametrize("count", [0, 1, 399, 400, 401, 5000])
-def test_all_are_shown_or_400_evenly_spaced(count: int) -> None:
+@pytest.mark.parametrize("count", [0, 1, 4999, 5000, 5001, 60000])
+def test_all_are_kept_or_5000_evenly_spaced(count: int) -> None:
     rows = sheet.shown(count)
-    assert len(rows) == len(set(rows)) == min(count, 400)
+    assert len(rows) == len(set(rows)) == min(count, 5000)
     assert rows.dtype == np.int64
     if count:
         assert (rows[0], rows[-1]) == (0, count - 1)
@@ -48,3 +48,16 @@ def test_a_long_name_is_cut_short() -> None:
     assert short.endswith("\N{HORIZONTAL ELLIPSIS}")
     assert sheet._font().getlength(short) <= 90
     assert sheet._fitted("covid") == "covid"
+
+
+def test_larger_thumbnails_are_drawn_small() -> None:
+    (page,) = sheet.pages(np.full((1, 160, 160), 77, np.uint8), ["covid"], ["covid"])
+    assert (np.asarray(page)[11:75, 11:75] == 77).all()
+
+
+@pytest.mark.parametrize("count", [1, 300, 301, 800, 2000, 5000, 10**6])
+def test_the_kept_pictures_stay_below_thirty_megabytes(count: int) -> None:
+    side = sheet.side(count, 512)
+    assert 64 <= side <= 256
+    assert len(sheet.shown(count)) * side**2 <= 30e6
+    assert sheet.side(count, 32) == 32, "never larger than the image"

@@ -94,8 +94,8 @@ def test_copies_stand_side_by_side_one_of_each_part_first(run_folder: Path) -> N
     many = group("train0.png", "train1.png", "train2.png", "train3.png", "test4.png")
     leak = finding("leak", "37 groups")
     text, _ = written(run_folder, audit("leak", leak, groups=[many, group("gone.png", "test1.png", across=False)]))
-    shown = text[text.index('<div class="groups">') : text.index("</section>", text.index('<div class="groups">'))]
-    captions = re.findall(r'<figcaption title="([^"]*)">', shown)
+    shown = text[text.index('<div class="groups"') : text.index("</section>", text.index('<div class="groups"'))]
+    captions = re.findall(r'<figure data-name="([^"]*)">', shown)
     assert captions == ["train0.png", "test4.png", "train1.png", "train2.png", "gone.png", "test1.png"]
     assert shown.count("data:image/jpeg") == 5
     assert shown.count("image not readable here") == 1

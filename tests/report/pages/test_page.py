@@ -20,7 +20,7 @@ from contrastive_cxr.run.folder import write_json
 from tests.report import robust
 from tests.report.small import CLASSES, drawn, facts_of
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -78,7 +78,8 @@ def test_missing_images_are_said_in_their_place(run_folder: Path) -> None:
     shutil.rmtree(run_folder.parent / "images")
     text = report.write(run_folder).read_text(encoding="utf-8")
     assert "image not readable here" in text
-    assert text.count("data:image/jpeg") == 1, "the sheet alone, which has its own thumbnails"
+    assert "data:image/jpeg" not in text
+    assert text.count("data:image/webp") == 40, "the evaluation kept a small picture of each"
 
 
 def test_report_json_alone_makes_a_page(run_folder: Path) -> None:
@@ -102,7 +103,12 @@ def test_costs_augmented_views_and_the_last_layer_have_their_places(run_folder: 
     page = Page(text)
     assert {"costs", "tta"} <= set(page.ids)
     assert "&lt;mirrored&gt;" in text
-    assert "<td>0.001</td><td>0.04</td><td>0.2</td><td>24</td>" in text
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", text[text.index("Weights of the") :])[:4] == [
+        "0.001",
+        "0.04",
+        "0.2",
+        "24",
+    ]
     assert f"differ on {facts['costs']['changed']} of 40 images" in text
 
 
@@ -213,3 +219,71 @@ def test_reports_from_before_robustness_make_a_page(run_folder: Path) -> None:
     facts = json.loads(path.read_text())
     path.write_text(json.dumps({key: facts[key] for key in facts if key not in ("robustness", "external_drop")}))
     assert not {"robustness", "elsewhere"} & set(Page(report.write(run_folder).read_text(encoding="utf-8")).ids)
+
+
+def figures(text: str) -> list[dict[str, str]]:
+    """The attributes of the scored images, in the order of the page."""
+    gallery = text[text.index('id="gallery"') : text.index("</section>", text.index('id="gallery"'))]
+    return [dict(re.findall(r'([\w-]+)="([^"]*)"', tag)) for tag in re.findall(r"<figure ([^>]*)>", gallery)]
+
+
+def test_wrong_and_confident_images_come_first_with_class_confidence_and_file(run_folder: Path) -> None:
+    shown = figures(report.write(run_folder).read_text(encoding="utf-8"))
+    arrays = run_folder / "finetune" / "arrays"
+    truth, given = np.load(arrays / "labels.npy"), np.load(arrays / "probabilities.npy")
+    wrong = [each for each in shown if each["data-true"] != each["data-predicted"]]
+    assert len(shown) == 40
+    assert shown[: len(wrong)] == wrong
+    sure = [float(each["data-sure"]) for each in shown]
+    assert sure[: len(wrong)] == sorted(sure[: len(wrong)], reverse=True)
+    assert sure[len(wrong) :] == sorted(sure[len(wrong) :]), "of the right ones the least sure first"
+    for each in shown:
+        row = int(each["data-row"])
+        assert each["data-name"] == f"test{row}.png"
+        assert (int(each["data-true"]), int(each["data-predicted"])) == (truth[row], given[row].argmax())
+        assert each["data-sure"] == f"{given[row].max():.3f}"
+
+
+def test_wrong_stands_against_right_with_counts_and_confidence(run_folder: Path) -> None:
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    arrays = run_folder / "finetune" / "arrays"
+    truth, given = np.load(arrays / "labels.npy"), np.load(arrays / "probabilities.npy")
+    decided = given.argmax(1)
+    true, predicted = next((t, p) for t, p in zip(truth, decided, strict=True) if t != p)
+    mine = given.max(1)[(truth == true) & (decided == predicted)]
+    part = text[text.index('id="cases"') : text.index('id="sheets"')]
+    rows = [re.sub(r"<[^>]*>", "|", row) for row in re.findall(r"<tr>.*?</tr>", part)]
+    (row,) = [row for row in rows if row.startswith(f"||{CLASSES[true]}|") and f" {CLASSES[predicted]}|" in row]
+    assert f"|{len(mine)}|" in row
+    assert f"|{np.median(mine):.2f}|" in row
+    assert part.count("<h3>") == 2
+
+
+def test_the_head_names_date_data_set_and_version(run_folder: Path) -> None:
+    path = run_folder / "report.json"
+    made = {"date": "2026-01-02 03:04 UTC", "version": "9.8", "data": "csv in scans <1>"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"made": made}))
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    head = text[text.index("<header>") : text.index("</header>")]
+    for words in ("2026-01-02 03:04 UTC", "contrastive_cxr 9.8", "csv in scans &lt;1&gt;"):
+        assert words in head
+
+
+def test_maps_of_the_cases_are_shown_and_an_even_one_is_said(run_folder: Path) -> None:
+    arrays = run_folder / "finetune" / "arrays"
+    truth, given = np.load(arrays / "labels.npy"), np.load(arrays / "probabilities.npy")
+    rows = report.case_rows(given.max(1), given.argmax(1), truth)
+    np.save(arrays / "gradcam.npy", np.zeros((2, 24, 24, 3), np.uint8))
+    np.save(arrays / "gradcam_rows.npy", np.array([[rows[0], 1], [rows[1], 0]]))
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    first, second = (text[text.index(f'id="case-{row}"') :][:60_000] for row in rows[:2])
+    assert "Grad-CAM over" in first[: first.index('class="near')]
+    assert "no place of this image stands out" in second[: second.index('class="near')]
+
+
+def test_every_cell_says_its_column_for_narrow_screens(run_folder: Path) -> None:
+    text = report.write(run_folder).read_text(encoding="utf-8")
+    scores = text[text.index('id="scores"') : text.index('id="classes"')]
+    cells = re.findall(r"<td[^>]*>", scores)
+    assert len(cells) > 10
+    assert {re.search(r'data-label="([^"]*)"', cell)[1] for cell in cells} == {"model", "forest"}  # type: ignore[index]
