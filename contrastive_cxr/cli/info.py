@@ -55,7 +55,7 @@ def recipes(
         Path | None, typer.Option(help="File to write (copy, schema); default of copy: NAME.yaml here.")
     ] = None,
 ) -> None:
-    """List the shipped recipes, show one, copy one, or list all fields.
+    """List the shipped recipes, show or copy one, or list all fields.
 
     `ccxr recipes fields pretrain` prints each field of a section with its meaning, type, allowed words, unit and
     default. `ccxr init FOLDER` writes a recipe for your own images.

@@ -65,10 +65,6 @@ def test_a_small_distance_is_not_shown_as_zero() -> None:
     assert "distance 0.0046" in render(facts(), {"a.png": grey(np.zeros((8, 8)))})
 
 
-def test_a_small_distance_is_not_shown_as_zero() -> None:
-    assert "distance 0.0046" in render(facts(), {"a.png": grey(np.zeros((8, 8)))})
-
-
 def test_an_embedding_alone_has_no_classes_on_its_page() -> None:
     given = facts() | {"maximisation": []}
     given["images"][0] |= {"decided": None, "probabilities": {}, "gradcam": None, "attention": None, "neighbours": []}
