@@ -22,7 +22,7 @@ def documented() -> set[str]:
         "version", "experiment", "task", "phase", "split", "n", "groups", "patients", "counts", "scores", "by_patient",
         "per_class", "confusion", "roc", "neighbours", "neighbour_gain", "answer_gain", "advice", "baselines", "adds",
         "calibration", "thresholds", "selective", "cascade", "costs", "tta", "last_layer", "budget", "skipped", "notes",
-        "robustness", "external_drop", "audit",
+        "robustness", "external_drop", "audit", "made",
     }  # fmt: skip
 
 
