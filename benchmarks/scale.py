@@ -172,7 +172,7 @@ def mining(batch: int) -> list[record.Figure]:
 
 def compared(batch: int, word: str) -> Callable[[], None]:
     """Objective and its gradient on unit vectors of width 512 in two classes."""
-    objective = objectives.build(Embed.model_validate({"mining": word, "memory": 0}), 512).train()
+    objective = objectives.build(Embed.model_validate({"mining": word, "memory_bank_size": 0}), 512).train()
     vectors = nn.functional.normalize(torch.randn(batch, 512, generator=torch.Generator().manual_seed(0)))
     vectors.requires_grad_()
     labels, patients = torch.arange(batch) % 2, torch.full((batch,), -1)
