@@ -108,7 +108,7 @@ def snippets(page: Path, root: Path) -> int:
     count = 0
     for block in blocks(page):
         if block.kind == "python":
-            text = re.sub(r"\b(RUN|VECTORS)/", lambda word: f"{HERE[word[1]]}/", block.text)
+            text = re.sub(r"\b(RUN|VECTORS)(?=[/\"])", lambda word: HERE[word[1]], block.text)
             with contextlib.redirect_stdout(io.StringIO()) as shown:
                 exec(compile(text, str(page), "exec"), {})
             if "sha256" in text:  # the digest of the test part, as the card has it
