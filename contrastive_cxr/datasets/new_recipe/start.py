@@ -148,7 +148,7 @@ def _length(tree: Tree, reasons: dict[str, str], train: Any) -> None:
     """More passes over few images, whose running average of weights is shorter."""
     images, phase = int(train.sum()), tree["pretrain"]
     wanted = 36 if images < _FEW else 12 if images < 20 * _FEW else 5
-    if (images < _FEW) != (phase["epochs"] > 20) or wanted == 5:
+    if (images < _FEW) != (phase["epochs"] > 30) or wanted == 5:
         reasons["pretrain.epochs"] = f"{phase['epochs']} in the recipe that it starts from; here are {images:,} images"
         phase["epochs"] = wanted
     for name in ("embed", "finetune") if images < _FEW else ():

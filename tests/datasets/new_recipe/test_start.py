@@ -71,7 +71,7 @@ def test_sizes_follow_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_follow_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     many, _ = start(monkeypatch).sections(division([900, 900], [90, 90]))
-    assert (many["pretrain"]["epochs"], many["pretrain"]["choose_by"]) == (12, "auc")
+    assert (many["pretrain"]["epochs"], many["pretrain"]["choose_by"]) == (24, "auc")
     assert many["embed"]["images_per_class"] == 16
     few, reasons = start(monkeypatch).sections(division([20, 5], [3, 1]))
     assert (few["pretrain"]["epochs"], few["pretrain"]["batch_size"]) == (36, 8)
