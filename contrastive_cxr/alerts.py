@@ -35,16 +35,14 @@ class Alert:
 
     def text(self, stream: TextIO) -> str:
         """The alert for a stream: between coloured lines and wrapped on a terminal, elsewhere plain whole lines."""
-        shown = stream.isatty()
-        width = shutil.get_terminal_size().columns if shown else 0
-        lines = [_wrapped(f"- {sentence}", width) for sentence in self.sentences]
-        lines += [_wrapped(self.advice, width)] * bool(self.advice) + [f"  {self.command}"] * bool(self.command)
-        if not shown:
+        lines = [wrapped(f"- {sentence}", stream) for sentence in self.sentences]
+        lines += [wrapped(self.advice, stream)] * bool(self.advice) + [f"  {self.command}"] * bool(self.command)
+        if not stream.isatty():
             return "\n".join([self.title, *lines])
         colour = "1;31" if self.level == "leak" else "1;33"
         start, end = ("", "") if os.environ.get("NO_COLOR") else (f"\x1b[{colour}m", "\x1b[0m")
-        rule = f"{start}{'=' * width}{end}"
-        return "\n".join([rule, f"{start}{_wrapped(self.title, width)}{end}", *lines, rule])
+        rule = f"{start}{'=' * shutil.get_terminal_size().columns}{end}"
+        return "\n".join([rule, f"{start}{wrapped(self.title, stream)}{end}", *lines, rule])
 
 
 def alert(logger: logging.Logger, found: Alert) -> None:
@@ -53,9 +51,17 @@ def alert(logger: logging.Logger, found: Alert) -> None:
     logger.warning("%s", "\n".join(text), extra={"alert": found})
 
 
-def _wrapped(text: str, width: int) -> str:
-    """A line broken between words; whole where no width is given."""
-    under = "  " if text.startswith("- ") else ""
-    if not width:
+def wrapped(text: str, stream: TextIO, under: int | None = None) -> str:
+    """Lines broken between words where a terminal would break them within words; whole for a file.
+
+    `under`: how far the further lines are moved to the right; none: below the text of a point in a list.
+    """
+    if not stream.isatty():
         return text
-    return textwrap.fill(text, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False)
+    width = shutil.get_terminal_size().columns
+    return "\n".join(_broken(line, width, under) for line in text.split("\n"))
+
+
+def _broken(line: str, width: int, under: int | None) -> str:
+    left = " " * (len(line) - len(line.lstrip(" -")) if under is None else under)
+    return textwrap.fill(line, width, subsequent_indent=left, break_long_words=False, break_on_hyphens=False)

@@ -129,14 +129,16 @@ def _length(parts: Sequence[Part]) -> int:
 
 
 def duration(seconds: float) -> str:
-    """A span of time in two units at most.
+    """A span of time in words, in two units at most.
 
     Examples
     --------
-    >>> duration(42), duration(200), duration(7500)
-    ('42 s', '3 min', '2 h 5 min')
+    >>> duration(0.2), duration(42), duration(200), duration(7500), duration(200000)
+    ('1 s', '42 s', '3 min', '2 h 5 min', '2.3 days')
     """
-    minutes = round(seconds / 60)
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{max(1, round(seconds))} s"
+    if seconds >= 48 * 3600:
+        return f"{seconds / 86400:.1f} days"
+    minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from contrastive_cxr import status_line
-from contrastive_cxr.alerts import Alert
+from contrastive_cxr.alerts import Alert, wrapped
 from contrastive_cxr.status_line import Part
 
 if TYPE_CHECKING:
@@ -90,15 +88,6 @@ class Messages(logging.StreamHandler[TextIO]):
             return found.text(self.stream)
         text = self._debug.format(record) if record.levelno < logging.WARNING else super().format(record)
         return wrapped(text, self.stream)
-
-
-def wrapped(text: str, stream: TextIO) -> str:
-    """Lines broken between words where a terminal would break them within words; whole for a file."""
-    if not stream.isatty():
-        return text
-    width = shutil.get_terminal_size().columns
-    lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
-    return "\n".join("\n".join(each) for each in lines)
 
 
 class Stages:

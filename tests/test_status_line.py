@@ -90,3 +90,19 @@ def test_a_terminal_that_does_not_tell_its_width(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((0, 0)))
     assert status_line.is_possible()
     status_line.started(lambda: PARTS).stop()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.1, "1 s"),
+        (89, "89 s"),
+        (101, "2 min"),
+        (5399, "90 min"),
+        (7500, "2 h 5 min"),
+        (47.9 * 3600, "47 h 54 min"),
+        (3 * 86400, "3.0 days"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert status_line.duration(seconds) == words

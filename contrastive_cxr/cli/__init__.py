@@ -14,9 +14,10 @@ def main() -> None:
 
     Exit 0 done, 1 failed while running, 2 the request is wrong; stopped by Ctrl-C 130, SIGTERM 143, SIGUSR1 138.
     """
+    from contrastive_cxr.alerts import wrapped
     from contrastive_cxr.cli.app import app
     from contrastive_cxr.cli.signals import raised
-    from contrastive_cxr.terminal import Messages, wrapped
+    from contrastive_cxr.terminal import Messages
 
     logging.basicConfig(level=logging.WARNING, handlers=[Messages()])
     # what pydicom meets in a damaged file is said in our own words

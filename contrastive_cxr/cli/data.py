@@ -47,8 +47,7 @@ def look(
 
     Counts, sizes, formats, contrast, patients, copies, unreadable files, and examples on a page.
     """
-    settings = [word for word in words if word.startswith("data.") and "=" in word]
-    places = [word if "://" in word else Path(word) for word in words if word not in settings]
+    places, settings = parted(words)
     stems = [Path(place).resolve().stem for place in places]
     target = out or Path("runs") / f"look-{'-'.join(stems)[:80] or 'data'}"
     with terminal.Stages("look", 1, first="reading folders and tables"):
@@ -134,3 +133,9 @@ def print_unreadable(found: Any) -> None:
         say(f"cannot be read: {each['path']} {each['error']}")
     if len(listed) > SHOWN:
         say(f"cannot be read: {found['count'] - SHOWN:,} more files; the page lists them with their reasons")
+
+
+def parted(words: list[str]) -> tuple[list[Path | str], list[str]]:
+    """The places of images (a URL stays text) and the settings of data (`data.key=value`) among a command's words."""
+    settings = [word for word in words if word.startswith("data.") and "=" in word]
+    return [word if "://" in word else Path(word) for word in words if word not in settings], settings

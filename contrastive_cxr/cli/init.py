@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.cli.data import parted
 from contrastive_cxr.cli.show import prose, say
 from contrastive_cxr.errors import RequestError
 
@@ -30,8 +31,7 @@ def init(
     Columns, classes, patients, split and a suitable start are guessed; each guess is told with its reason and stands as
     a comment in the recipe. Nothing is asked or trained.
     """
-    settings = [word for word in words if word.startswith("data.") and "=" in word]
-    places = [word if "://" in word else Path(word) for word in words if word not in settings]
+    places, settings = parted(words)
     if not places:
         raise RequestError("no images are given; name a folder, an archive or a table: ccxr init FOLDER")
     target = out or Path(f"{_stem(places[0])}.yaml")

@@ -8,14 +8,13 @@ import re
 import shlex
 import shutil
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.alerts import Alert
+from contrastive_cxr.alerts import Alert, wrapped
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
 from contrastive_cxr.run_layout import CLASSIFIERS, phases_with_model
@@ -59,15 +58,8 @@ def after_run(out: Path) -> list[tuple[str, str]]:
 
 
 def prose(text: str, under: int | None = None) -> None:
-    """A sentence to the terminal, broken between words where it is longer than a line; a file gets it whole.
-
-    `under`: how far the further lines are moved to the right; none: below the text of a point in a list.
-    """
-    if not sys.stdout.isatty():
-        return say(text)
-    width, start = shutil.get_terminal_size().columns, text[: len(text) - len(text.lstrip(" -"))]
-    left = " " * (len(start) if under is None else under)
-    return say(textwrap.fill(text, width, subsequent_indent=left, break_long_words=False, break_on_hyphens=False))
+    """A sentence to the terminal, broken between words where it is longer than a line (`alerts.wrapped`)."""
+    say(wrapped(text, sys.stdout, under))
 
 
 def clipped(line: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import size_words
+from contrastive_cxr.status_line import duration
 from contrastive_cxr.training.dry_run import Plan
 
 
@@ -66,18 +67,3 @@ def time_words(seconds: Mapping[PhaseName, float] | str) -> str:
     each = ", ".join(f"{name} {duration(took)}" for name, took in seconds.items())
     total = duration(sum(seconds.values()))
     return f"about {total} of training ({each}), from two timed steps of each phase; scores not counted"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that a reader thinks in.
-
-    Examples
-    --------
-    >>> duration(0.2), duration(59), duration(100), duration(5400), duration(200000)
-    ('1 s', '59 s', '2 min', '1.5 h', '2.3 days')
-    """
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

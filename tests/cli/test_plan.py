@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contrastive_cxr.training import step_time
-from contrastive_cxr.training.plan_words import duration, images_words, time_words
+from contrastive_cxr.training.plan_words import images_words, time_words
 from tests.small import overrides
 
 Call = Callable[..., tuple[int, str, str]]
@@ -53,14 +53,6 @@ def test_seeds_are_as_many_runs(ccxr: Call, cache: Path, monkeypatch: pytest.Mon
     _, said, _ = ccxr("run", "phantom", *overrides(cache), "--seeds", "3", "--dry-run")
     assert "Runs:    3; steps, time and disk above are those of one" in said.splitlines()
     assert "Runs:" not in ccxr("run", "phantom", *overrides(cache), "--dry-run")[1]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.1, "1 s"), (89, "89 s"), (91, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (3 * 86400, "3.0 days")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_the_time_is_the_sum_of_the_phases() -> None:
