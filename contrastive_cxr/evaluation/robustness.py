@@ -167,8 +167,8 @@ def left_out(images: int, work: float, allowed: float) -> str:
     """A sentence that says why robustness was not measured, and which command measures it."""
     return (
         f"Robustness was not measured. To score {images} images under {len(CASES)} changes is as much work as "
-        f"training on {work:,.0f} images, and evaluation.robustness=auto allows a tenth of the training (images: "
-        f"{allowed:,.0f}). This command measures it: ccxr evaluate RUN --robustness"
+        f"training on {work:,.0f} images, and evaluation.robustness=auto allows at most a tenth of the run's "
+        f"training, {allowed:,.0f} images here. This command measures it: ccxr evaluate RUN --robustness"
     )
 
 
