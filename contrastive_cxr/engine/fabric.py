@@ -30,8 +30,9 @@ def launch(runtime: schema.Runtime) -> Fabric:
     Parameters
     ----------
     runtime : schema.Runtime
-        `device` (auto: a GPU where there is one), `precision`, `sync_batchnorm`, and `timeout_minutes`, after which a
-        process that waits for another gives up. One that dies is noticed at once: its connections close.
+        `device` (auto: a GPU where there is one), `precision` (auto: float32; a run has replaced it by then),
+        `sync_batchnorm`, and `timeout_minutes`, after which a process that waits for another gives up. One that dies is
+        noticed at once: its connections close.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def launch(runtime: schema.Runtime) -> Fabric:
         devices=local,
         num_nodes=count // local,
         strategy=DDPStrategy(timeout=timedelta(minutes=runtime.timeout_minutes)) if count > 1 else "auto",
-        precision=runtime.precision,
+        precision="32-true" if runtime.precision == "auto" else runtime.precision,
         plugins=[TorchElasticEnvironment() if count > 1 else LightningEnvironment()],
     )
     fabric.launch()

@@ -77,19 +77,34 @@ def same_recipe(recipe: Recipe, out: Path, resume: bool) -> None:
 
 
 def as_recorded(recipe: Recipe, out: Path, resume: bool) -> Recipe:
-    """The recipe of a run that goes on: one of before reads its images as it began, where the recipe says nothing else.
+    """The recipe of a resumed run: it keeps what it found out as it began, where the recipe says nothing else.
 
-    `data.decoding` and the default of `data.intensity.kind` have changed since.
+    These are the precision and the memory layout in the place of `auto`, and of an earlier version `data.decoding` and
+    the default of `data.intensity.kind`, which have changed since.
     """
-    path, data = out / "recipe.yaml", recipe.data
-    if not (resume and path.is_file()) or (then := recipes.load(path).data).decoding == data.decoding:
+    path = out / "recipe.yaml"
+    if not (resume and path.is_file()):
         return recipe
+    then = recipes.load(path)
+    fast = {
+        name: getattr(then.runtime, name)
+        for name in ("precision", "channels_last")
+        if getattr(recipe.runtime, name) == "auto"
+    }
+    runtime = recipe.runtime.model_copy(update=fast)
+    return recipe.model_copy(update={"data": _read_as(recipe.data, then.data), "runtime": runtime})
+
+
+def _read_as(data: Data, then: Data) -> Data:
+    """The section of the data, which reads images as the run did that began with `then`."""
+    if then.decoding == data.decoding:
+        return data
     found: dict[str, object] = {}
     if "decoding" not in data.model_fields_set:
         found["decoding"] = then.decoding
     if "kind" not in data.intensity.model_fields_set:
         found["intensity"] = then.intensity
-    return recipe.model_copy(update={"data": data.model_copy(update=found)})
+    return data.model_copy(update=found)
 
 
 def as_asked(recipe: Recipe) -> Recipe:

@@ -363,8 +363,12 @@ class Runtime(Section):
     """The machine."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Fabric's precision word")
-    channels_last: bool = Field(True, description="NHWC memory layout")
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        "auto", description="Fabric's precision word; auto: 32-true or bf16-mixed, whichever trains faster here"
+    )
+    channels_last: bool | Literal["auto"] = Field(
+        "auto", description="NHWC memory layout; auto: whichever trains faster here"
+    )
     compile: bool = Field(False, description="torch.compile of the network")
     keep_freed_memory: bool = Field(
         False,

@@ -22,7 +22,7 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import tracking
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free
-from contrastive_cxr.training import step_time
+from contrastive_cxr.training import precision, step_time
 from contrastive_cxr.training.cascade import stage_recipes
 from contrastive_cxr.training.run_audit import audit_facts
 
@@ -123,6 +123,9 @@ def _plan(recipe: Recipe, only: Sequence[PhaseName] | None, out: Path | None, or
     if out is not None:
         disk.require(out, parts)
     settled = ranges.settled(recipe, data.intensity)
+    if timed:
+        settled, _ = precision.settled(settled, data, order)
+        parts = [(part.model_copy(update={"runtime": settled.runtime}), *rest) for part, *rest in parts]
     folder = folder_of(settled.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
         settled,
@@ -137,7 +140,7 @@ def _plan(recipe: Recipe, only: Sequence[PhaseName] | None, out: Path | None, or
         out,
         {name: sum(_steps(part, images, name) for part, images, _ in parts) for name in order},
         seconds_of(settled, parts) if timed else "",
-        device_words(recipe),
+        device_words(settled),
         _audit(recipe, data),
     )
 

@@ -39,7 +39,7 @@ from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_folder import provenance
 from contrastive_cxr.run_layout import PhaseName
-from contrastive_cxr.training import finished
+from contrastive_cxr.training import finished, precision
 from contrastive_cxr.training.run_audit import audit_images
 from contrastive_cxr.training.step_time import place_of
 
@@ -100,6 +100,7 @@ def _run_single(
     if start_of(kept, order[0], recipe, origin) is None and (kept is None or not engine.is_done(kept / order[0])):
         terminal.stage("loading the weights")
         loaded = check_weights(recipe).facts()
+    recipe, speeds = precision.settled(recipe, data, order)
     fabric = engine.launch(recipe.runtime)
     if fabric.is_global_zero:
         for note in () if shared else data.manifest.notes:
@@ -110,7 +111,7 @@ def _run_single(
 
     with folders.held(out, first=fabric.is_global_zero):
         terminal.stage("writing the run folder")
-        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite, loaded=loaded)
+        open_folder(recipe, data, fabric, out, resume=resume, overwrite=overwrite, loaded=loaded, speeds=speeds)
         if fabric.is_global_zero:
             start = None if origin is None else start_of(None, order[0], recipe, origin)
             provenance.record(out, recipe, data, start, resume=resume, loaded=loaded)
@@ -181,11 +182,12 @@ def check_origin(recipe: Recipe, data: Dataset, origin: Path | None, first: Phas
 
 def open_folder(
     recipe: Recipe, data: Dataset, fabric: Fabric, out: Path, *, resume: bool, overwrite: bool,
-    loaded: Mapping[str, Any] | None = None,
+    loaded: Mapping[str, Any] | None = None, speeds: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Create the run folder with what is known before training; the first process writes.
 
-    `loaded`: what of a file of weights was loaded; a run that is gone on with may not have loaded it again.
+    `loaded`: what of a file of weights was loaded; `speeds`: how the precision was chosen. A resumed run may have done
+    neither again, and keeps what was recorded.
 
     Raises
     ------
@@ -195,23 +197,24 @@ def open_folder(
     if fabric.is_global_zero:
         same_recipe(recipe, out, resume)
         same_images(data, out, resume)
-        earlier = weights_of(out) if resume else {}
+        earlier = recorded_facts(out) if resume else {}
         folders.create(out, resume=resume, overwrite=overwrite)
         finished.forget(out)
         folders.write_text(out / "recipe.yaml", recipes.record(recipe))
         found = environment(fabric.device.type, fabric.world_size)
-        folders.write_json(out / "environment.json", {**found, **({"weights": loaded} if loaded else earlier)})
+        now = {name: facts for name, facts in (("weights", loaded), ("precision", speeds)) if facts}
+        folders.write_json(out / "environment.json", {**found, **earlier, **now})
         folders.write_table(out / "manifest.csv", data.manifest_table())
         folders.write_table(out / "split.csv", data.manifest_table()[["path", "class", "patient", "split"]])
         save_augmentation(recipe, data, out)
     fabric.barrier()
 
 
-def weights_of(out: Path) -> dict[str, Any]:
-    """`{"weights": ...}` of an `environment.json` that an earlier sitting wrote; empty where it has none."""
+def recorded_facts(out: Path) -> dict[str, Any]:
+    """What `environment.json` of an earlier sitting says of the loaded weights and of the chosen precision."""
     path = out / "environment.json"
     recorded = folders.read_json(path) if path.is_file() else {}
-    return {"weights": recorded["weights"]} if "weights" in recorded else {}
+    return {name: recorded[name] for name in ("weights", "precision") if name in recorded}
 
 
 def same_images(data: Dataset, out: Path, resume: bool) -> None:
