@@ -44,6 +44,7 @@ FLOORS = {
     "locks": 0,
     "shipped": 0,
     "space": 0,
+    "cores": 0,
     "tasks": 0,
     "status_line": 0,
     "terminal": 0,
@@ -62,6 +63,7 @@ GROUND = {
     "files": {"errors", "space"},
     "locks": {"errors", "files", "space"},
     "space": {"errors"},
+    "cores": set[str](),
     "status_line": set[str](),
     "terminal": {"alerts", "status_line"},
     "alerts": set[str](),
@@ -89,7 +91,7 @@ HEAVY = {
     "pyarrow": ("run/parquet.py", "data/tables/table_files.py"),
 }
 WITHOUT_TORCH = (
-    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "metrics/", "__init__.py", "__main__.py",
+    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "metrics/", "__init__.py", "__main__.py",
     "cli/__init__.py",
 )  # fmt: skip
 

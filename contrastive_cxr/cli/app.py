@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from contrastive_cxr import __version__, terminal
+from contrastive_cxr import __version__, cores, terminal
 from contrastive_cxr.cli.audit import audit
 from contrastive_cxr.cli.data import app as data
 from contrastive_cxr.cli.explain import explain
@@ -51,6 +51,9 @@ def options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show only warnings, errors and where the results are.")
     ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: the cores that this process may use.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and leave.")
     ] = False,
@@ -59,6 +62,7 @@ def options(
     if verbose and quiet:
         raise typer.BadParameter("give --verbose or --quiet, not both")
     terminal.set_amount(quiet=quiet, verbose=verbose)
+    cores.set_threads(threads)
 
 
 for title, commands in PANELS.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import deque
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contrastive_cxr import terminal
+from contrastive_cxr import cores, terminal
 from contrastive_cxr.data.cache_files import COLUMNS, Place, Record, Stamp, Store, folder_of, opened
 from contrastive_cxr.data.decoding import intensity, ranges
 from contrastive_cxr.data.decoding.decode import DecodeError, decode, fit_square
@@ -205,7 +204,7 @@ def _decode_all(store: Store, pending: list[_Todo], data: schema.Data, progress:
 
 def _results(pending: Sequence[_Todo], data: schema.Data) -> Generator[Record | _Bad]:
     """Decoded files in the order of `pending`, with a few at a time under way."""
-    workers = data.workers or os.cpu_count() or 1
+    workers = data.workers or cores.available()
     waiting: deque[Future[Record | _Bad]] = deque()
     todo = iter(pending)
     with ThreadPoolExecutor(min(workers, max(1, len(pending)))) as pool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from contrastive_cxr import __version__
+from contrastive_cxr import __version__, cores
 from contrastive_cxr.data.cache_files import cache_folder
 from contrastive_cxr.doctor.speed import images_per_second
 from contrastive_cxr.errors import RequestError
@@ -69,12 +69,11 @@ def device() -> Facts:
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         available, total = torch.cuda.mem_get_info(number)
         gpus.append({"name": torch.cuda.get_device_name(number), "total": total, "free": available})
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "kind": "cuda" if gpus else "cpu",
         "gpus": gpus,
         "cuda_of_torch": torch.version.cuda,
-        "cores": cores,
+        "cores": cores.available(),
         "threads": torch.get_num_threads(),
     }
 

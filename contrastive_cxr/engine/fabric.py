@@ -16,6 +16,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
+from contrastive_cxr import cores
 from contrastive_cxr.engine.allocator import keep_freed_memory
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.recipe import schema
@@ -42,9 +43,8 @@ def launch(runtime: schema.Runtime) -> Fabric:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if runtime.device == "auto" else runtime.device
     count, local = processes.count(), processes.count_here()
     _check(device, runtime, local)
-    if count > 1 and device == "cpu" and os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        # torchrun sets 1 where the user set nothing
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
+    if device == "cpu" and _nobody_set_threads(count):
+        torch.set_num_threads(max(1, cores.available() // local))
     if device == "cpu" and runtime.keep_freed_memory:
         keep_freed_memory()
     fabric = Fabric(
@@ -57,6 +57,11 @@ def launch(runtime: schema.Runtime) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _nobody_set_threads(count: int) -> bool:
+    """Whether the number of threads was left open; torchrun sets 1 where the user set nothing."""
+    return os.environ.get("OMP_NUM_THREADS", "1" if count > 1 else "") == ("1" if count > 1 else "")
 
 
 def _check(device: str, runtime: schema.Runtime, local: int) -> None:

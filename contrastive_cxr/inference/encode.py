@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import engine, terminal
+from contrastive_cxr import cores, engine, terminal
 from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
@@ -74,7 +73,7 @@ def encode(
     fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
     model = EmbeddingModel.load(run, device=str(fabric.device))
     pictures = pictures_of(run, source, model.settings, frames, axis)
-    threads = max(1, (os.cpu_count() or 1) // processes.count_here())
+    threads = max(1, cores.available() // processes.count_here())
 
     def vectors(first: int, end: int) -> NDArray[np.float32]:
         found = np.empty((end - first, model.size), np.float32)

@@ -6,7 +6,6 @@ brought into order, so that a depth of a third of the gallery costs about as muc
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contrastive_cxr import cores
 from contrastive_cxr.metrics.statistics.weighted import Ints
 
 Vectors = NDArray[np.float32]
@@ -90,18 +90,11 @@ def ranked(
         for row in rows:
             one(first + row, block[row])
 
-    threads = cores()
+    threads = cores.threads()
     with ThreadPoolExecutor(threads) as pool:
         for first, block in _blocks(gallery, queries):
             parts = [range(start, len(block), threads) for start in range(threads)]
             list(pool.map(lambda rows, held=block, start=first: some(rows, held, start), parts))
-
-
-def cores() -> int:
-    """Threads to use: as many as OMP_NUM_THREADS or the process may."""
-    word = os.environ.get("OMP_NUM_THREADS", "")
-    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(int(word), free) if word.isdigit() and int(word) else free
 
 
 def _blocks(gallery: Vectors, queries: Vectors) -> Iterator[tuple[int, Vectors]]:

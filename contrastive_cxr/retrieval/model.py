@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from contrastive_cxr import augment, terminal
+from contrastive_cxr import augment, cores, terminal
 from contrastive_cxr.data.files.addresses import of_path
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import Network, links, weights
@@ -255,7 +255,7 @@ class EmbeddingModel:
         def read(first: int, end: int) -> Tensor:
             return squares(found[first:end], self.settings, first, self.squeezed)
 
-        for first, images in ahead(read, 0, len(found), batch_size, os.cpu_count() or 1):
+        for first, images in ahead(read, 0, len(found), batch_size, cores.threads()):
             views = augment.views(images.to(self.device), self.network.spec.image_size, tta)
             result[first : first + batch_size] = run_views(self.network, views, function).cpu().numpy()
             terminal.share(first + batch_size, len(found))

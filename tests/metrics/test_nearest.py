@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contrastive_cxr import cores
 from contrastive_cxr.metrics import nearest, neighbours
 
 
@@ -29,7 +30,7 @@ def points(rows: int, seed: int) -> Any:
 @pytest.mark.parametrize(("block", "threads"), [(1, 1), (1200, 3), (1 << 20, 2)])
 def test_it_is_a_plain_sort(depth: int, block: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearest, "BLOCK_BYTES", block)
-    monkeypatch.setattr(nearest, "cores", lambda: threads)
+    monkeypatch.setattr(cores, "threads", lambda: threads)
     gallery, queries = points(50, 0), points(13, 1)
     rng = np.random.default_rng(2)
     excluded = [rng.choice(50, number % 4, replace=False) for number in range(13)]
@@ -53,13 +54,6 @@ def test_members_are_those_with_the_same_number() -> None:
     values = np.array([4, -1, 2, 4, -1, 2, 4])
     members = nearest.Members(values, np.array([4, -1, 2, 3]))
     assert [members.rows(query).tolist() for query in range(4)] == [[0, 3, 6], [], [2, 5], []]
-
-
-def test_threads_are_as_many_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert nearest.cores() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert nearest.cores() >= 1
 
 
 def test_copies_of_another_class_rank_by_position_in_the_scores() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contrastive_cxr import cores
 from contrastive_cxr.data.cache_files import cache_folder
 from contrastive_cxr.data.decoding import decode, picture_files
 from contrastive_cxr.data.decoding.intensity import DecodeError, Stored
@@ -139,7 +139,7 @@ def _kept(files: Sequence[str], data: schema.Data) -> tuple[float, float] | None
     known = _read(place) if sample else None
     if known is not None or not sample:
         return known
-    with ThreadPoolExecutor(data.workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(data.workers or cores.available()) as pool:
         measured = [one for one in pool.map(_used, sample) if one is not None]
     if not measured:
         return None
