@@ -20,14 +20,13 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.decoding.decode import DecodeError
 from contrastive_cxr.data.files.addresses import join
 from contrastive_cxr.engine import Fabric
-from contrastive_cxr.errors import CcxrError
+from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.evaluation.predictions import Floats, Outputs, Rows
 from contrastive_cxr.models import Network, weights
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.retrieval.image_inputs import square
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder.results import table
-from contrastive_cxr.run_layout import has_model
 
 MAP_SIDE = 240  # pixels of a Grad-CAM in the report
 MEAN = -1
@@ -108,7 +107,8 @@ def write_of_pool(
 ) -> None:  # fmt: skip
     """Write the maps of a pool's cases: the mean over the runs that scored an image, the largest value of each as 1.
 
-    The images are read from their files. One that is not readable any more has no map.
+    The images are read from their files. One that is not readable any more has no map; where the model of a run is not,
+    no image has one.
 
     Parameters
     ----------
@@ -119,14 +119,16 @@ def write_of_pool(
     rows, probabilities, labels : as from `run_folder.results.joined`
         The n scored images; their mean probabilities, float [n, C]; their classes, int64 [n].
     """
-    asked = all((place / "probabilities.npy").is_file() for place in arrays)  # and not the vote of neighbours
-    if not (asked and all(map(has_model, phases))):
+    if not all((place / "probabilities.npy").is_file() for place in arrays):  # the vote of neighbours predicts
         return remove(folder)
     decided, keys = probabilities.argmax(1), list(zip(rows["root"], rows["path"], strict=True))
     wanted = report.case_rows(probabilities.max(1), decided, labels)
     made: dict[int, list[CaseMap]] = {row: [] for row in wanted}
     for part, (phase, place) in enumerate(zip(phases, arrays, strict=True)):
-        model, own = EmbeddingModel.load(phase), table(place / "rows.csv")
+        try:
+            model, own = EmbeddingModel.load(phase), table(place / "rows.csv")
+        except RequestError:  # the pool is scored from arrays, and a run's model may be gone
+            return remove(folder)
         scored = set(zip(own["root"], own["path"], strict=True))
         for row in (each for each in wanted if keys[each] in scored):
             try:
