@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import print_findings, print_next, say, table
+from contrastive_cxr.cli.show import look_at, print_findings, print_next, say, table
 
 
 def audit(
@@ -47,9 +47,11 @@ def audit(
     if not terminal.is_quiet():
         print_audit(facts)
     say(f"Page: {(target / 'audit.html').resolve()}")
-    steps = [("look", f"open {shlex.quote(str(target / 'audit.html'))} in a browser")]
-    if fix is None and len(places) == 1 and recipe is None and not settings:
-        steps.append(("train", f"ccxr init {shlex.quote(str(places[0]))}"))
+    steps = [look_at(target / "audit.html")]
+    of_run = len(places) == 1 and (places[0] / "recipe.yaml").is_file()
+    if fix is None and recipe is None and not of_run:
+        of_data = [word for word in settings if word.startswith("data.")]
+        steps.append(("train", shlex.join(["ccxr", "init", *map(str, places), *of_data])))
     if fix is not None:
         steps.append(("train", f"ccxr run RECIPE {facts['fix']['settings']}"))
     print_next(*steps)

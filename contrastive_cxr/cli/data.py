@@ -57,9 +57,11 @@ def look(
     if not terminal.is_quiet():
         print_look(facts)
     say(f"Page: {(target / 'data-look.html').resolve()}")
-    if recipe is None and not settings:
-        named = " ".join(shlex.quote(str(place)) for place in places)
+    named = shlex.join([*map(str, places), *settings])
+    if recipe is None:
         print_next(("audit", f"ccxr audit {named}"), ("recipe", f"ccxr init {named}"))
+    else:
+        print_next(("audit", f"ccxr audit {named} --recipe {shlex.quote(recipe)}"))
 
 
 sets = typer.Typer(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import say
+from contrastive_cxr.cli.show import look_at, print_next, say, to_similar
 from contrastive_cxr.cli.use import Axis, Device, Frames, Overwrite, Run, pictures
 
 Images = Annotated[
@@ -51,3 +53,6 @@ def explain(
             device=device, out=out, overwrite=overwrite, **options,
         )  # fmt: skip
     say(f"Page: {page.resolve()}")
+    facts = json.loads(page.with_name("explain.json").read_text(encoding="utf-8"))
+    first = shlex.quote(facts["images"][0]["file"])
+    print_next(look_at(page), *(to_similar(run, "train", first) if (run / "manifest.csv").is_file() else []))

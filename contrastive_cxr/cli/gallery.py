@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import print_next, prose, say, table, tell, value_words
+from contrastive_cxr.cli.show import look_at, print_next, prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
 
@@ -123,7 +123,8 @@ def search(
     for note in facts["notes"]:
         prose(note)
     if html is not None:
-        return say(f"Page: {html.resolve()}")
+        say(f"Page: {html.resolve()}")
+        return print_next(look_at(html))
     words = " ".join(shlex.quote(str(place)) for place in (gallery, *images[:3]))
     return print_next(("look", f"ccxr search {words} --html similar.html"))
 

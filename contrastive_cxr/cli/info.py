@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from contrastive_cxr import shipped
-from contrastive_cxr.cli.show import checklist, clipped, prose, say
+from contrastive_cxr.cli.show import checklist, clipped, print_next, prose, say
 from contrastive_cxr.errors import RequestError, nearest
 
 ACTIONS = {
@@ -121,6 +122,29 @@ def copy(name: str, text: str, out: Path | None) -> None:
     if not schema.exists():
         write_schema(schema)
     say(f"Copied to {target}")
+    print_next(("check", shlex.join(["ccxr", "run", str(target), *roots_to_give(text), "--dry-run"])))
+
+
+def roots_to_give(text: str) -> list[str]:
+    """The settings that a recipe leaves to its user: the folder of each source that has none.
+
+    Examples
+    --------
+    >>> roots_to_give("data: {join: [{source: csv}, {source: folders, root: a}]}")
+    ['data.join.0.root=FOLDER']
+    >>> roots_to_give("data: {source: folders}"), roots_to_give("data: {source: phantom}")
+    (['data.root=FOLDER'], [])
+    """
+    from contrastive_cxr.recipe.text import yaml_text
+
+    tree = yaml_text.parse(text)
+    data = tree.get("data", {}) if isinstance(tree, dict) else {}
+    joined = {f"data.join.{number}": each for number, each in enumerate(data.get("join", []))}
+    return [
+        f"{place}.root=FOLDER"
+        for place, source in (joined or {"data": data}).items()
+        if "root" not in source and source.get("source", "folders") != "phantom"
+    ]
 
 
 def write_schema(out: Path | None) -> None:

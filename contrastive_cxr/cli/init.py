@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -50,8 +51,9 @@ def init(
     for doubt in proposal.doubts:
         prose(f"check: {doubt}")
     say(f"Recipe: {target}")
-    say(f"Next: ccxr run {target} --dry-run")
-    say(f"Then: ccxr run {target}{f' --folds {proposal.folds}' if proposal.folds else ''}")
+    command = f"ccxr run {shlex.quote(str(target))}"
+    say(f"Next: {command} --dry-run")
+    say(f"Then: {command}{f' --folds {proposal.folds}' if proposal.folds else ''}")
 
 
 def check(target: Path, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from contrastive_cxr import terminal
 from contrastive_cxr.alerts import Alert, wrapped
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
-from contrastive_cxr.run_layout import CLASSIFIERS, phases_with_model
+from contrastive_cxr.run_layout import CLASSIFIERS, STAGES, phases_with_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,15 +46,28 @@ def print_next(*steps: tuple[str, str]) -> None:
             say(f"  {what:{width}}  {command}")
 
 
+def look_at(page: Path) -> tuple[str, str]:
+    """The step that opens a page; as `print_next` takes it."""
+    return "look", f"open {shlex.quote(str(page))} in a browser"
+
+
 def after_run(out: Path) -> list[tuple[str, str]]:
-    """What a finished run can be used for, by the models that it has; as `print_next` takes it."""
+    """What a finished run can be used for, by the models that it has; of a cascade its flat run is used."""
     found, pool = phases_with_model(out), (out / "parts.json").is_file()
-    run, gallery = shlex.quote(str(out)), shlex.quote(str(out / "gallery"))
-    steps = [("predict", f"ccxr predict {run} IMAGES --out predictions.csv")]
+    if not found and not pool and phases_with_model(out / STAGES[0]):
+        return after_run(out / STAGES[0])
+    steps = [("predict", f"ccxr predict {shlex.quote(str(out))} IMAGES --out predictions.csv")]
     steps = steps if pool or set(found) & set(CLASSIFIERS) else []
-    if found:
-        steps += [("gallery", f"ccxr index {run} train --out {gallery}"), ("search", f"ccxr search {gallery} IMAGE")]
-    return steps
+    return [*steps, *(to_similar(out, "train") if found else [])]
+
+
+def to_similar(run: Path, source: str, image: str = "IMAGE", options: str = "") -> list[tuple[str, str]]:
+    """The steps to similar cases: a gallery of `source` in the run, where it has none yet, and a search for `image`."""
+    gallery = run / "gallery"
+    place = shlex.quote(str(gallery))
+    make = ("gallery", f"ccxr index {shlex.quote(str(run))} {shlex.quote(source)}{options} --out {place}")
+    search = ("search", f"ccxr search {place} {image}")
+    return [search] if gallery.is_dir() else [make, search]
 
 
 def prose(text: str, under: int | None = None) -> None:

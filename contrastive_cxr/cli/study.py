@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import prose, say, table, tell
+from contrastive_cxr.cli.show import look_at, print_next, prose, say, table, tell
 from contrastive_cxr.cli.train import RecipeArgument, default_out
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def compare(
         print_comparison(facts)
     if out is not None:
         say(f"Table: {(out / 'compare.html').resolve()}")
+    named = [*map(str, runs)]
+    for option, value in (("--against", against), ("--split", split)):
+        named += [option, str(value)] if value else []
+    page = ("page", shlex.join(["ccxr", "compare", *named, "--out", "table"]))
+    print_next(look_at(out / "compare.html") if out is not None else page)
 
 
 def sweep(
@@ -70,8 +76,7 @@ def sweep(
     points = points_of(reference, read, one_at_a_time=one_at_a_time)
     target = out or default_out(f"{points[0].recipe.name.rpartition('/')[0]}-sweep")
     if wandb is not None:
-        write_definition(wandb, reference, read, points, target, seeds, one_at_a_time)
-        return
+        return write_definition(wandb, reference, read, points, target, seeds, one_at_a_time)
     from contrastive_cxr.studies.sweep_folder import sweep_door
 
     sweep_door(points, target, seeds=seeds)
@@ -84,7 +89,9 @@ def sweep(
     if not quiet:
         print_points(planned)
     if dry_run:
-        return
+        options = [*(["--out", str(out)] if out else []), *(["--one-at-a-time"] if one_at_a_time else [])]
+        options += ["--seeds", str(seeds)] if seeds else []
+        return print_next(("train", shlex.join(["ccxr", "sweep", reference, *words, *options])))
     flags: dict[str, Any] = {"one_at_a_time": one_at_a_time, "seeds": seeds, "say": tell}
     from contrastive_cxr.studies.sweep import run_points
 
@@ -92,8 +99,10 @@ def sweep(
     if not quiet:
         print_comparison(facts)
     say(f"Table: {(target / 'compare.html').resolve()}")
+    print_next(look_at(target / "compare.html"))
     if facts["failed"]:
         raise typer.Exit(1)
+    return None
 
 
 def write_definition(

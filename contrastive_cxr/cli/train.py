@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +12,9 @@ import typer
 from contrastive_cxr import terminal
 from contrastive_cxr.cli.info import recipe_names
 from contrastive_cxr.cli.resume import Choice, Resume
-from contrastive_cxr.cli.show import after_run, print_batches, print_next, print_plan, print_scores, say, tell
+from contrastive_cxr.cli.show import after_run, look_at, print_batches, print_next, print_plan, print_scores, say, tell
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.run_layout import PHASES
 
 if TYPE_CHECKING:
     from contrastive_cxr.recipe.schema import Recipe
@@ -49,7 +50,7 @@ def quickstart(
     page = run_quickstart(out, overwrite=overwrite)
     print_scores(out)
     say(f"Report: {page.resolve()}")
-    print_next(*after_run(out), ("own images", "ccxr init FOLDER"))
+    print_next(look_at(page), *after_run(out), ("own images", "ccxr init FOLDER"))
 
 
 def run(
@@ -73,6 +74,7 @@ def run(
         raise typer.BadParameter("give --folds or --seeds, not both")
     writes = overfit is None and not dry_run and not find_batch
     recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
+    command = again("run", reference, overrides, {"--out": out, "--folds": folds, "--seeds": seeds})
     if overfit is not None:
         load_torch()
         from contrastive_cxr.training.overfit import overfit as run_overfit
@@ -80,19 +82,24 @@ def run(
         outcomes = run_overfit(recipe, overfit)
         for outcome in outcomes:
             say(outcome.words(overfit))
-        raise typer.Exit(0 if all(outcome.learned for outcome in outcomes) else 1)
+        learned = all(outcome.learned for outcome in outcomes)
+        if learned:
+            print_next(("train", command))
+        raise typer.Exit(0 if learned else 1)
     if find_batch:
         load_torch()
         from contrastive_cxr.training.find_batch import find_batch as run_find_batch
 
-        return print_batches(run_find_batch(recipe, tell))
+        batches = run_find_batch(recipe, tell)
+        print_batches(batches)
+        return print_next(("train", f"{command} {' '.join(f'{each.setting}={each.value}' for each in batches)}"))
     if dry_run:
         load_torch()
         from contrastive_cxr.training.dry_run import plan
 
         print_plan(plan(recipe, out=target, timed=True), folds or seeds or 1)
         if not terminal.is_verbose():
-            print_next(("train", again(reference, overrides, out, folds, seeds)))
+            print_next(("train", command))
         return None
     from contrastive_cxr.training.finished import is_finished
 
@@ -163,6 +170,8 @@ def one_phase(
         from contrastive_cxr.training.dry_run import plan
 
         print_plan(plan(recipe, (name,), target, origin, timed=True))
+        if not terminal.is_verbose():
+            print_next(("train", again(name, reference, overrides, {"--from": origin, "--out": out})))
         return
     from contrastive_cxr.training.finished import is_finished
 
@@ -171,7 +180,8 @@ def one_phase(
         from contrastive_cxr.training.run import run as run_recipe
 
         run_recipe(recipe, target, only=(name,), origin=origin, resume=goes_on, overwrite=overwrite)
-    finished(target)
+    later = [phase for phase in recipe.phases if PHASES.index(phase) > PHASES.index(name)][:1]
+    finished(target, *((phase, again(phase, reference, overrides, {"--from": target})) for phase in later))
 
 
 def load(
@@ -214,19 +224,18 @@ def load_torch() -> None:
         import contrastive_cxr.training.run  # noqa: F401
 
 
-def finished(out: Path) -> None:
-    """The last words of a training command."""
+def finished(out: Path, *steps: tuple[str, str]) -> None:
+    """The last words of a training command; `steps` are what may be done next beside using the run."""
     page = out / "report.html"
     if not page.is_file():
         say(f"Done, without a report: there are no labels to score. Run folder: {out.resolve()}")
-        return print_next(*after_run(out))
+        return print_next(*steps, *after_run(out))
     print_scores(out)
     say(f"Report: {page.resolve()}")
-    return print_next(("look", f"open {shlex.quote(str(page))} in a browser"), *after_run(out))
+    return print_next(look_at(page), *steps, *after_run(out))
 
 
-def again(reference: str, overrides: list[str] | None, out: Path | None, folds: int | None, seeds: int | None) -> str:
-    """The command of a dry run as the command that trains."""
-    options = {"--out": out, "--folds": folds, "--seeds": seeds}
-    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return shlex.join(["ccxr", "run", reference, *(overrides or []), *words])
+def again(name: str, reference: str, overrides: Sequence[str] | None, options: Mapping[str, Path | int | None]) -> str:
+    """The command that trains a recipe with the same settings; options without a value are left out."""
+    words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    return shlex.join(["ccxr", name, reference, *(overrides or []), *words])

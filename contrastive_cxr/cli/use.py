@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import after_run, print_next, print_scores, say, tell
+from contrastive_cxr.cli.show import after_run, look_at, print_next, print_scores, say, tell, to_similar
 from contrastive_cxr.errors import RequestError, nearest
 
 AXES = ("axial", "coronal", "sagittal")
@@ -61,7 +62,7 @@ def evaluate(
     say(f"Report: {(folder / 'report.html').resolve()}")
     say(f"Model card: {(folder / 'model-card.md').resolve()}")
     print_next(
-        ("look", f"open {shlex.quote(str(folder / 'report.html'))} in a browser"),
+        look_at(folder / "report.html"),
         ("compare", f"ccxr compare {shlex.quote(str(folder))} OTHER_RUN"),
         *after_run(run),
     )
@@ -90,7 +91,15 @@ def predict(
         tell(table.attrs["predictor"])
     say(f"{len(table)} rows: {out}")
     first = shlex.quote(str(table["file"].iloc[0]))
-    print_next(("explain", f"ccxr explain {shlex.quote(str(run))} {first}"), *after_run(run)[1:])
+    print_next(("explain", f"ccxr explain {shlex.quote(str(explained(run)))} {first}"), *after_run(run)[1:])
+
+
+def explained(run: Path) -> Path:
+    """The run that `ccxr explain` takes for the images that `run` predicted: of one over seeds or folds its first."""
+    parts = run / "parts.json"
+    if not parts.is_file():
+        return run
+    return run / str(json.loads(parts.read_text(encoding="utf-8"))["parts"][0])
 
 
 def encode(
@@ -119,6 +128,11 @@ def encode(
         terminal.stage("encoding the images")
         written = run_encode(run, source, out, device=device, overwrite=overwrite, **options)
     say(f"Vectors: {written}")
+    given = "" if frames is None else f" --frames {shlex.quote(frames)} --axis {axis}"
+    if len(source) == 1:
+        print_next(*to_similar(run, source[0], options=given))
+    elif (run / "manifest.csv").is_file():  # ccxr index takes one source
+        print_next(*to_similar(run, "train"))
 
 
 def card(

@@ -11,12 +11,11 @@ from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation import audit_findings, cached_embeddings, external_drop, made, robustness
+from contrastive_cxr.evaluation import audit_findings, cached_embeddings, class_maps, external_drop, made, robustness
 from contrastive_cxr.evaluation.predictions import (
     Outputs,
     outputs,
     write_arrays,
-    write_class_maps,
     write_thumbnails,
 )
 from contrastive_cxr.evaluation.report_facts import (
@@ -106,7 +105,7 @@ def _score_split(
     facts["budget"] = budget(run, list(preds.query), fabric)
     facts["made"] = made.of(context.recipe)
     terminal.stage("maps of the cases")
-    write_class_maps(out / preds.final / "arrays", data, fabric, run / preds.final, preds.query[preds.final])
+    class_maps.write_of_run(out / preds.final / "arrays", data, fabric, run / preds.final, preds.query[preds.final])
     folders.write_json(out / "report.json", facts)
     terminal.stage("report")
     report.write(out, run)

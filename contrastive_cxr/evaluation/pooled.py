@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import report
-from contrastive_cxr.evaluation import audit_findings, external_drop, made, robustness
+from contrastive_cxr.evaluation import audit_findings, class_maps, external_drop, made, robustness
 from contrastive_cxr.evaluation.report_facts import Blind
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.metrics.fitting import Validation
@@ -72,11 +72,23 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
     folders.write_json(out / "report.json", facts)
     one = None if alone else {"image": facts["scores"], "patient": (facts["by_patient"] or {}).get("scores")}
     folders.write_json(out / "pooled.json", {"parts": parts, "scores": scores, "one_predictor": one})
+    write_cases(out, list(places), reports[parts[0]]["phase"], arrays, run or out)
     if not is_pool(out):
         below = {name: os.path.relpath(place, out) for name, place in places.items()}
         folders.write_json(out / "parts.json", {"experiment": recipe.name, "parts": parts, "folders": below})
     report.write(out, run)
     return facts
+
+
+def write_cases(out: Path, parts: Sequence[str], phase: str, arrays: Sequence[Path], run: Path) -> None:
+    """Write `OUT/arrays`: rows, labels and mean probabilities of the scored images, and the maps of the cases."""
+    rows, probabilities, labels = joined(arrays)
+    place = out / "arrays"
+    place.mkdir(parents=True, exist_ok=True)
+    folders.write_table(place / "rows.csv", rows.drop(columns=["p", "y"]))
+    folders.write_array(place / "labels.npy", labels)
+    folders.write_array(place / "probabilities.npy", probabilities.astype(np.float32))
+    class_maps.write_of_pool(place, [run / name / phase for name in parts], arrays, rows, probabilities, labels)
 
 
 def tested(reports: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contrastive_cxr import engine, report
-from contrastive_cxr import explain as maps
-from contrastive_cxr.augment.images import plain
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
-from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.metrics import baselines
 from contrastive_cxr.models import weights
 from contrastive_cxr.models.head import head_statistics
@@ -26,7 +23,6 @@ from contrastive_cxr.run import folder as folders
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
-MAP_SIDE = 240  # pixels of a Grad-CAM in the report
 
 
 @dataclass(frozen=True)
@@ -120,31 +116,3 @@ def write_thumbnails(folder: Path, data: Dataset, rows: Rows) -> None:
     side = report.side(len(images), images.shape[-1])
     pictures = baselines.thumbnails(images, side).round().astype(np.uint8)
     folders.write_array(folder / "thumbnails.npy", pictures.reshape(len(images), side, side))
-
-
-def write_class_maps(folder: Path, data: Dataset, fabric: Fabric, phase: Path, query: Outputs) -> None:
-    """Write `gradcam.npy`, uint8 [k, S, S, 3], and `gradcam_rows.npy`, int64 [k, 2]: row, and 1 where places stand out.
-
-    Of the images that the report shows as cases, for the predicted class, without test-time augmentation. One forward
-    and one backward pass each. Without a classifier, earlier files are removed.
-    """
-    files = folder / "gradcam.npy", folder / "gradcam_rows.npy"
-    network = weights.load(phase)[0].to(fabric.device).eval()
-    if query.probabilities is None or network.classifier is None:
-        for file in files:
-            file.unlink(missing_ok=True)
-        return
-    images, drawn, found = Images(data.images, fabric.device), [], []
-    decided = query.probabilities.argmax(1)
-    for row in report.case_rows(query.probabilities.max(1), decided, data.labels[query.rows]):
-        pixels = plain(images.take(query.rows[[row]]), network.spec.image_size)
-        try:
-            heat = maps.class_map(network, pixels, int(decided[row]))
-        except CcxrError:  # the network makes no map of places
-            break
-        small = plain(images.take(query.rows[[row]]), MAP_SIDE)[0, 0].cpu().numpy()
-        over = maps.standing_out(heat)
-        drawn.append(maps.blend(small, np.zeros_like(heat) if over is None else over))
-        found.append((row, int(over is not None)))
-    folders.write_array(files[0], np.array(drawn, np.uint8).reshape(len(drawn), MAP_SIDE, MAP_SIDE, 3))
-    folders.write_array(files[1], np.array(found, np.int64).reshape(len(found), 2))

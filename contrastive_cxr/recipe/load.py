@@ -15,6 +15,7 @@ import contrastive_cxr.recipe.checks.fields as fields
 import contrastive_cxr.recipe.public_sets as public_sets
 import contrastive_cxr.recipe.text.earlier as earlier
 import contrastive_cxr.recipe.text.fault_sentences as fault_sentences
+import contrastive_cxr.recipe.text.not_a_recipe as not_a_recipe
 import contrastive_cxr.recipe.text.yaml_text as yaml_text
 import contrastive_cxr.shipped as shipped
 from contrastive_cxr import tasks
@@ -90,6 +91,8 @@ def _find(reference: str | Path) -> Path:
     known = shipped.names()
     if str(reference) in known:
         return shipped.path(str(reference))
+    if path.is_dir():
+        raise RequestError(not_a_recipe.of_folder(path))
     name = str(reference).removesuffix(".yaml")
     raise RequestError(
         f"recipe '{reference}' is neither a file nor a shipped recipe{nearest(name, known)}; "
@@ -98,16 +101,17 @@ def _find(reference: str | Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, object]:
+    cure = not_a_recipe.cure_of_file(path)
     try:
         with path.open(encoding="utf-8") as file:
             tree = yaml_text.parse(file.read(yaml_text.LONGEST + 1))
     except yaml.YAMLError as error:
-        raise RequestError(f"recipe {path} is not YAML: {yaml_text.explain(error)}") from None
+        raise RequestError(f"recipe {path} is not YAML: {yaml_text.explain(error)}{cure}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"recipe {path} cannot be read: {error}") from None
+        raise RequestError(f"recipe {path} cannot be read: {error}{cure}") from None
     if not isinstance(tree, dict):
         raise RequestError(
-            f"recipe {path} holds {fault_sentences.show(tree)}, not sections; start with `task:` and `data:`"
+            f"recipe {path} holds {fault_sentences.show(tree)}, not sections; start with `task:` and `data:`{cure}"
         )
     return tree
 

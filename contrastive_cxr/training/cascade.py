@@ -13,7 +13,7 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import ranges
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation import audit_findings, made
+from contrastive_cxr.evaluation import audit_findings, class_maps, made
 from contrastive_cxr.evaluation.predictions import Floats, outputs, write_thumbnails
 from contrastive_cxr.evaluation.report_facts import read_blind, tta_of
 from contrastive_cxr.metrics import cascade as joining
@@ -141,6 +141,8 @@ def join(recipe: Recipe, data: Dataset, fabric: Fabric, out: Path) -> None:
     facts["audit"] = audit_findings.findings_of(out, facts, int((data.patients[rows] < 0).sum()))
     save(out, data, rows, {"flat": flat, "joined": joined, "verdicts": verdicts, "labels": labels})
     write_thumbnails(out / "arrays", data, rows)
+    stages = {number: out / STAGES[number] / final for number in (1, 2)}
+    class_maps.write_of_cascade(out / "arrays", data, fabric, rows, stages, verdicts, joined, order)
     facts["made"] = made.of(recipe)
     folders.write_json(out / "report.json", facts)
     report.write(out)

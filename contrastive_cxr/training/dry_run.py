@@ -125,7 +125,7 @@ def _plan(recipe: Recipe, only: Sequence[PhaseName] | None, out: Path | None, or
     settled = ranges.settled(recipe, data.intensity)
     if timed:
         settled, _ = precision.settled(settled, data, order)
-        parts = [(part.model_copy(update={"runtime": settled.runtime}), *rest) for part, *rest in parts]
+        parts = [(part.model_copy(update={"runtime": settled.runtime}), images, names) for part, images, names in parts]
     folder = folder_of(settled.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
         settled,

@@ -116,7 +116,7 @@ def for_several(runtime: Runtime, allowed: Sequence[Choice]) -> Choice:
 
 def has_bf16() -> bool:
     """Whether the GPU multiplies bfloat16 itself."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def facts(choice: Choice, why: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.next_lines import next_of
 from tests.datasets.test_audit import paint
 
 Call = Callable[..., tuple[int, str, str]]
@@ -25,6 +26,9 @@ def test_an_audit_in_the_terminal(ccxr: Call, tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "runs" / "audit-images" / "audit.html").is_file()
     assert (tmp_path / "fixed.csv").is_file()
     assert "data.source=csv" in said
+    assert next_of(said)["look"][0] == "runs/audit-images/audit.html"
+    again = ccxr("audit", "images", *words)[1]
+    assert next_of(again)["train"] == ["init", "images", *words]
     code, _, told = ccxr("audit", "images", *words, "--fix", "fixed.csv")
     assert (code, "there is such a file" in told) == (2, True)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from contrastive_cxr import models
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
+from tests.cli.next_lines import next_of
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -39,9 +40,29 @@ def test_a_page_is_written_into_the_run(ccxr: Call, run: Path, tmp_path: Path) -
     code, said, told = ccxr(*words)
     assert code == 0, told
     assert f"Page: {(run / 'explain' / 'explain.html').resolve()}" in said
+    assert next_of(said) == {"look": [str(run / "explain" / "explain.html"), "in", "a", "browser"]}
     facts = json.loads((run / "explain" / "explain.json").read_text())
     assert (facts["ascent"]["steps"], facts["ascent"]["seed"]) == (3, 5)
     assert ccxr(*words)[0] == 2  # what is there is not written over
+
+
+def test_similar_cases_come_next_where_the_run_has_its_images(ccxr: Call, run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pytorch_grad_cam")
+    for number in range(3):
+        Image.new("L", (40, 40), 40 + 60 * number).save(tmp_path / f"{number}.png")
+    rows = [f"{tmp_path},{number}.png,no,,train,no,0" for number in range(3)]
+    (run / "manifest.csv").write_text("\n".join(["root,path,label,patient,split,class,digest", *rows, ""]))
+    code, said, told = ccxr("explain", run, tmp_path / "one.png", "--steps", "0", "--out", tmp_path / "why now")
+    assert code == 0, told
+    steps = next_of(said)
+    assert steps["look"][0] == str(tmp_path / "why now" / "explain.html")
+    assert list(steps) == ["look", "gallery", "search"]
+    for what in ("gallery", "search"):
+        code, said, told = ccxr(*steps[what])
+        assert code == 0, told
+    assert "one.png" in said
+    code, said, told = ccxr("explain", run, tmp_path / "one.png", "--steps", "0")
+    assert list(next_of(said)) == ["look", "search"], "the gallery is there"
 
 
 def test_a_wrong_request_ends_with_2_and_sentences(ccxr: Call, run: Path, tmp_path: Path) -> None:

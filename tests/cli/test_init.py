@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.preflight.data_checks import check_data_and_folder
 
 Answer = tuple[int, str, str]
@@ -146,6 +147,62 @@ def test_what_cannot_be_guessed_is_refused_with_what_was_seen(
     assert [path.name for path in place.iterdir()] == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("files", "why", "patients", "split"),
+    [
+        ([f"x/{number}.png" for number in range(20)], "lie in no folder that could be a class", None, "fractions"),
+        ([f"x/scans/{number}.png" for number in range(20)], "all images lie in the folder 'scans'", None, "fractions"),
+        (
+            [f"x/patient{number:02}/{view}.png" for number in range(10) for view in "ab"],
+            "the folders are patients and no classes",
+            10,
+            "fractions",
+        ),
+        (
+            [f"x/{part}/{number}.png" for part in ("train", "val") for number in range(9)],
+            "lie in no folder that could be a class",
+            None,
+            "official",
+        ),
+    ],
+)
+def test_images_without_labels_get_a_recipe_of_phase_2_alone(
+    ccxr: Callable[..., Answer], files: list[str], why: str, patients: int | None, split: str
+) -> None:
+    paint(files)
+    code, said, err = ccxr("init", "x")
+    assert (code, err) == (0, "")
+    assert re.search(rf"^classes   none: .*{why}", said, re.MULTILINE), said
+    assert "check: no image has a label" in said
+    assert said.splitlines()[-2:] == ["Next: ccxr run x.yaml --dry-run", "Then: ccxr run x.yaml"]
+    recipe = recipes.load("x.yaml")
+    check_data_and_folder(recipe)
+    assert (recipe.phases, recipe.task.name, recipe.data.label_folders) == (("embed",), "unlabelled", 0)
+    assert recipe.embed is not None
+    assert (recipe.embed.positives, recipe.embed.choose_by) == ("augmented", "last")
+    assert (recipe.data.split.kind, recipe.data.split.test if split == "fractions" else 0) == (split, 0)
+    found = open_dataset(recipe.data, recipe.task)
+    assert (len(found.labels), len(found.rows("test"))) == (len(files), 0)
+    assert recipe.embed.batch_size == min(96, len(found.rows("train")) // 2)
+    known = {int(number) for number in found.patients} - {-1}
+    assert len(known) == (patients or 0)
+    text = Path("x.yaml").read_text()
+    assert "# no image has a label: all are one class" in text
+    assert "a second augmentation of itself" in text
+
+
+def test_folders_that_are_no_classes_are_read_without_labels_when_that_is_said(ccxr: Callable[..., Answer]) -> None:
+    paint([f"ct/{a}/{b}/{c}/1.png" for a in "kl" for b in "mnq" for c in "op"])
+    code, _, err = ccxr("init", "ct")
+    assert code == 2
+    code, said, err = ccxr("init", "ct", "data.label_folders=0")
+    assert code == 0, err
+    assert "start     chest/label-free, for CT" in said
+    recipe = recipes.load("ct.yaml")
+    check_data_and_folder(recipe)
+    assert (recipe.data.label_folders, recipe.data.resize, recipe.phases) == (0, "stretch", ("embed",))
+
+
 def test_a_place_that_is_not_there(ccxr: Callable[..., Answer]) -> None:
     assert ccxr("init", "nowhere")[2].startswith("error: nowhere does not exist")
     assert ccxr("init", "data.root=x")[0] == 2
@@ -166,3 +223,21 @@ def test_the_recipe_passes_the_dry_run_and_trains(ccxr: Callable[..., Answer], m
     code, said, err = ccxr("run", "mine.yaml", *small, "--out", "run")
     assert code == 0, err
     assert Path("run/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_recipe_without_labels_passes_the_dry_run_and_trains(ccxr: Callable[..., Answer]) -> None:
+    paint([f"mine/{number}.png" for number in range(24)])
+    assert ccxr("init", "mine")[0] == 0
+    small = ["model.backbone=cnn2", "model.image_size=32", "embed.epochs=1", "embed.initial_image_size=null"]
+    small += ["runtime.precision=32-true", "tracking.wandb=off"]
+    code, said, err = ccxr("run", "mine.yaml", *small, "--dry-run")
+    assert code == 0, err
+    assert re.search(r"Steps: +2 \(embed 2 of 11 images\)", said), said
+    code, said, err = ccxr("run", "mine.yaml", *small, "--out", "run")
+    assert code == 0, err
+    assert "Done, without a report: there are no labels to score." in said
+    code, said, err = ccxr("index", "run", "train", "--out", "run/gallery")
+    assert code == 0, err
+    code, said, err = ccxr("search", "run/gallery", "mine/3.png")
+    assert code == 0, err

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from contrastive_cxr import terminal
+from contrastive_cxr import recipe as recipes
+from contrastive_cxr import shipped, terminal
+from contrastive_cxr.cli.info import copy
 from contrastive_cxr.cli.show import after_run, print_next
-from contrastive_cxr.cli.train import again
+from contrastive_cxr.cli.train import again, one_phase
+from tests.cli.next_lines import next_of
 
 
 def run_with(folder: Path, *phases: str) -> Path:
@@ -46,7 +49,44 @@ def test_the_lines(capsys: pytest.CaptureFixture[str], amount: None) -> None:
 
 def test_the_command_of_a_dry_run_as_the_one_that_trains() -> None:
     words = ["data.root=my images", "embed.epochs=2"]
-    assert again("phantom", words, Path("a"), 5, None) == (
+    assert again("run", "phantom", words, {"--out": Path("a"), "--folds": 5, "--seeds": None}) == (
         "ccxr run phantom 'data.root=my images' embed.epochs=2 --out a --folds 5"
     )
-    assert again("phantom", None, None, None, None) == "ccxr run phantom"
+    assert again("run", "phantom", None, {"--out": None}) == "ccxr run phantom"
+
+
+def test_a_cascade_is_used_by_its_flat_run(tmp_path: Path) -> None:
+    run_with(tmp_path / "run" / "flat", "pretrain")
+    run_with(tmp_path / "run" / "stage1", "pretrain")
+    assert after_run(tmp_path / "run") == after_run(tmp_path / "run" / "flat")
+    assert [what for what, _ in after_run(tmp_path / "run")] == ["predict", "gallery", "search"]
+
+
+@pytest.mark.parametrize(
+    ("name", "roots"),
+    [
+        ("phantom", []),
+        ("own/table", ["data.root=FOLDER"]),
+        ("chest/label-free", [f"data.join.{number}.root=FOLDER" for number in range(3)]),
+    ],
+)
+def test_a_copied_recipe_is_checked_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, roots: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy(name, shipped.path(name).read_text(), None)
+    file = f"{name.replace('/', '-')}.yaml"
+    assert next_of(capsys.readouterr().out) == {"check": ["run", file, *roots, "--dry-run"]}
+    recipes.load(file, roots)  # with these roots nothing is missing
+
+
+def test_a_phase_is_followed_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[str, str]] = []
+    monkeypatch.setattr("contrastive_cxr.training.run.run", lambda recipe, out, **flags: out)
+    monkeypatch.setattr("contrastive_cxr.cli.train.finished", lambda out, *later: steps.extend(later))
+    for name in ("pretrain", "embed", "finetune"):
+        one_phase(name, "phantom", ["embed.epochs=2"], None, tmp_path / "my run", None, False, False)
+    assert steps == [
+        ("embed", f"ccxr embed phantom embed.epochs=2 --from '{tmp_path}/my run'"),
+        ("finetune", f"ccxr finetune phantom embed.epochs=2 --from '{tmp_path}/my run'"),
+    ]

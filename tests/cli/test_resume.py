@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from contrastive_cxr import locks
 from contrastive_cxr.cli.resume import spelled_out
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.training.finished import forget, is_finished, record
-from tests.small import overrides, small_recipe
+from tests.small import overrides, same_weights, small_recipe
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -93,3 +95,22 @@ def test_a_run_that_another_process_holds_is_refused(ccxr: Call, finished: Path,
             assert code == 2
             assert f"the run folder '{run}' is in use by process" in told
     assert (run / folders.MARK).is_file()
+
+
+@pytest.mark.slow  # trains the last phase and scores
+def test_the_command_for_a_run_folder_that_is_given_as_a_recipe(
+    ccxr: Call, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "my run"
+    shutil.copytree(finished, run, ignore=shutil.ignore_patterns("finetune", "done.json", "report*"))
+    code, _, told = ccxr("run", run)
+    assert code == 2
+    go_on, begin = re.findall(r": ccxr (run .+?)(?:;|$)", told, re.MULTILINE)
+    code, said, told = ccxr(*shlex.split(go_on))
+    assert code == 0, told
+    assert f"Report: {run / 'report.html'}" in said
+    assert same_weights(run / "finetune", finished / "finetune")
+    asked: list[Path] = []
+    monkeypatch.setattr("contrastive_cxr.training.run.run", lambda recipe, out, **flags: asked.append(out))
+    assert ccxr(*shlex.split(begin.replace("NEW_FOLDER", str(tmp_path / "new"))))[0] == 0
+    assert asked == [tmp_path / "new"]

@@ -11,19 +11,27 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.cli.next_lines import next_of
 from tests.run_folder.scored_runs import a_recipe, drawn, write_run
 from tests.small import overrides
 
 Call = Callable[..., tuple[int, str, str]]
 
 
-def test_runs_are_compared_in_the_terminal_and_in_files(ccxr: Call, tmp_path: Path) -> None:
+def test_runs_are_compared_in_the_terminal_and_in_files(
+    ccxr: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = [write_run(tmp_path / f"r{k}", a_recipe(f"seed={k}"), *drawn(seed=k)) for k in (1, 2)]
     code, said, told = ccxr("compare", *runs, "--out", tmp_path / "table")
     assert code == 0, told
     for words in ("Scores", "Difference to r1", "What training took", "Settings that differ", "McNemar"):
         assert words in said
     assert (tmp_path / "table" / "compare.html").is_file()
+    assert next_of(said)["look"][0] == str(tmp_path / "table" / "compare.html")
+    monkeypatch.chdir(tmp_path)
+    (words,) = next_of(ccxr("compare", *runs, "--against", runs[1])[1]).values()
+    assert ccxr(*words)[0] == 0
+    assert "Difference to r2" in (tmp_path / "table" / "compare.md").read_text()
     code, _, told = ccxr("compare", runs[0])
     assert (code, told.count("error: ")) == (2, 1)
 
@@ -42,6 +50,7 @@ def test_a_sweep_is_planned_and_trains_nothing(ccxr: Call, cache: Path, tmp_path
     assert code == 0, told
     assert "2 points, 16 steps" in said, "36 images, 8 a step, 2 epochs, 2 points"
     assert "lr-0.2" in said
+    assert next_of(said) == {"train": ["sweep", "phantom", *words, "--out", str(tmp_path / "sweep")]}
     assert not (tmp_path / "sweep").exists()
 
 
@@ -81,6 +90,7 @@ def test_a_look_at_data(ccxr: Call, images: Path, tmp_path: Path, monkeypatch: p
     assert code == 0, told
     assert "[red]a" in said, "a name in brackets is no colour"
     assert (tmp_path / "runs" / "look-images" / "data-look.html").is_file()
+    assert next_of(said) == {"audit": ["audit", str(images), *words], "recipe": ["init", str(images), *words]}
     shutil.rmtree(images / "b")
     assert ccxr("data", "look", images / "nowhere")[0] == 2
     assert "data.resiz" in ccxr("data", "look", images, "data.resiz=pad")[2]

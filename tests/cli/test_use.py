@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from contrastive_cxr import models
+from contrastive_cxr.cli.use import explained
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
+from tests.cli.next_lines import next_of
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -56,3 +58,29 @@ def test_files_folders_and_tables_and_a_result_that_is_replaced_when_told(
     assert np.load(tmp_path / "vectors.npy").shape[0] == 3
     facts = json.loads((tmp_path / "page" / "explain.json").read_text())
     assert [shown["file"] for shown in facts["images"]] == names
+
+
+def test_after_encoding_comes_a_gallery_of_the_same_images(ccxr: Call, run: Path, tmp_path: Path) -> None:
+    sick = tmp_path / "new" / "sick"
+    (tmp_path / "new" / "well" / "three.png").rename(sick / "three.png")
+    code, said, told = ccxr("encode", run, sick, "--out", tmp_path / "a.npy", "--frames", "all")
+    assert code == 0, told
+    steps = next_of(said)
+    assert steps["gallery"] == [
+        "index", str(run), str(sick), "--frames", "all", "--axis", "axial", "--out", str(run / "gallery")
+    ]  # fmt: skip
+    code, said, told = ccxr(*steps["gallery"])
+    assert code == 0, told
+    assert "Gallery: 2 images" in said
+    words = [str(tmp_path / "new" / "one.png") if word == "IMAGE" else word for word in steps["search"]]
+    code, said, told = ccxr(*words)
+    assert code == 0, told
+    assert list(next_of(ccxr("encode", run, sick, "--out", tmp_path / "b.npy")[1])) == ["search"], "it is there"
+    several = ccxr("encode", run, sick, tmp_path / "new" / "one.png", "--out", tmp_path / "c.npy")[1]
+    assert "Next" not in several, "a gallery is of one source, and this run has no images of its own"
+
+
+def test_a_prediction_over_seeds_is_explained_by_its_first_run(tmp_path: Path) -> None:
+    assert explained(tmp_path) == tmp_path
+    (tmp_path / "parts.json").write_text(json.dumps({"parts": ["seed3", "seed4"]}))
+    assert explained(tmp_path) == tmp_path / "seed3"

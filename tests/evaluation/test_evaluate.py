@@ -68,7 +68,8 @@ def test_the_report_says_its_origin_and_keeps_maps_of_the_cases(special: Path) -
     rows, pictures = np.load(arrays / "gradcam_rows.npy"), np.load(arrays / "gradcam.npy")
     assert rows[:, 0].tolist() == report.case_rows(given.max(1), given.argmax(1), labels)
     assert pictures.shape == (len(rows), 240, 240, 3)
-    for (_, signal), picture in zip(rows, pictures, strict=True):
+    assert set(rows[:, 2]) == {0}
+    for (_, signal, _), picture in zip(rows, pictures, strict=True):
         assert (np.ptp(picture, axis=2).max() > 0) == bool(signal), "colours where places stand out, else grey"
     assert np.load(arrays / "thumbnails.npy").shape[0] == len(labels)
 

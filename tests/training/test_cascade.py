@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from contrastive_cxr import report
+from contrastive_cxr.augment import plain
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation.external import evaluate
+from contrastive_cxr.explain import blend, class_map, standing_out
 from contrastive_cxr.metrics import baselines
-from contrastive_cxr.recipe import Recipe
+from contrastive_cxr.models import weights
+from contrastive_cxr.recipe import Recipe, schema
+from contrastive_cxr.retrieval.image_inputs import square
 from contrastive_cxr.training.cascade import STAGES, stage_recipes
 from contrastive_cxr.training.run import run
 from tests.small import small_recipe
@@ -148,3 +154,30 @@ def test_the_stages_differ_in_task_and_name_alone(recipe: Recipe) -> None:
         assert same == recipe
         assert part.name == f"phantom/{name}"
     assert [part.task.name for part in parts.values()] == ["phantom", "phantom/lesion", "phantom/opacity"]
+
+
+def test_the_maps_of_the_cases_are_those_of_the_stage_that_decided(cascade: Path, recipe: Recipe) -> None:
+    arrays = cascade / "arrays"
+    verdicts, joined, labels = (np.load(arrays / f"{name}.npy") for name in ("verdicts", "joined", "labels"))
+    found, pictures = np.load(arrays / "gradcam_rows.npy"), np.load(arrays / "gradcam.npy")
+    sure = joined[np.arange(len(verdicts)), verdicts]
+    assert found[:, 0].tolist() == report.case_rows(sure, verdicts, labels)
+    assert found[:, 2].tolist() == [1 if verdicts[row] == 0 else 2 for row in found[:, 0]]
+    rows = pd.read_csv(arrays / "rows.csv", dtype=str)
+    networks = {stage: weights.load(cascade / f"stage{stage}" / "pretrain")[0].eval() for stage in (1, 2)}
+    decode = schema.Data(cache_size=32, source="phantom")
+    for (row, signal, stage), picture in zip(found, pictures, strict=True):
+        pixels = torch.from_numpy(square(f"{rows['root'][row]}/{rows['path'][row]}", decode))[None, None]
+        target = 0 if stage == 1 else int(verdicts[row]) - 1  # normal; nodule, opacity
+        over = standing_out(class_map(networks[stage], plain(pixels, 32), target))
+        assert (over is not None) == bool(signal)
+        if over is not None:
+            small = plain(pixels, 240)[0, 0].numpy()
+            assert np.abs(blend(small, over).astype(int) - picture).max() <= 1
+    page = (cascade / "report.html").read_text()
+    part = page[page.index('id="cases"') : page.index('id="sheets"')]
+    for stage in (1, 2):
+        assert part.count(f"Grad-CAM of stage {stage}, which decided") == int(
+            ((found[:, 2] == stage) & (found[:, 1] == 1)).sum()
+        )
+    assert "flat/report.html" in part

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from contrastive_cxr.data.files import tree
 from contrastive_cxr.data.tables.columns import SPLITS
-from contrastive_cxr.datasets.new_recipe.guess import Guess, some
+from contrastive_cxr.datasets.new_recipe.guess import FEWEST_UNLABELLED, Guess, some
 from contrastive_cxr.datasets.new_recipe.label_columns import CLASS_WORDS, MOST_CLASSES
 from contrastive_cxr.errors import RequestError
 
@@ -38,12 +38,19 @@ def guess(paths: Sequence[str], root: str) -> Guess:
     deepest = max(map(len, folders), default=0)
     found = Guess()
     labels = {"/".join(each) for each in folders}
+    even = all(len(each) == deepest for each in folders)
+    if len(paths) >= FEWEST_UNLABELLED and len(labels) == 1:
+        words = f"all images lie in the folder {some(labels)}, which tells nothing apart, so it is no label"
+        found.set("label_folders", 0, words)
+        return found
+    if len(paths) >= FEWEST_UNLABELLED and even and deepest == 1 and _is_persons({each[0] for each in folders}):
+        found.set("label_folders", 0, "the folders are patients and no classes")
+        return _with_patient(found, start, 0, {each[0] for each in folders})
     if deepest <= LEVELS and len(labels) <= MOST_CLASSES and not _is_crossed(folders):
         words = "the names of the class folders are the labels"
         found.reasons["source"] = words if deepest < 2 else f"{words}, those of nested folders joined by /"
         return found
     levels = [{each[level] for each in folders if len(each) > level} for level in range(deepest)]
-    even = all(len(each) == deepest for each in folders)
     if even and deepest == 2 and _is_persons(levels[1]) and 2 <= len(levels[0]) <= MOST_CLASSES:
         found.set("label_folders", 1, f"the first level of folders has {len(levels[0])} names")
         return _with_patient(found, start, 1, levels[1])

@@ -54,7 +54,8 @@ def guess(data: schema.Data, task: Task, rows: Manifest) -> tuple[Guess, Divisio
     labels = encode(rows, task)
     smallest = _smallest(rows, labels, len(task.names))
     refused: list[str] = []
-    for settings, words in _candidates(rows, labels, smallest):
+    candidates = _candidates(rows, labels, smallest) if len(task.names) > 1 else _unlabelled(rows)
+    for settings, words in candidates:
         split = schema.Split.model_validate(settings)
         try:
             counts, unreadable = _tried(data.model_copy(update={"split": split, "on_bad_image": "skip"}), task, rows)
@@ -116,6 +117,20 @@ def _candidates(rows: Manifest, labels: npt.NDArray[np.int64], smallest: int) ->
     words = f"{few}, too few for a test part: the part that chooses is scored too"
     found.append(({"kind": "fractions", "val": 0.2, "test": 0.0}, words))
     return found
+
+
+def _unlabelled(rows: Manifest) -> list[tuple[Tree, str]]:
+    """Splits worth trying for images without labels: nothing is scored, and validation only watches the loss."""
+    own = rows.column("split")
+    parts = {str(part) for part in own} - {"", "unused"}
+    found: list[tuple[Tree, str]] = []
+    if {"train", "val"} <= parts:
+        found.append(({"kind": "official"}, f"the images have a split of their own: {_listed(own)}"))
+    elif "train" in parts:
+        words = f"the images' own parts are kept ({_listed(own)}), and a validation part is taken out of train"
+        found.append(({"kind": "val-within-train", "val": 0.1}, words))
+    words = "10 % of the images only watch the loss; nothing is scored, so there is no test part"
+    return [*found, ({"kind": "fractions", "val": 0.1, "test": 0.0}, words)]
 
 
 def _fewest(labels: npt.NDArray[np.int64], every: npt.NDArray[np.int64]) -> int:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Tree = dict[str, Any]
-WITHOUT_LABELS = (
-    "for images without labels: ccxr run xray/label-free data.root=FOLDER data.label_folders=0 "
-    "data.split.kind=fractions task=unlabelled"
-)
+WITHOUT_LABELS = "for images without labels, however their folders are: ccxr init FOLDER data.label_folders=0"
+FEWEST_UNLABELLED = 10
+"""Images without labels below which no recipe is written: so few train nothing."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data import layouts, sources
 from contrastive_cxr.data.tables import inner_tables
 from contrastive_cxr.datasets.layout_detection import recognise
-from contrastive_cxr.datasets.new_recipe import class_folders, label_columns, table_columns
+from contrastive_cxr.datasets.new_recipe import class_folders, label_columns, label_free, table_columns
 from contrastive_cxr.datasets.new_recipe.guess import WITHOUT_LABELS, Guess, Tree, some
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.recipe import schema
@@ -63,8 +63,12 @@ def _of_place(place: Path | str, overrides: list[str]) -> Guess:
         found.reasons["csv"] = "the table of labels"
     elif source.source == "folders" and source.label_folders is None and source.columns.label is None:
         tree = layouts.folders(sources.root_of(source), source)
-        raise_faults(tree.faults)
-        found = class_folders.guess(list(tree.rows["path"]), root)
+        bare = label_free.read(sources.root_of(source), source) if tree.faults and not len(tree.rows) else None
+        raise_faults(tree.faults if bare is None else [])
+        if bare is None:
+            found = class_folders.guess(list(tree.rows["path"]), root)
+        else:
+            found.set("label_folders", 0, "the images lie in no folder that could be a class")
     elif source.source == "covid-ct":
         found.reasons["source"] = "the folders and lists of COVID-CT"
     base["root"] = str(Path(base["root"]).resolve()) if "://" not in base["root"] else base["root"]

@@ -13,7 +13,7 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr import tasks
 from contrastive_cxr.data import sources
 from contrastive_cxr.data.manifest import Manifest
-from contrastive_cxr.datasets.new_recipe import classes, division, label_columns, recipe_text
+from contrastive_cxr.datasets.new_recipe import classes, division, label_columns, label_free, recipe_text
 from contrastive_cxr.datasets.new_recipe import places as places_guess
 from contrastive_cxr.datasets.new_recipe.guess import Guess, Tree, some
 from contrastive_cxr.datasets.new_recipe.start import Start
@@ -69,25 +69,28 @@ def propose(places: Sequence[Path | str], overrides: Sequence[str] = (), *, out:
     data = places_guess.section(images.settings, overrides)
     rows = _read(data, places)
     name = _name(out)
-    task = _task(rows, name, overrides)
-    start = Start([str(place) for place in places], data, rows)
+    free = label_free.is_unlabelled(data, rows)
+    task = label_free.task(images) if free else _task(rows, name, overrides)
+    start = Start([str(place) for place in places], data, rows, labelled=not free)
     decoding = start.decoding()
     data = places_guess.section({**decoding.settings, **images.settings}, overrides)
-    split, divided = division.guess(data, tasks.Task.model_validate(task.settings), rows)
+    made = tasks.SHIPPED[label_free.TASK] if free else tasks.Task.model_validate(task.settings)
+    split, divided = division.guess(data, made, rows)
     _say_unreadable(images, divided.unreadable, len(rows))
-    tree, reasons = start.sections(divided)
-    _several_sources(rows, tree, reasons, task)
+    tree, reasons = label_free.sections(start, divided) if free else start.sections(divided)
+    if not free:
+        _several_sources(rows, tree, reasons, made, task.doubts)
     section = {**images.settings, "split": split.settings, **decoding.settings}
     section = places_guess.section(section, overrides).model_dump(mode="json", exclude_unset=True)
     of_data = {**images.reasons, **decoding.reasons, **{f"split.{key}": words for key, words in split.reasons.items()}}
     reasons |= {f"data.{key}": words for key, words in of_data.items()}
-    reasons |= {f"task.{key}": words for key, words in task.reasons.items()}
-    whole = {"name": name, "data": section, "task": task.settings, **tree}
-    folds = division.folds_of(divided.smallest) if split.settings["kind"] == "fractions" else 0
-    text = recipe_text.write(_head(places, out, start, folds), whole, reasons)
+    reasons |= {f"task.{key}".rstrip("."): words for key, words in task.reasons.items()}
+    whole = {"name": name, "data": section, "task": label_free.TASK if free else task.settings, **tree}
+    folds = division.folds_of(divided.smallest) if split.settings["kind"] == "fractions" and not free else 0
+    text = recipe_text.write(_head(places, out, start, folds, free), whole, reasons)
     _check(text)
     found = [
-        ("images", f"{len(rows):,}, {_where(section)}"),
+        ("images", f"{len(rows):,}, {_where(section, free)}"),
         ("classes", task.reasons["classes"].removeprefix(classes.FORM).removeprefix("images: ")),
         ("patients", _patients(rows, images)),
         ("split", f"{split.settings['kind']}: {split.reasons['kind']}"),
@@ -127,14 +130,13 @@ def _say_unreadable(images: Guess, unreadable: int, count: int) -> None:
         images.set("on_bad_image", "skip", f"not all of the {count:,} files were opened; refuse stops at a broken one")
 
 
-def _several_sources(rows: Manifest, tree: Tree, reasons: dict[str, str], task: Guess) -> None:
+def _several_sources(rows: Manifest, tree: Tree, reasons: dict[str, str], made: tasks.Task, doubts: list[str]) -> None:
     """Scores by source, and a doubt where a class comes from one source alone."""
     names = sorted(set(rows.column("source")))
     if len(names) < 2 or len(names) > label_columns.MOST_CLASSES:
         return
     tree["evaluation"] = {**tree.get("evaluation", {}), "subgroups": ["source"]}
     reasons["evaluation.subgroups"] = f"the images are of several sources, {some(names)}"
-    made = tasks.Task.model_validate(task.settings)
     where: dict[str, set[str]] = {}
     for value, source in zip(_values(rows, made), rows.column("source"), strict=True):
         number = made.encode(value)
@@ -142,7 +144,7 @@ def _several_sources(rows: Manifest, tree: Tree, reasons: dict[str, str], task: 
             where.setdefault(made.names[number], set()).add(str(source))
     for name, seen in where.items():
         if len(seen) == 1:
-            task.doubts.append(
+            doubts.append(
                 f"class '{name}' comes from the source '{next(iter(seen))}' alone: a network can tell the source in "
                 "its place; ccxr audit measures how far"
             )
@@ -158,10 +160,12 @@ def _name(out: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", out.stem).strip("-") or "mine"
 
 
-def _where(section: dict[str, Any]) -> str:
+def _where(section: dict[str, Any], free: bool) -> str:
     joined = section.get("join")
     if joined:
         return f"{len(joined)} sources as one"
+    if free:
+        return f"without labels, below {section.get('root')}"
     words = {"csv": f"by the table {section.get('csv')}", "folders": "in class folders", "covid-ct": "as COVID-CT"}
     return f"{words.get(section.get('source', 'folders'), 'as data.source says')}, below {section.get('root')}"
 
@@ -175,7 +179,7 @@ def _patients(rows: Manifest, images: Guess) -> str:
     return f"{len(set(known)):,}{f', {without:,} images without' if without else ''}: {words}"
 
 
-def _head(places: Sequence[Path | str], out: Path, start: Start, folds: int) -> list[str]:
+def _head(places: Sequence[Path | str], out: Path, start: Start, folds: int, free: bool) -> list[str]:
     """The comment at the top of the file."""
     more = f" --folds {folds}" if folds else ""
     return [
@@ -187,6 +191,7 @@ def _head(places: Sequence[Path | str], out: Path, start: Start, folds: int) -> 
         "",
         f"Model and phases are those of {start.name}, for {start.kind} images ({start.why}),",
         "but for settings that the number and the size of the images change. Comments say why a setting is as it is.",
+        *(label_free.HEAD if free else ()),
     ]
 
 

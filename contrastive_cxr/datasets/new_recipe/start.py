@@ -30,6 +30,7 @@ _BASES = {
     ("X-ray", True): "xray/three-class-light",
     ("X-ray", False): "xray/three-class-scratch",
 }
+_LABEL_FREE = {"CT": "chest/label-free", "X-ray": "xray/label-free"}
 _DECODED = 12  # images that are decoded for their size
 _FEW = 1000  # training images below which more epochs are passed over them
 _BATCH = 96  # images of a step of phase 2
@@ -53,10 +54,10 @@ class Start:
         Median of the longer sides of some images, pixels.
     """
 
-    def __init__(self, places: list[str], data: schema.Data, rows: Manifest) -> None:
+    def __init__(self, places: list[str], data: schema.Data, rows: Manifest, labelled: bool = True) -> None:
         self.kind, self.why = _kind(places, data, rows.rows)
         self.light = _light()
-        self.name = _BASES[self.kind, self.light]
+        self.name = _BASES[self.kind, self.light] if labelled else _LABEL_FREE[self.kind]
         tree = yaml_text.parse(shipped.path(self.name).read_text(encoding="utf-8"))
         assert isinstance(tree, dict), "a shipped recipe holds sections"
         self.tree: dict[str, Any] = tree

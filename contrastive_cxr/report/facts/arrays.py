@@ -143,18 +143,50 @@ def _first(folder: Path, names: Sequence[str]) -> NDArray[Any] | None:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Grad-CAM over an image, uint8 [S, S, 3], and whether any place of it stands out."""
+    """Grad-CAM over an image, uint8 [S, S, 3], and whether any place of it stands out.
+
+    `part`: whose map it is, as `evaluation.class_maps.CaseMap` has it; 0 in arrays of earlier versions.
+    """
 
     picture: NDArray[np.uint8]
     signal: bool
+    part: int = 0
 
 
 def class_maps(folder: Path) -> dict[int, ClassMap]:
-    """{scored row: its Grad-CAM}; empty if the evaluation made none (no classifier, a pool, a cascade)."""
+    """{scored row: its Grad-CAM}; empty if the evaluation made none (no classifier, an earlier version)."""
     pictures, rows = _first(folder, ("gradcam",)), _first(folder, ("gradcam_rows",))
     if pictures is None or rows is None or len(pictures) != len(rows):
         return {}
-    return {int(row): ClassMap(picture, bool(signal)) for (row, signal), picture in zip(rows, pictures, strict=True)}
+    found = zip(rows.tolist(), pictures, strict=True)
+    return {row: ClassMap(picture, bool(signal), *part) for (row, signal, *part), picture in found}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a cascade or a pool predicted for the scored images.
+
+    Attributes
+    ----------
+    rows : table of strings: path, root, label, patient
+    labels, decided : int64 [n], true and predicted class
+    sure : float [n], probability of the predicted class
+    """
+
+    rows: pd.DataFrame
+    labels: NDArray[np.int64]
+    decided: NDArray[np.int64]
+    sure: NDArray[np.floating[Any]]
+
+
+def scored(folder: Path) -> Scored | None:
+    """Read the `arrays` of a cascade or a pool itself; None without them, as a pool of an earlier version has none."""
+    labels, given = _first(folder, ("labels",)), _first(folder, ("joined", "probabilities"))
+    if labels is None or given is None or not (folder / "rows.csv").is_file():
+        return None
+    verdicts = _first(folder, ("verdicts",))
+    decided = given.argmax(axis=1) if verdicts is None else verdicts
+    return Scored(_table(folder / "rows.csv"), labels, decided, given[np.arange(len(given)), decided])
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from contrastive_cxr.data.files import addresses, reading
 from contrastive_cxr.data.files.addresses import join
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.report.facts.arrays import Arrays, ClassMap, identities, patients
+from contrastive_cxr.report.facts.arrays import Arrays, ClassMap, Scored, identities, patients
 
 _SIDE = 168  # pixels of a neighbour
 _QUERY = 384  # pixels of a scored image, which the page can enlarge
@@ -49,6 +49,7 @@ class Case:
     nearest : `detail` is the distance of the embeddings
     heat : Grad-CAM for the predicted class as a data address; None if there is none
     no_heat : why there is none, or why it has no colour; else empty
+    of : whose map it is, in words behind `Grad-CAM`; empty for a run by itself
     """
 
     row: int
@@ -56,6 +57,7 @@ class Case:
     nearest: list[Picture]
     heat: str | None = None
     no_heat: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,7 @@ def choose(
         rows = rows_shown(sure, decided, truth, wrong, right)
 
     def case(row: int) -> Case:
-        detail = f"predicted {decided[row]} ({sure[row]:.2f})"
-        query = _picture(arrays.rows.iloc[row], truth[row], bool(decided[row] == truth[row]), detail, _QUERY)
+        query = _query(arrays.rows.iloc[row], truth[row], decided[row], sure[row])
         around = [
             _picture(arrays.train_rows.iloc[i], near.classes[i], bool(near.classes[i] == truth[row]),
                      f"distance {gap:.4f}")
@@ -141,11 +142,35 @@ def choose(
         ]  # fmt: skip
         return Case(row, query, around, *_heat(heats.get(row)))
 
-    found = [case(row) for row in rows]
+    return _sides([case(row) for row in rows])
+
+
+def without_neighbours(
+    found: Scored, classes: Sequence[str], maps: Mapping[int, ClassMap], of: Mapping[int, str]
+) -> dict[str, list[Case]]:
+    """The cases of a cascade or a pool, which has no embedding of its own; `of` are the words for the maps' parts."""
+    names = np.array(classes, dtype=object)
+    truth, decided = names[found.labels], names[found.decided]
+
+    def case(row: int) -> Case:
+        query = _query(found.rows.iloc[row], truth[row], decided[row], found.sure[row])
+        heat, words = _heat(maps.get(row)) if maps else (None, "")
+        missing = "No Grad-CAM: the image was not readable, or the network makes no map." if maps else ""
+        whose = of.get(maps[row].part, "") if row in maps else ""
+        return Case(row, query, [], heat, words or ("" if heat else missing), whose)
+
+    return _sides([case(row) for row in rows_shown(found.sure, found.decided, found.labels)])
+
+
+def _sides(found: Sequence[Case]) -> dict[str, list[Case]]:
     return {
         "wrong": [each for each in found if not each.query.right],
         "right": [each for each in found if each.query.right],
     }
+
+
+def _query(row: pd.Series, truth: str, decided: str, sure: float) -> Picture:
+    return _picture(row, truth, bool(decided == truth), f"predicted {decided} ({sure:.2f})", _QUERY)
 
 
 def _heat(found: ClassMap | None) -> tuple[str | None, str]:

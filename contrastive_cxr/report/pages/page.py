@@ -44,6 +44,7 @@ _LATER: dict[str, Any] = {
     "advice": None,
     "audit": None,
     "made": None,
+    "pool": None,
 }
 
 
@@ -119,13 +120,26 @@ def _pictures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "given": {"classes": classes},
     }
     if found is None:
-        return shown
+        return shown | {"cases": _of_parts(folder, facts)}
     shown["embedding"] = embedding.embedding_map(found, facts)
     near = cases.neighbourhood(found, classes)
     shown["cases"] = cases.choose(found, classes, near, arrays.class_maps(place))
     if decided is not None and len(found.rows) == decided.of:
         shown["given"] |= gallery.named_neighbours(found, near, shots)
     return shown
+
+
+def _of_parts(folder: Path, facts: Mapping[str, Any]) -> dict[str, list[cases.Case]] | None:
+    """The cases of a cascade, or of a pool; None where it left no arrays of its own, as in earlier versions."""
+    found, pool = arrays.scored(folder / "arrays"), facts["pool"]
+    if found is None or not (facts["cascade"] or pool):
+        return None
+    if pool:
+        of = {number: f" of {name}, which scored this image" for number, name in enumerate(pool["parts"])}
+        of |= {-1: ", the mean of the maps of the runs that scored this image"}
+    else:
+        of = {number: f" of stage {number}, which decided" for number in (1, 2)}
+    return cases.without_neighbours(found, facts["task"]["classes"], arrays.class_maps(folder / "arrays"), of)
 
 
 def _cards(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

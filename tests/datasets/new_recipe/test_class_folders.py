@@ -30,6 +30,18 @@ def test_plain_class_folders_need_no_setting(paths: list[str]) -> None:
 
 
 @pytest.mark.parametrize("split", ["", "train/"])
+def test_folders_of_patients_and_a_single_folder_are_no_classes(split: str) -> None:
+    found = class_folders.guess([f"{split}patient{number}/{view}.png" for number in range(6) for view in "ab"], "x")
+    assert found.settings["label_folders"] == 0
+    assert read(found.settings["columns"]["patient"], f"{split}patient3/a.png") == "patient3"
+    single = class_folders.guess([f"{split}scans/{number}.png" for number in range(10)], "x")
+    assert single.settings == {"label_folders": 0}
+    assert class_folders.guess([f"{split}scans/{number}.png" for number in range(9)], "x").settings == {}
+    numbered = [f"{split}{label}/{number}.png" for label in "012" for number in range(9)]
+    assert class_folders.guess(numbered, "x").settings == {}, "few numbers are classes"
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
 def test_patients_below_classes_and_classes_below_patients(split: str) -> None:
     below = [f"{split}{label}/patient{number}/1.png" for number in range(4) for label in ("ok", "sick")]
     found = class_folders.guess(below, "images")
