@@ -72,7 +72,7 @@ def test_it_draws_it_fits_and_text_stays_text(browser: Any, file: Path, width: i
     assert page.evaluate("window.ran") is None
     assert page.locator("script").count() == 1
     assert page.locator("img[onerror]").count() == 0
-    assert EVIL in page.locator("#query-1 h3").inner_text()
+    assert EVIL in page.locator("#query-1 h2").inner_text()
     assert page.locator("figure.near").count() == 10
     assert page.locator(".near + .gone, figure .gone").count() == 2
     told = page.locator("#query-1 .column > .gone").all_inner_texts()

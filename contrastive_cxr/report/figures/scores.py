@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 import contrastive_cxr.report.facts.words as words
-from contrastive_cxr.report.figures.drawing import INK, LINE, PALETTE, SOFT, STYLE, svg
+from contrastive_cxr.report.figures.drawing import INK, PALETTE, REFERENCE, SOFT, STYLE, svg
 
 _STYLE = STYLE | {"ytick.color": SOFT}
 _CURVES = ("loss", "precision", "recall", "auc", "map_at_r", "knn_accuracy", "active", "spread")
@@ -51,7 +51,7 @@ def roc(
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.2, 4.2))
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=LINE, lw=1, zorder=1)
+        axes.plot([0, 1], [0, 1], color=REFERENCE, lw=1, zorder=1)
         for colour, (name, points) in zip(_cycle(len(curves)), curves.items(), strict=True):
             axes.plot(*np.transpose(points), color=colour, lw=2, label=labels.get(name, name))
             for other, dotted in baselines.items():
