@@ -64,12 +64,17 @@ def roc(
         return svg(figure)
 
 
-def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool) -> str:
-    """Dots with intervals: one line for each score of `names`, one colour for each of `rows` (name, scores)."""
+def comparison(
+    rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool, narrow: bool = False
+) -> str:
+    """Dots with intervals: one line for each score of `names`, one colour for each of `rows` (name, scores).
+
+    `narrow` draws it for a phone: less wide, so that its words can be read without scrolling.
+    """
     height = 0.75 + 0.2 * len(names) * (len(rows) + 0.7)
     step = min(0.26, 0.72 / len(rows))  # leaves a gap between two scores
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(10.4, height))
+        figure = Figure(figsize=(3.0 if narrow else 10.4, height))
         axes = figure.subplots()
         for place, (colour, (label, entries)) in enumerate(zip(_cycle(len(rows)), rows, strict=True)):
             for line, name in enumerate(names):
@@ -81,7 +86,7 @@ def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[st
         axes.set_xlim(right=1.005)
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(False)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.5 if narrow else 0, 1), ncols=2 if narrow else 4, borderaxespad=0, handletextpad=0.2)
         return svg(figure)
 
 
