@@ -86,7 +86,8 @@ def comparison(
         axes.set_xlim(right=1.005)
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(False)
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.5 if narrow else 0, 1), ncols=2 if narrow else 4, borderaxespad=0, handletextpad=0.2)
+        left, columns = (-0.5, 2) if narrow else (0, 4)
+        axes.legend(loc="lower left", bbox_to_anchor=(left, 1), ncols=columns, borderaxespad=0, handletextpad=0.2)
         return svg(figure)
 
 
