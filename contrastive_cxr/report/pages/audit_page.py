@@ -75,7 +75,7 @@ def _shared(facts: Mapping[str, Any]) -> Table:
 def _associations(facts: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
-            each["input"],
+            {"bytes": "file size"}.get(each["input"], each["input"]),
             f"{each['values']:,}" if "values" in each else _DASH,
             f"{each['n']:,}",
             f"{each['test']}, p {_p(each['p'])}" if "p" in each else _DASH,
