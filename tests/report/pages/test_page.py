@@ -20,7 +20,7 @@ from contrastive_cxr.run.folder import write_json
 from tests.report import robust
 from tests.report.small import CLASSES, drawn, facts_of
 
-VOID = {"meta", "img", "br", "input"}
+VOID = {"meta", "img", "br", "input", "source"}
 
 
 class Page(HTMLParser):
@@ -37,7 +37,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
         self.ids += [named["id"] or ""] if "id" in named else []
-        self.addresses += [named[key] or "" for key in ("src", "href") if key in named]
+        self.addresses += [named[key] or "" for key in ("src", "srcset", "href") if key in named]
         if tag not in VOID:
             self.open.append(tag)
 
