@@ -161,7 +161,7 @@ def recipe_of(places: Sequence[Path | str], overrides: Sequence[str], recipe: st
 
 
 def squares(table: pd.DataFrame, data: schema.Data) -> list[look_page.Squares]:
-    """The narrowest, a middle and the widest picture, as they are and as each way of making them square."""
+    """The narrowest, a middle and the widest picture, made square in each way; without those that are square."""
     good = table[table["error"] == ""]
     if good.empty:
         return []
@@ -174,6 +174,8 @@ def squares(table: pd.DataFrame, data: schema.Data) -> list[look_page.Squares]:
         except DecodeError:
             continue  # it was there a moment ago
         ways = {way: fit_square(grey, look_page.SIDE, way)[0] for way in ("pad", "crop", "stretch")}
+        if all(np.array_equal(made, ways["pad"]) for made in ways.values()):
+            continue  # it is square already
         found.append(look_page.Squares(line["path"], f"{line['width']} x {line['height']}", ways))
     return found
 

@@ -120,7 +120,7 @@ def check(
     faults += faults_of(lambda: check_class(model, folder, target))
     faults += faults_of(lambda: gallery.append(training_images(model, folder)))
     pictures, unreadable = read(model, asked)
-    raise_faults([*faults, *unreadable])
+    raise_faults([*faults, *unreadable.values()])
     number = None if target is None else model.classes.index(target)
     return ExplainInputs(model, folder, pictures, number, gallery[0])
 
@@ -185,15 +185,15 @@ def training_images(model: EmbeddingModel, folder: Path) -> Gallery | None:
     return Gallery(known, files, rows)
 
 
-def read(model: EmbeddingModel, files: Sequence[Path]) -> tuple[dict[Path, Tensor], list[str]]:
+def read(model: EmbeddingModel, files: Sequence[Path]) -> tuple[dict[Path, Tensor], dict[Path, str]]:
     """Images as the network gets them, float32 [1, 1, S, S] in 0..1; and a fault for each that cannot be read."""
     pictures: dict[Path, Tensor] = {}
-    faults = []
+    faults: dict[Path, str] = {}
     for file in files:
         try:
             cached = torch.from_numpy(square(file, model.settings))[None, None].to(model.device)
         except DecodeError as error:
-            faults.append(str(error))
+            faults[file] = str(error)
             continue
         pictures[file] = augment.plain(cached, model.network.spec.image_size)
     return pictures, faults

@@ -30,8 +30,8 @@ from contrastive_cxr.run import folder as folders
 
 UNFAMILIAR = 99.0
 MAPS = 10  # neighbours of an image that get maps: two passes each
-NO_IMAGE = "No map: the image is not readable here."
-FAR = f"No map: the nearest {MAPS} neighbours have one, since each takes two passes of the network."
+NO_IMAGE = "No map: the image cannot be read here."
+FAR = f"No map: only the nearest {MAPS} neighbours have one, since each takes two passes of the network."
 EVEN = "No map: the likeness is spread evenly, and no place stands out."
 Floats = NDArray[np.float32]
 
@@ -195,24 +195,28 @@ def files_of(rows: pd.DataFrame) -> list[Path]:
 
 
 def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The page's pictures, PNG, and the reasons for maps that are missing, both by what `search_page` names them."""
+    """The page's pictures, PNG, and the reasons for those that are missing, both by what `search_page` names them.
+
+    A map is a transparent layer (RGBA), which the page lays over the image.
+    """
     pictures: dict[str, bytes] = {}
     reasons: dict[str, str] = {}
     for number, query in enumerate(queries):
-        shown = [Path(query["file"]), *(Path(near["file"]) for near in query["neighbours"])]
-        there, _ = read(asked.model, shown)  # the gallery's images may be gone since
-        image = there.get(shown[0])
-        if image is None:
-            continue
-        pictures[search_page.name(number)] = maps.grey(plane(image))
+        asked_for = Path(query["file"])
+        files = {None: asked_for} | {place: Path(near["file"]) for place, near in enumerate(query["neighbours"])}
+        there, faults = read(asked.model, list(files.values()))  # the gallery's images may be gone since
+        for place, file in files.items():
+            if file in there:
+                pictures[search_page.name(number, place)] = maps.grey(plane(there[file]))
+            else:
+                reasons[search_page.name(number, place)] = f"Not shown. {faults[file]}."
         for place, near in enumerate(query["neighbours"]):
-            other = there.get(Path(near["file"]))
-            if other is not None:
-                pictures[search_page.name(number, place)] = maps.grey(plane(other))
-            sides = (("toward", image, asked.gallery.vectors[near["position"]]), ("back", other, asked.vectors[number]))
-            for side, picture, vector in sides:
+            near_vector = asked.gallery.vectors[near["position"]]
+            for side, file, vector in (
+                ("toward", asked_for, near_vector), ("back", files[place], asked.vectors[number])
+            ):  # fmt: skip
+                found = FAR if place >= MAPS else layer_of(asked.model, there.get(file), vector)
                 key = search_page.name(number, place, side)
-                found = FAR if place >= MAPS else overlaid(asked.model, picture, vector)
                 if isinstance(found, str):
                     reasons[key] = found
                 else:
@@ -220,8 +224,8 @@ def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[d
     return pictures, reasons
 
 
-def overlaid(model: EmbeddingModel, image: torch.Tensor | None, vector: Floats) -> bytes | str:
-    """The image with what in it is like the other image's vector, above the map's own median; or why there is none."""
+def layer_of(model: EmbeddingModel, image: torch.Tensor | None, vector: Floats) -> bytes | str:
+    """What in the image is like the other image's vector, above the map's own median; or why there is no map."""
     if image is None:
         return NO_IMAGE
     try:
@@ -229,4 +233,4 @@ def overlaid(model: EmbeddingModel, image: torch.Tensor | None, vector: Floats) 
     except CcxrError as error:
         return f"No map: {error}."
     over = maps.standing_out(found.values)
-    return EVEN if over is None else maps.overlay(plane(image), over)
+    return EVEN if over is None else maps.layer(over, image.shape[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image
 import contrastive_cxr
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.recipe.card_words import Card
+from contrastive_cxr.report.pages import audit_page
+from tests.report.pages.test_audit_page import facts as audit_facts
 
 pytestmark = pytest.mark.slow
 OURS = (Path(contrastive_cxr.__file__).parent / "html_parts" / "page.js").read_text(encoding="utf-8")
@@ -25,7 +28,8 @@ LINK = f"[a](javascript:{RUN}) ![b](x onerror={RUN}) `c` | d"
 NAME = f"x'\"><img src=x onerror={RUN}><script>{RUN}<"  # of a folder: a name cannot hold a slash
 CLASSES = (f"well {EVIL}", f"ill {EVIL}")
 COLUMN = f"site {EVIL}"
-PAGES = ("report", "audit", "explain", "compare", "look", "search", "card", "table")
+OWN = ("report", "audit", "explain", "compare", "look", "search")
+PAGES = (*OWN, "card", "table")
 
 
 def _images(root: Path) -> None:
@@ -136,6 +140,36 @@ def test_no_name_becomes_markup(browser: Any, pages: dict[str, Path], name: str)
     assert RUN in text, "the name is shown, as text"
     assert "{{7+7}}" in text or name in ("search", "explain"), "and no template is filled in by it"
     page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", OWN)
+def test_axe_finds_nothing_serious(
+    axe: Callable[[Path, str], list[str]], pages: dict[str, Path], name: str, scheme: str
+) -> None:
+    assert axe(pages[name], scheme) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("word", ["leak", "look", "clean"])
+def test_each_verdict_of_an_audit_can_be_read(
+    axe: Callable[[Path, str], list[str]], tmp_path: Path, word: str, scheme: str
+) -> None:
+    facts = audit_facts(groups=0) | {"verdict": {"word": word, "sentences": ["a sentence"]}}
+    (tmp_path / "audit.html").write_text(audit_page.page(facts, []), encoding="utf-8")
+    assert axe(tmp_path / "audit.html", scheme) == []
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+@pytest.mark.parametrize("name", OWN)
+def test_no_page_scrolls_sideways(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(pages[name].as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    beyond = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth)"
+    wide = page.evaluate(f"document.documentElement.scrollWidth <= innerWidth ? [] : {beyond}.map(e => e.outerHTML)")
+    page.close()
+    assert [each[:200] for each in wide] == []
 
 
 def test_unreadable_files_are_listed_in_the_report(pages: dict[str, Path]) -> None:

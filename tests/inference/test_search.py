@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,27 @@ def test_neighbours_are_those_of_a_loop_and_the_page_shows_them_as_text(
     text = page.read_text()
     assert text.count("<script") == 1, "the page's own"
     assert "&lt;script&gt;" in text
-    # images, neighbours, and on both sides of each a map, or the reason why there is none
-    assert text.count("data:image/jpeg") + text.count("No map: ") == 2 + 16 + 32
-    assert text.count("data:image/jpeg") > 2 + 16
+    # images, neighbours, and on both sides of each a map over its image, or the reason why there is none
+    assert text.count("data:image/webp") + text.count("No map: ") == 32
+    assert text.count("data:image/webp") > 0
+    assert text.count("data:image/jpeg") == 2 + 16 + text.count("data:image/webp")
+    assert 'name="opacity"' in text
     assert "unfamiliar</span>" in text
+
+
+def test_a_neighbour_whose_file_is_gone_is_told_and_the_image_keeps_its_map(
+    run: Path, images: Path, tmp_path: Path
+) -> None:
+    known = shutil.copytree(images / "known", tmp_path / "known")
+    index(run, str(known), tmp_path / "gallery")
+    gone = known / "normal" / "0.png"
+    gone.unlink()
+    search(tmp_path / "gallery", [images / "noise.png"], k=12, html=tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert text.count(f"Not shown. {gone}: does not exist.") == 1
+    assert text.count("No map: the image cannot be read here.") == 1, "its own map alone"
+    assert text.count("No map: only the nearest 10 neighbours have one") in (3, 4), "two sides of the last two"
+    assert "Not made." not in text
 
 
 def test_a_filter_and_too_few_are_told(gallery: Path, images: Path) -> None:

@@ -53,7 +53,7 @@ LAYOUT: tuple[tuple[str, tuple[Entry, ...]], ...] = (
     ("Reference standard", (
         Entry("Definition and source of the labels", "14-18", "8a, 8b, 8c", "reference_standard", data.label_map),
     )),
-    ("Parts", (
+    ("Parts of the data", (
         Entry("How images were assigned", "19", "12a", fill=data.assignment),
         Entry("Level at which parts are disjoint", "20", "", fill=data.disjoint),
         Entry("Sample size", "21", "10", "sample_size"),

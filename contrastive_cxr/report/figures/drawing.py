@@ -11,7 +11,8 @@ from PIL import Image
 
 # Okabe and Ito's palette for any colour vision; right and wrong are its green and vermilion
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#444444")
-INK, SOFT, LINE = "#1f2933", "#66727f", "#d9dfe5"
+INK, SOFT, LINE = "#1f2933", "#55616d", "#d9dfe5"
+REFERENCE = "#94a0ac"  # a line to compare with: the diagonal, no difference, chance
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ccxr",
     "font.size": 10,

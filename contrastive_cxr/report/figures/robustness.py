@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contrastive_cxr.report.facts.robust_words import upper, worst_first
-from contrastive_cxr.report.figures.drawing import INK, LINE, SOFT, STYLE, svg
+from contrastive_cxr.report.figures.drawing import INK, REFERENCE, SOFT, STYLE, svg
 
 SHADES = ("#9ecae1", "#4292c6", "#08519c")
 """Colours of the severities 1 to 3."""
@@ -29,7 +29,7 @@ def drops(found: Mapping[str, Any], score: str = "accuracy") -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.9 + 0.36 * len(changes)))
         axes = figure.subplots()
-        axes.axvline(0, color=LINE, lw=1.2, zorder=1)
+        axes.axvline(0, color=REFERENCE, lw=1.2, zorder=1)
         mean = found["mean"]["difference"][score]["difference"]
         if mean is not None:
             axes.axvline(100 * mean, color=SOFT, lw=1, ls=":", zorder=1, label="mean of all kinds")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 import contrastive_cxr.report.facts.words as words
-from contrastive_cxr.report.figures.drawing import INK, LINE, PALETTE, SOFT, STYLE, svg
+from contrastive_cxr.report.figures.drawing import INK, PALETTE, REFERENCE, SOFT, STYLE, svg
 
 _STYLE = STYLE | {"ytick.color": SOFT}
 _CURVES = ("loss", "precision", "recall", "auc", "map_at_r", "knn_accuracy", "active", "spread")
@@ -51,7 +51,7 @@ def roc(
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.2, 4.2))
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=LINE, lw=1, zorder=1)
+        axes.plot([0, 1], [0, 1], color=REFERENCE, lw=1, zorder=1)
         for colour, (name, points) in zip(_cycle(len(curves)), curves.items(), strict=True):
             axes.plot(*np.transpose(points), color=colour, lw=2, label=labels.get(name, name))
             for other, dotted in baselines.items():
@@ -64,12 +64,17 @@ def roc(
         return svg(figure)
 
 
-def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool) -> str:
-    """Dots with intervals: one line for each score of `names`, one colour for each of `rows` (name, scores)."""
+def comparison(
+    rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[str], grouped: bool, narrow: bool = False
+) -> str:
+    """Dots with intervals: one line for each score of `names`, one colour for each of `rows` (name, scores).
+
+    `narrow` draws it for a phone: less wide, so that its words can be read without scrolling.
+    """
     height = 0.75 + 0.2 * len(names) * (len(rows) + 0.7)
     step = min(0.26, 0.72 / len(rows))  # leaves a gap between two scores
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(10.4, height))
+        figure = Figure(figsize=(3.0 if narrow else 10.4, height))
         axes = figure.subplots()
         for place, (colour, (label, entries)) in enumerate(zip(_cycle(len(rows)), rows, strict=True)):
             for line, name in enumerate(names):
@@ -81,7 +86,8 @@ def comparison(rows: Sequence[tuple[str, Mapping[str, Any]]], names: Sequence[st
         axes.set_xlim(right=1.005)
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(False)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, handletextpad=0.2)
+        left, columns = (-0.5, 2) if narrow else (0, 4)
+        axes.legend(loc="lower left", bbox_to_anchor=(left, 1), ncols=columns, borderaxespad=0, handletextpad=0.2)
         return svg(figure)
 
 

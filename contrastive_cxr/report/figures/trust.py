@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import contrastive_cxr.report.facts.words as words
-from contrastive_cxr.report.figures.drawing import LINE, PALETTE, STYLE, svg
+from contrastive_cxr.report.figures.drawing import PALETTE, REFERENCE, STYLE, svg
 
 Points = Sequence[Mapping[str, Any]]
 
@@ -28,7 +28,7 @@ def reliability(lines: Mapping[str, Points], stated: str) -> str | None:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.4, 4.2))
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=LINE, lw=1.2, zorder=1)
+        axes.plot([0, 1], [0, 1], color=REFERENCE, lw=1.2, zorder=1)
         for colour, (name, points) in zip(PALETTE, lines.items(), strict=False):
             _dots(axes, points, colour, name)
         axes.set(xlabel=f"probability of {stated}", ylabel="observed share", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
@@ -50,7 +50,7 @@ def coverage(selective: Mapping[str, Any]) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.subplots()
-        axes.axhline(1 - selective["random"], color=LINE, lw=1.2)
+        axes.axhline(1 - selective["random"], color=REFERENCE, lw=1.2)
         for colour, (name, found) in zip(PALETTE, selective["by"].items(), strict=False):
             shares, accuracies = zip(*found["curve"], strict=True)
             label = f"reject by: {words.title(name).lower()}"

@@ -75,7 +75,7 @@ def _shared(facts: Mapping[str, Any]) -> Table:
 def _associations(facts: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
-            each["input"],
+            {"bytes": "file size"}.get(each["input"], each["input"]),
             f"{each['values']:,}" if "values" in each else _DASH,
             f"{each['n']:,}",
             f"{each['test']}, p {_p(each['p'])}" if "p" in each else _DASH,
@@ -97,8 +97,8 @@ def _shifts(facts: Mapping[str, Any]) -> Table:
         (f"{each['first']} from {each['second']}", each["input"], f"{each['n']:,}", _value(each["auc"]))
         for each in facts["shift"]
     )
-    words = "How well trees distinguish two splits, or two sources. An AUC of 0.5 means that they see no difference."
-    return Table("Shift", words, ("parts", "input", "images", "AUC"), rows)
+    words = "How well decision trees tell two splits or sources apart. An AUC of 0.5 means that they see no difference."
+    return Table("Differences between splits or sources", words, ("parts", "input", "images", "AUC"), rows)
 
 
 def _baselines(facts: Mapping[str, Any]) -> Table:

@@ -237,7 +237,7 @@ def _spread(entry: Mapping[str, Any] | None) -> str:
 
 
 def _cost(facts: Mapping[str, Any]) -> Table:
-    columns = ("run", "minutes", "image passes", "steps", "trained parameters", "of", "peak memory, MiB", "device")
+    columns = ("run", "minutes", "image passes", "steps", "parameters trained", "in all", "peak memory, MiB", "device")
     rows = tuple(
         (
             line["name"],

@@ -79,7 +79,7 @@ def tables(facts: Mapping[str, Any]) -> list[Table]:
         _findings(facts),
         _sizes(facts),
         _shapes(facts),
-        *_kinds(facts),
+        _kinds(facts),
         _grey(facts),
         _contrast(facts),
     ]
@@ -154,17 +154,15 @@ def _shapes(facts: Mapping[str, Any]) -> Table:
     return Table("Shapes", what, ("label", "width / height", "share padded, or cut"), rows)
 
 
-def _kinds(facts: Mapping[str, Any]) -> list[Table]:
+def _kinds(facts: Mapping[str, Any]) -> Table:
     labels = list(facts["counts"]["labels"])[:12]
     words = "If one kind of file occurs mostly with one label, a network may use it as a shortcut."
-    found = []
-    for name, kinds in facts["kinds"].items():
-        rows = tuple(
-            (value, f"{sum(by_label.values()):,}", *(f"{by_label.get(label, 0):,}" for label in labels))
-            for value, by_label in kinds.items()
-        )
-        found.append(Table(name.capitalize(), words, (name, "images", *(label or "(empty)" for label in labels)), rows))
-    return found
+    rows = tuple(
+        (f"{name} {value}", f"{sum(by_label.values()):,}", *(f"{by_label.get(label, 0):,}" for label in labels))
+        for name, kinds in facts["kinds"].items()
+        for value, by_label in kinds.items()
+    )
+    return Table("Kinds of files", words, ("kind", "images", *(label or "(empty)" for label in labels)), rows)
 
 
 def _grey(facts: Mapping[str, Any]) -> Table:
@@ -174,9 +172,14 @@ def _grey(facts: Mapping[str, Any]) -> Table:
         (each["source"], each["format"], f"{each['low']:g}", f"{each['high']:g}", f"{each['images']:,}")
         for each in grey["ranges"]
     )
-    more = f" {grey['more_ranges']} more ranges." if grey["more_ranges"] else ""
-    what = f"data.intensity.kind={grey['kind']}. DICOM after its rescale, CT in HU.{more} {grey['warning']}"
-    return Table("Stored values", what.strip(), ("source", "format", "black", "white", "images"), rows)
+    words = [
+        f"The values in the files that became black and white, by data.intensity.kind={grey['kind']}.",
+        "Of DICOM, the values after its rescale; of CT, in HU.",
+        f"{grey['more_ranges']} more ranges." if grey["more_ranges"] else "",
+        grey["warning"],
+    ]
+    what = " ".join(filter(None, words))
+    return Table("Stored values", what, ("source", "format", "black", "white", "images"), rows)
 
 
 def _contrast(facts: Mapping[str, Any]) -> Table:

@@ -178,6 +178,7 @@ def _figures(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "confusion": scores.confusion(facts["confusion"], classes),
         "roc": scores.roc(facts["roc"], areas, dotted),
         "comparison": scores.comparison(rows, names, grouped),
+        "comparison_narrow": scores.comparison(rows, names, grouped, narrow=True),
         "augmentation": {
             path.stem.removeprefix("augmentation").lstrip("-"): augmentation(path)
             for path in sorted(folder.glob("augmentation*.png"))

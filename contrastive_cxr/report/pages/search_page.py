@@ -10,13 +10,13 @@ from typing import Any
 from PIL import Image
 
 from contrastive_cxr.html_templates import environment, labelled
-from contrastive_cxr.report.figures.drawing import address
+from contrastive_cxr.report.figures.drawing import encoded
 
 SIDE = 300  # pixels of a picture, shown at some 160: the image and five neighbours fit a page
 
 
 def name(query: int, neighbour: int | None = None, side: str = "") -> str:
-    """Key of a picture: an image, its neighbour, or the map on one of the two (`toward`, `back`)."""
+    """Key of a picture: an image, its neighbour, or the map of one of the two (`toward`, `back`)."""
     return "-".join(str(part) for part in ("query", query, neighbour, side) if part not in (None, ""))
 
 
@@ -26,8 +26,8 @@ def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes], reasons: Mappi
     Parameters
     ----------
     facts : as `inference.search` makes them (docs/reference/retrieval.md)
-    pictures : {`name(...)`: the bytes of a picture file}; a missing picture is shown as not readable
-    reasons : {`name(...)`: why this map is missing}
+    pictures : {`name(...)`: the bytes of a picture file}; a map is transparent (RGBA) and is laid over its image
+    reasons : {`name(...)`: why this picture or map is missing}
     """
     shown = {key: small(content) for key, content in pictures.items()}
     why = reasons or {}
@@ -36,7 +36,8 @@ def page(facts: Mapping[str, Any], pictures: Mapping[str, bytes], reasons: Mappi
         template.render(
             facts=facts,
             picture=lambda *key: shown.get(name(*key)),
-            reason=lambda *key: why.get(name(*key), "No map was made."),
+            mapped=any(key.endswith(("toward", "back")) for key in pictures),
+            reason=lambda *key: why.get(name(*key), "Not made."),
             percent=percent,
         )
     )
@@ -56,11 +57,11 @@ def percent(value: float) -> str:
 
 
 def small(content: bytes) -> str:
-    """A picture as the data address of a JPEG of 240 pixels on its longer side."""
+    """A picture as data address of a JPEG, a transparent map as one of a WebP; `SIDE` pixels on its longer side."""
     with Image.open(io.BytesIO(content)) as opened:
-        picture = opened.convert("RGB")
+        clear = opened.mode == "RGBA"
+        picture = opened.convert("RGBA" if clear else "RGB")
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    buffer = io.BytesIO()
-    picture.resize(size, Image.Resampling.BICUBIC).save(buffer, format="JPEG", quality=82)
-    return address(buffer.getvalue(), "jpeg")
+    resized = picture.resize(size, Image.Resampling.BICUBIC)
+    return encoded(resized, "webp", 80) if clear else encoded(resized, "jpeg", 82)

@@ -60,7 +60,13 @@ def test_everything_is_shown_and_escaped() -> None:
 
 def test_the_tables_that_there_are() -> None:
     titles = [table.title for table in audit_page.tables(facts())]
-    assert titles == ["Findings", "Sources in common", "Label without the picture", "Shift", "Blind baselines"]
+    assert titles == [
+        "Findings",
+        "Sources in common",
+        "Label without the picture",
+        "Differences between splits or sources",
+        "Blind baselines",
+    ]
     none = facts() | {"associations": [], "shift": [], "baselines": [], "sources_shared": []}
     assert [table.title for table in audit_page.tables(none)] == ["Findings"]
 

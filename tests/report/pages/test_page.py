@@ -20,7 +20,7 @@ from contrastive_cxr.run.folder import write_json
 from tests.report import robust
 from tests.report.small import CLASSES, drawn, facts_of
 
-VOID = {"meta", "img", "br", "input"}
+VOID = {"meta", "img", "br", "input", "source"}
 
 
 class Page(HTMLParser):
@@ -37,7 +37,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
         self.ids += [named["id"] or ""] if "id" in named else []
-        self.addresses += [named[key] or "" for key in ("src", "href") if key in named]
+        self.addresses += [named[key] or "" for key in ("src", "srcset", "href") if key in named]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -137,11 +137,11 @@ def test_the_sheet_shows_the_decision_by_cost(run_folder: Path) -> None:
 
 def test_a_hidden_layer_of_its_own_is_the_one_that_is_mapped(run_folder: Path) -> None:
     before = report.write(run_folder).read_text(encoding="utf-8")
-    assert "The embedding</h2>" in before
+    assert "Map of similar images: the embedding</h2>" in before
     vectors = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
     np.save(run_folder / "finetune" / "arrays" / "hidden.npy", vectors)
     text = report.write(run_folder).read_text(encoding="utf-8")
-    assert "The last hidden layer</h2>" in text
+    assert "Map of similar images: the last hidden layer</h2>" in text
     assert text.count("t-SNE of the last hidden layer") == 1
 
 
