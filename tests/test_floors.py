@@ -64,7 +64,7 @@ GROUND = {
     "space": {"errors"},
     "status_line": set[str](),
     "terminal": {"alerts", "status_line"},
-    "alerts": set[str](),
+    "alerts": {"status_line"},
     "errors": set[str](),
     "run_layout": set[str](),
 }
