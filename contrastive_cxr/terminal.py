@@ -191,8 +191,8 @@ class Stages:
                 continue
             gap = EVERY if self._name != said else min(2 * gap, AGAIN)
             said, at = self._name, now
-            far = f"{100 * self.done:.0f} %" if self.done else "" if new else f"{duration(now - self._since)} so far"
-            words = [self.name] * bool(self.name) + [far] * bool(far)
+            words = [self.name] * bool(self.name) + [f"{100 * self.done:.0f} %"] * bool(self.done)
+            words += [] if new else [f"{duration(now - self._since)} so far"]
             sys.stderr.write(f"{self._work}: {', '.join(words)}\n")
             sys.stderr.flush()
 

@@ -79,7 +79,8 @@ def test_lines_name_a_stage_soon_and_then_less_and_less_often(monkeypatch: pytes
         share(1, 2)
         time.sleep(0.25)
     lines = stream.getvalue().splitlines()
-    assert set(lines[:-1]) == {"scoring: long, 25 %"}
+    assert lines[0] == "scoring: long, 25 %"
+    assert set(lines[1:-1]) == {"scoring: long, 25 %, 1 s so far"}
     assert 2 <= len(lines[:-1]) <= 3  # after 0.1, 0.4 and 1.0 seconds
     assert lines[-1] == "scoring: last, 62 %"
 
