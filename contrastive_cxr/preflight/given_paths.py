@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contrastive_cxr.data.files.addresses import is_url, of_path, split
-from contrastive_cxr.errors import nearest, raise_faults
+from contrastive_cxr.errors import nearest, nearest_beside, raise_faults
 
 PARTS = ("train", "val", "test", "all")
 """Words that stand for a run's own images where a command takes them."""
@@ -44,7 +44,7 @@ def check(
     words = PARTS if parts else ()
     for place in map(of_path, sources):
         if place not in words and not is_url(place) and not _is_there(split(place)[0]):
-            meant = nearest(place, words) or _similar(Path(place))
+            meant = nearest(place, words) or nearest_beside(Path(place))
             faults.append(f"{place}: no such file or folder{meant}; {_from(Path(place))}")
     if out is not None and out.suffix not in endings and not ("" in endings and out.is_dir()):
         wanted = " or ".join(ending or "a name without an ending, for a folder" for ending in endings)
@@ -57,22 +57,13 @@ def _of_folder(folder: Path, what: str, cure: str) -> list[str]:
         return []
     if folder.is_file():
         return [f"{folder} is a file and no {what} folder; give {cure}"]
-    return [f"{folder}: no such {what} folder{_similar(folder)}; give {cure}"]
+    return [f"{folder}: no such {what} folder{nearest_beside(folder)}; give {cure}"]
 
 
 def _is_there(place: str) -> bool:
     """Whether a path exists, or lies in an archive that does."""
     path = Path(place).expanduser()
     return path.exists() or any(above.is_file() for above in path.parents)
-
-
-def _similar(path: Path) -> str:
-    """` (did you mean 'x'?)` of what lies beside a path that does not exist; '' where nothing is like it."""
-    folder = path.parent
-    try:
-        return nearest(path.name, (entry.name for entry in folder.iterdir())) if folder.is_dir() else ""
-    except OSError:
-        return ""
 
 
 def _from(path: Path) -> str:
