@@ -72,9 +72,8 @@ def seen(table: pd.DataFrame) -> str:
     words = []
     for column in map(str, table):
         cells = [cell for cell in table[column].str.strip().unique() if cell]
-        words.append(
-            f"'{column}' ({len(cells):,} {'value' if len(cells) == 1 else 'values'}: {some([cell[:30] for cell in cells], 3)})"
-        )
+        unit = "value" if len(cells) == 1 else "values"
+        words.append(f"'{column}' ({len(cells):,} {unit}: {some([cell[:30] for cell in cells], 3)})")
     return "; ".join(words)
 
 

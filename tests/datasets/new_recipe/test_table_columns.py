@@ -83,7 +83,7 @@ def test_a_label_with_a_value_for_each_row_is_none(tmp_path: Path) -> None:
 
 def test_no_column_names_files(tmp_path: Path) -> None:
     rows: dict[str, list[object]] = {"file": ["x", "y", "z"], "label": ["a", "b", "a"]}
-    with pytest.raises(RequestError, match=r"labels\.csv: (the column .*, but )?no column") as caught:
+    with pytest.raises(RequestError, match=r"t\.csv: (the column .*, but )?no column") as caught:
         table_columns.guess(str(written(tmp_path, rows, ["other.png"])), CSV)
     assert "data.columns.file=COLUMN" in caught.value.faults[1]
 
