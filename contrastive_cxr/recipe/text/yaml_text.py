@@ -82,9 +82,9 @@ class Dumper(yaml.SafeDumper):
 
     def check_simple_key(self) -> bool:
         """Whether a key stands before a colon; also the empty text, for which PyYAML writes `? '' : value`."""
-        event = self.event  # type: ignore[attr-defined]
+        event = self.event
         empty = isinstance(event, yaml.ScalarEvent) and event.value == ""
-        return empty or bool(super().check_simple_key())  # type: ignore[no-untyped-call]
+        return empty or bool(super().check_simple_key())
 
 
 for _tag, _pattern, _first in _WORDS:
