@@ -6,10 +6,14 @@ types are in `__init__.pyi`.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 
 __version__ = "0.1.0"
 __all__ = ["EmbeddingModel", "Gallery", "__version__", "run_recipe"]
+
+# In a notebook, libraries that are imported import tqdm, which asks for widgets (ipywidgets); nothing here needs them.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 # The function is `run_recipe` here, because `contrastive_cxr.run` is the room of run folders.
 _LAZY = {

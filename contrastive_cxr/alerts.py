@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
+
+from contrastive_cxr.status_line import has_styles
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Alert:
         if not stream.isatty():
             return "\n".join([self.title, *lines])
         colour = "1;31" if self.level == "leak" else "1;33"
-        start, end = ("", "") if os.environ.get("NO_COLOR") else (f"\x1b[{colour}m", "\x1b[0m")
+        start, end = (f"\x1b[{colour}m", "\x1b[0m") if has_styles() else ("", "")
         rule = f"{start}{'=' * shutil.get_terminal_size().columns}{end}"
         return "\n".join([rule, f"{start}{wrapped(self.title, stream)}{end}", *lines, rule])
 

@@ -47,6 +47,15 @@ def is_possible() -> bool:
     )
 
 
+def has_styles() -> bool:
+    """Whether bold and colours may be written to a terminal: `NO_COLOR` is not set, it is not dumb, and no notebook.
+
+    A cell of a notebook keeps what is written to it; where it is shown as text, escape codes are litter.
+    """
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    return not plain and not in_notebook()
+
+
 def in_notebook() -> bool:
     """Whether the output goes to a cell of a notebook, also from a command that the cell starts with `!`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from contrastive_cxr.errors import nearest
 from contrastive_cxr.findings import ANY, NONE, Findings, classes_of, plain
 
 
@@ -56,7 +57,8 @@ class Task(BaseModel):
         if stars:
             raise ValueError(f"labels {stars}: a star stands alone or as the last part, such as pneumonia/viral/*")
         if self.positive is not None and self.positive not in self.classes:
-            raise ValueError(f"positive '{self.positive}' is not one of the classes {list(self.classes)}")
+            meant = nearest(self.positive, self.classes)
+            raise ValueError(f"positive '{self.positive}' is not one of the classes {', '.join(self.classes)}{meant}")
         return self
 
     def _check_findings(self) -> None:

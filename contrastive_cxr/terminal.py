@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from contrastive_cxr import status_line
 from contrastive_cxr.alerts import Alert, wrapped
-from contrastive_cxr.status_line import Part
+from contrastive_cxr.status_line import Part, duration
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -191,7 +191,8 @@ class Stages:
                 continue
             gap = EVERY if self._name != said else min(2 * gap, AGAIN)
             said, at = self._name, now
-            words = [self.name] * bool(self.name) + [f"{100 * self.done:.0f} %"] * bool(self.done or not new)
+            words = [self.name] * bool(self.name) + [f"{100 * self.done:.0f} %"] * bool(self.done)
+            words += [] if new else [f"{duration(now - self._since)} so far"]
             sys.stderr.write(f"{self._work}: {', '.join(words)}\n")
             sys.stderr.flush()
 

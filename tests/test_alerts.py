@@ -22,7 +22,9 @@ def test_a_terminal_gets_colour_and_lines_and_the_command_stays_whole(
     width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((width, 24)))
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "JPY_PARENT_PID", "PAGER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     text = LEAK.text(Stream(terminal=True))
     assert text.count("\x1b[1;31m") == 3, "a red line above and below, and the title"
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
@@ -31,7 +33,12 @@ def test_a_terminal_gets_colour_and_lines_and_the_command_stays_whole(
     assert max(len(line) for line in lines if line.strip() != COMMAND) <= width
     assert " ".join(line.strip() for line in lines).count(SENTENCE.strip()) == 1, "no word is lost"
     assert "\x1b[1;33m" in Alert("warning", "WARNING", ("a",)).text(Stream(terminal=True))
-    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"JPY_PARENT_PID": "17"}])
+def test_no_colour_where_it_would_be_litter(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     assert "\x1b" not in LEAK.text(Stream(terminal=True))
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from contrastive_cxr.errors import CcxrError, RequestError, nearest, raise_faults, visible
+from contrastive_cxr.errors import CcxrError, RequestError, nearest, nearest_beside, raise_faults, visible
 
 
 def test_exit_codes_tell_a_wrong_request_from_a_failure() -> None:
@@ -30,3 +32,9 @@ def test_nearest(word: str, hint: str) -> None:
 def test_what_steers_a_terminal_is_shown_and_what_people_write_is_kept() -> None:
     assert visible("Zürich 日本 µ 7.png") == "Zürich 日本 µ 7.png"
     assert visible("a\nb\r\x1b[2J\x00\x7f\u202e\u2028\udcff") == r"a\nb\r\x1b[2J\x00\x7f\u202e\u2028\udcff"
+
+
+def test_a_path_is_compared_with_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").touch()
+    assert nearest_beside(tmp_path / "lables.csv") == " (did you mean 'labels.csv'?)"
+    assert nearest_beside(tmp_path / "nowhere" / "lables.csv") == ""

@@ -66,7 +66,7 @@ GROUND = {
     "cores": set[str](),
     "status_line": set[str](),
     "terminal": {"alerts", "status_line"},
-    "alerts": set[str](),
+    "alerts": {"status_line"},
     "errors": set[str](),
     "run_layout": set[str](),
 }

@@ -85,6 +85,7 @@ def test_the_positive_class_is_the_last_where_none_is_named() -> None:
         ({"classes": {"a": ("pneu*",)}}, "a star stands alone"),
         ({"classes": {"a": ("x/*/z",)}}, "a star stands alone"),
         ({"classes": {"a": ("x",)}, "positive": "b"}, "positive 'b'"),
+        ({"classes": {"normal": ("x",), "nodule": ("y",)}, "positive": "noduel"}, "did you mean 'nodule'"),
         ({"classes": {"a": ("x",)}, "column": ("x",)}, "column"),
     ],
 )

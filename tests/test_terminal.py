@@ -79,7 +79,8 @@ def test_lines_name_a_stage_soon_and_then_less_and_less_often(monkeypatch: pytes
         share(1, 2)
         time.sleep(0.25)
     lines = stream.getvalue().splitlines()
-    assert set(lines[:-1]) == {"scoring: long, 25 %"}
+    assert lines[0] == "scoring: long, 25 %"
+    assert set(lines[1:-1]) == {"scoring: long, 25 %, 1 s so far"}
     assert 2 <= len(lines[:-1]) <= 3  # after 0.1, 0.4 and 1.0 seconds
     assert lines[-1] == "scoring: last, 62 %"
 
@@ -137,3 +138,13 @@ def test_messages_go_where_stderr_is_now(monkeypatch: pytest.MonkeyPatch, amount
     first, second = stream.getvalue().splitlines()
     assert first.endswith(" contrastive_cxr.somewhere: seen")
     assert second == "careful"
+
+
+def test_a_further_line_of_a_stage_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(terminal=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(terminal, "SOON", 0.1)
+    monkeypatch.setattr(terminal, "EVERY", 0.3)
+    with Stages("starting", 1, first="loading PyTorch"):
+        time.sleep(0.7)
+    assert stream.getvalue().splitlines()[:2] == ["starting: loading PyTorch", "starting: loading PyTorch, 1 s so far"]

@@ -12,6 +12,7 @@ import typer
 from contrastive_cxr import terminal
 from contrastive_cxr.cli.show import look_at, print_next, say, to_similar
 from contrastive_cxr.cli.use import Axis, Device, Frames, Overwrite, Run, pictures
+from contrastive_cxr.preflight import given_paths
 
 Images = Annotated[
     list[Path],
@@ -44,6 +45,7 @@ def explain(
     A page with Grad-CAM, attention and similarity maps, and the image that each class would like best.
     """
     options = pictures(frames, axis)
+    given_paths.check(run, [*images, *([] if beside is None else [beside])])
     with terminal.Stages("explaining", 3 + len(images), first="loading PyTorch"):
         from contrastive_cxr.explain import Ascent
         from contrastive_cxr.inference.explain import explain as run_explain

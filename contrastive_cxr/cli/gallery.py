@@ -12,6 +12,7 @@ from contrastive_cxr import terminal
 from contrastive_cxr.cli.show import look_at, print_next, prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.preflight import given_paths
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders, archives or URLs of them.")
@@ -51,11 +52,13 @@ def index(
             )
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
+        given_paths.check(Path(places[0]), places[1:], parts=True)
         with terminal.Stages("indexing", 4, first="loading PyTorch"):
             from contrastive_cxr.inference.gallery import index as run_index
 
             made = run_index(Path(places[0]), places[1], out, **chosen)
     else:
+        given_paths.check(sources=places)
         with terminal.Stages("indexing", 2, first="loading PyTorch"):
             from contrastive_cxr.inference.published_encoder import index_encoder
 
@@ -106,6 +109,7 @@ def search(
     It also says how unusual the image is among the gallery's own.
     """
     options = {"where": wanted(where or []), **pictures(frames, axis)}
+    given_paths.check(run, images, gallery=gallery)
     with terminal.Stages("search", 5 + (html is not None), first="loading PyTorch"):
         from contrastive_cxr.inference.search import search as run_search
 

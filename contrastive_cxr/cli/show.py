@@ -18,9 +18,12 @@ from contrastive_cxr.alerts import Alert, wrapped
 from contrastive_cxr.errors import visible
 from contrastive_cxr.run import processes
 from contrastive_cxr.run_layout import CLASSIFIERS, STAGES, phases_with_model
+from contrastive_cxr.status_line import has_styles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rich.console import Console
 
     from contrastive_cxr.training.dry_run import Plan
 
@@ -83,17 +86,23 @@ def clipped(line: str) -> str:
     return line if len(line) <= width else f"{line[: width - 3].rpartition(' ')[0].rstrip(' ,;:')}..."
 
 
+def _console() -> Console:
+    """The terminal as rich writes to it, without bold and colours where `status_line.has_styles` says no."""
+    from rich.console import Console
+
+    return Console(color_system="auto" if has_styles() else None)
+
+
 def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: int = 0) -> None:
     """A table to the terminal; numbers to the right, the cells of the first `whole` columns on one line.
 
     Where the columns do not fit beside each other they come in several tables, each with the first
     column; no cell is cut.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text  # a name in brackets is a name, not markup
 
-    console = Console()
+    console = _console()
     console.print(Text(title, style="bold"))  # above the table: as its title it would be as narrow as the table
     cells = [[f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row] for row in rows]
     for part in beside(columns, cells, console.width, whole):
@@ -157,11 +166,10 @@ def _widened(part: list[int], least: list[int], most: list[int], width: int) -> 
 
 def checklist(rows: list[tuple[str, str, str, str]]) -> None:
     """What was looked at: its state (ok, missing, fault), its name, what was found, and what to do."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = _console()
     ticks = {"ok": ("\u2713", "ok", "green"), "missing": ("\u2212", "--", "yellow"), "fault": ("\u2717", "!!", "red")}
     plain = not (console.encoding or "").lower().startswith("utf")
     grid = Table.grid(padding=(0, 1))

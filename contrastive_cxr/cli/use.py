@@ -12,6 +12,7 @@ import typer
 from contrastive_cxr import terminal
 from contrastive_cxr.cli.show import after_run, look_at, print_next, print_scores, say, tell, to_similar
 from contrastive_cxr.errors import RequestError, nearest
+from contrastive_cxr.preflight import given_paths
 
 AXES = ("axial", "coronal", "sagittal")
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -54,6 +55,7 @@ def evaluate(
 
     New images are an external test. What is scored is the run's classifier, or the vote of a gallery.
     """
+    given_paths.check(run, gallery=gallery)
     with terminal.Stages("evaluation", 1, first="loading PyTorch"):
         from contrastive_cxr.evaluation.external import evaluate as run_evaluate
 
@@ -83,6 +85,7 @@ def predict(
     is one predictor: the mean of its models' probabilities.
     """
     options = pictures(frames, axis)
+    given_paths.check(run, source, out=out, endings=(".csv",))
     with terminal.Stages("predicting", 3, first="loading PyTorch"):
         from contrastive_cxr.inference.predict import predict as run_predict
 
@@ -122,6 +125,7 @@ def encode(
     They are an array with a CSV table of its rows, or Parquet parts, which go on where they were stopped.
     """
     options = pictures(frames, axis)
+    given_paths.check(run, source, parts=True, out=out, endings=(".npy", ""))
     with terminal.Stages("encoding", 2, first="loading PyTorch"):
         from contrastive_cxr.inference.encode import encode as run_encode
 
@@ -143,6 +147,7 @@ def card(
     ] = None,
 ) -> None:
     """Write a run's model card again, with texts of your own."""
+    given_paths.check(run)
     from contrastive_cxr.evaluation.model_card import write_card
 
     say(f"Model card: {write_card(run, words or []).resolve()}")

@@ -20,7 +20,7 @@ from contrastive_cxr.errors import RequestError, nearest, raise_faults
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.findings import classes_of, named
 from contrastive_cxr.recipe.text import yaml_text
-from contrastive_cxr.tasks import Task, unknown_labels
+from contrastive_cxr.tasks import SHIPPED, Task, unknown_labels
 
 COLUMNS = ("path", "root", "label", "patient", "split", "source")
 LISTED = 20  # labels that a sentence names; the rest is counted
@@ -148,9 +148,12 @@ def values_of(manifest: Manifest, task: Task) -> list[str]:
 
 
 def task_notes(manifest: Manifest, task: Task) -> tuple[str, ...]:
-    """What the task does with images that have several findings, or of which one is not known, with their counts."""
+    """What the task does with images that it leaves out or that have several findings, with their counts.
+
+    Of a shipped task it is known what it leaves out; a task of the user's own may leave out more than was meant.
+    """
     if task.findings is None:
-        return ()
+        return () if SHIPPED.get(task.name) == task else _dropped(Counter(values_of(manifest, task)), task)
     counts = Counter(values_of(manifest, task))
     several = sum(n for value, n in counts.items() if _several(task, value))
     others = sum(n for value, n in counts.items() if (task.encode(value) or 0) >= 0 and len(named(value)[0]) > 1)
@@ -161,6 +164,15 @@ def task_notes(manifest: Manifest, task: Task) -> tuple[str, ...]:
         "are left out because a finding of theirs is (task.findings.words)": unknown,
     }
     return tuple(f"task '{task.name}': {number:,} images {words}" for words, number in said.items() if number)
+
+
+def _dropped(counts: Counter[str], task: Task) -> tuple[str, ...]:
+    """How many images `task.drop` leaves out, the most frequent labels by name."""
+    found = [(value, number) for value, number in counts.most_common() if task.encode(value) == -1]
+    names = ", ".join(f"'{value}' {number:,}" for value, number in found[:5])
+    more = f" and {len(found) - 5} more labels" if len(found) > 5 else ""
+    images = sum(number for _, number in found)
+    return (f"task '{task.name}': {images:,} images are left out by task.drop ({names}{more})",) if found else ()
 
 
 def _several(task: Task, value: str) -> bool:

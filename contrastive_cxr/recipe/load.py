@@ -94,10 +94,21 @@ def _find(reference: str | Path) -> Path:
     if path.is_dir():
         raise RequestError(not_a_recipe.of_folder(path))
     name = str(reference).removesuffix(".yaml")
+    is_path = path.suffix in (".yaml", ".yml") or path.is_absolute() or str(reference).startswith(".")
+    if is_path and not nearest(name, known):
+        meant = nearest(path.name, _recipes_beside(path))
+        raise RequestError(
+            f"recipe '{reference}': there is no such file{meant}; relative paths begin in {Path.cwd()}; "
+            "ccxr init FOLDER writes a recipe, ccxr recipes lists the shipped ones"
+        )
     raise RequestError(
         f"recipe '{reference}' is neither a file nor a shipped recipe{nearest(name, known)}; "
         f"shipped are {', '.join(known)}"
     )
+
+
+def _recipes_beside(path: Path) -> list[str]:
+    return [file.name for file in path.parent.glob("*.y*ml")]
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -98,7 +98,7 @@ def squares(
             images[place, 0] = square(item, settings, squeezed)
         except DecodeError as error:
             named = isinstance(item, str | os.PathLike)
-            faults.append(str(error) if named else f"picture {first + place} {error}")
+            faults.append(f"{error}; give the images without it" if named else f"picture {first + place} {error}")
     if faults:
         raise RequestError(*faults)
     return torch.from_numpy(images)

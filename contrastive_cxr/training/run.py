@@ -15,7 +15,7 @@ from contrastive_cxr.training.train import run_single
 
 def run(
     recipe: Recipe,
-    out: Path,
+    out: str | Path,
     *,
     only: Sequence[PhaseName] | None = None,
     origin: Path | None = None,
@@ -28,7 +28,7 @@ def run(
     ----------
     recipe : Recipe
         From `recipe.load`.
-    out : Path
+    out : str or Path
         The run folder.
     only : sequence of phase names, optional
         Just these phases; the others' folders are looked for in `out` and `origin`.
@@ -49,6 +49,12 @@ def run(
     CcxrError
         Something failed while running; the last checkpoint is kept.
     """
+    if not isinstance(recipe, Recipe):
+        raise RequestError(
+            f"run_recipe takes a recipe, and {recipe!r} is none; read it first: "
+            f"recipe.load({str(recipe)!r}), after from contrastive_cxr import recipe"
+        )
+    out = Path(out)
     if recipe.cascade is None:
         return run_single(recipe, out, only=only, origin=origin, resume=resume, overwrite=overwrite)
     if only or origin:

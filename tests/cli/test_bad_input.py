@@ -139,7 +139,7 @@ def test_no_network_for_imagenet_weights(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     said = refused("model.weights=imagenet")
     assert "model.weights=imagenet" in said
-    assert "-scratch variant" in said
+    assert "model.weights=none" in said
     assert len(said.splitlines()) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from contrastive_cxr.data import manifest as m
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.tasks import Task
+from contrastive_cxr.tasks import SHIPPED, Task
 
 
 def make(labels: list[str], **columns: list[str]) -> m.Manifest:
@@ -125,6 +125,15 @@ def test_findings_faults_name_columns_and_values() -> None:
     assert m.task_notes(made, task) == (
         "task 't': 1 images are left out because a finding of theirs is (task.findings.words)",
     )
+
+
+def test_labels_that_a_task_of_ones_own_leaves_out_are_counted() -> None:
+    made = make(["normal", "todo", "covid", "todo", "unclear"])
+    task = Task(name="t", classes={"a": ("normal",), "b": ("covid",)}, drop=("todo", "unclear"))
+    assert m.task_notes(made, task) == ("task 't': 3 images are left out by task.drop ('todo' 2, 'unclear' 1)",)
+    assert m.task_notes(make(["normal", "covid"]), task) == ()
+    shipped = SHIPPED["xray/covid"]
+    assert m.task_notes(make(["normal", "covid"]), shipped) == ()  # it is what the task is about
 
 
 def test_a_table_without_labels_is_named_by_its_task() -> None:

@@ -22,3 +22,12 @@ def test_every_setting_is_written_out() -> None:
     assert isinstance(tree, dict)
     assert set(tree) == set(recipe.Recipe.model_fields)
     assert set(tree["embed"]) == set(recipe.schema.Embed.model_fields)
+
+
+def test_a_notebook_shows_a_recipe_as_its_file(tmp_path: Path) -> None:
+    pretty = pytest.importorskip("IPython.lib.pretty", reason="IPython is not installed; it is in the extra docs")
+    loaded = recipe.load("phantom")
+    path = tmp_path / "shown.yaml"
+    path.write_text(pretty.pretty(loaded))
+    assert recipe.load(path) == loaded
+    assert pretty.pretty(loaded.pretrain).splitlines()[0] == "epochs: 12"

@@ -174,3 +174,11 @@ def test_a_pattern_over_columns_needs_no_quotes_of_yaml(small: Path) -> None:
         words = [f"data.columns.file={pattern}", "data.source=csv", "data.csv=t.csv", "data.root=x"]
         assert recipe.load(small, words).data.columns.file == pattern
     assert "the value is not YAML" in faults(small, "data.where={a: 1")[0]
+
+
+def test_a_missing_recipe_file_names_the_nearest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans.yaml").write_text("name: scans\n")
+    (found,) = faults("scan.yaml")
+    assert found.startswith("recipe 'scan.yaml': there is no such file (did you mean 'scans.yaml'?)")
+    assert str(tmp_path) in found

@@ -4,12 +4,14 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe.schema import Data
 from contrastive_cxr.retrieval.embedding import decode_settings
-from contrastive_cxr.retrieval.image_inputs import ahead, square
+from contrastive_cxr.retrieval.image_inputs import ahead, square, squares
 
 
 def test_batches_are_read_ahead_in_order_and_not_all_at_once() -> None:
@@ -45,3 +47,16 @@ def test_a_model_of_before_decodes_as_it_did() -> None:
     settings = decode_settings({"decode": before})
     assert (settings.decoding, settings.intensity.kind) == (1, "dtype")
     assert decode_settings({"decode": Data(cache_size=16).model_dump(mode="json")}).decoding == 2
+
+
+def test_each_file_that_is_no_image_is_named_with_what_to_do(tmp_path: Path) -> None:
+    Image.new("L", (16, 16)).save(tmp_path / "good.png")
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_text("no image at all")
+    settings = decode_settings({"decode": {"cache_size": 16}})
+    with pytest.raises(RequestError) as caught:
+        squares([tmp_path / name for name in ("one.png", "good.png", "two.png")], settings)
+    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+        str(tmp_path / f"{n}.png") for n in ("one", "two")
+    ]
+    assert all(fault.endswith("; give the images without it") for fault in caught.value.faults)

@@ -182,3 +182,9 @@ def test_a_nan_loss_ends_a_run_in_one_sentence(cache: Path, tmp_path: Path) -> N
     )
     with pytest.raises(CcxrError, match="pretrain: the loss is nan"):
         run(recipe, tmp_path / "run")
+
+
+def test_a_name_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"'phantom' is none; read it first: recipe\.load\('phantom'\)"):
+        run("phantom", tmp_path / "run")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()

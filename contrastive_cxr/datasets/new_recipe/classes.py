@@ -186,7 +186,9 @@ def _one_finding(found: Guess, counts: Counter[str], section: dict[str, object])
         "classes", {f"no-{first}": ["none", "*"], first: [first]}, f"{FORM}{first} {counts[first]:,} against all else"
     )
     found.set("positive", first, "the class that sensitivity and specificity are about")
-    found.doubts = [f"the task tells '{first}', the most frequent finding, from all else; others are {some(counts)}"]
+    others = [name for name in counts if name != first]
+    listed = f"; others are {some(others)}" if others else ""
+    found.doubts = [f"the task tells '{first}', the most frequent finding, from all else{listed}"]
     return found
 
 

@@ -12,7 +12,7 @@ from contrastive_cxr.data.tables import inner_tables
 from contrastive_cxr.datasets.layout_detection import recognise
 from contrastive_cxr.datasets.new_recipe import class_folders, label_columns, label_free, table_columns
 from contrastive_cxr.datasets.new_recipe.guess import WITHOUT_LABELS, Guess, Tree, some
-from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.errors import RequestError, nearest_beside, raise_faults
 from contrastive_cxr.recipe import schema
 
 _REFUSED = "no recipe is written"
@@ -34,7 +34,7 @@ def guess(places: Sequence[Path | str], overrides: Sequence[str]) -> Guess:
         What was seen where a place cannot be read, and what to write by hand.
     """
     raise_faults(
-        f"{place} does not exist; give a folder, an archive or a table of images"
+        f"{place} does not exist{nearest_beside(place)}; give a folder, an archive or a table of images"
         for place in places
         if isinstance(place, Path) and not place.exists()
     )

@@ -91,7 +91,7 @@ class Start:
             for phase in filter(None, (tree["pretrain"], tree["embed"], tree["finetune"])):
                 phase["choose_by"] = "last"
             reasons["pretrain.choose_by"] = (
-                f"the validation part has {val.min()} images of a class, too few to choose a checkpoint by"
+                f"the smallest class of the validation part has {val.min()}, too few to choose a checkpoint by"
             )
         return tree, reasons
 
@@ -150,7 +150,9 @@ def _length(tree: Tree, reasons: dict[str, str], train: Any) -> None:
     images, phase = int(train.sum()), tree["pretrain"]
     wanted = 36 if images < _FEW else 12 if images < 20 * _FEW else 5
     if (images < _FEW) != (phase["epochs"] > 30) or wanted == 5:
-        reasons["pretrain.epochs"] = f"{phase['epochs']} in the recipe that it starts from; here are {images:,} images"
+        reasons["pretrain.epochs"] = (
+            f"{phase['epochs']} in the recipe that it starts from; here are {images:,} images to train on"
+        )
         phase["epochs"] = wanted
     for name in ("embed", "finetune") if images < _FEW else ():
         tree[name]["epochs"] = max(8, tree[name]["epochs"])

@@ -72,7 +72,8 @@ def seen(table: pd.DataFrame) -> str:
     words = []
     for column in map(str, table):
         cells = [cell for cell in table[column].str.strip().unique() if cell]
-        words.append(f"'{column}' ({len(cells):,} values: {some([cell[:30] for cell in cells], 3)})")
+        unit = "value" if len(cells) == 1 else "values"
+        words.append(f"'{column}' ({len(cells):,} {unit}: {some([cell[:30] for cell in cells], 3)})")
     return "; ".join(words)
 
 
@@ -104,9 +105,9 @@ def _files(table: Table, named: Named, roles: Guess, found: Guess) -> None:
 
 
 def _no_files(table: Table, said: object) -> None:
-    what = f"the column '{said}' looks like the files, but" if said is not None else ""
+    what = f"the column '{said}' looks like the files, but " if said is not None else ""
     raise RequestError(
-        f"{table.place}: {what} no column names files that are below {table.root}. Seen: {seen(table.rows)}",
+        f"{table.place}: {what}no column names files that are below {table.root}. Seen: {seen(table.rows)}",
         "write by hand: data.root=FOLDER, the folder that the names are relative to, and data.columns.file=COLUMN or a "
         "pattern such as data.columns.file='{folder}/{filename}'; ccxr init takes them behind the table",
     )
@@ -203,7 +204,8 @@ def _no_label(table: Table, said: object, plausible: list[str]) -> None:
         why = f"{len(plausible)} columns may be the label ({some(plausible)})"
     elif said is not None:
         count = columns.values(table.rows, str(said)).nunique()
-        why = f"the column '{said}' has {count:,} different values in {len(table.rows):,} rows, so it names no classes"
+        values = "one value" if count == 1 else f"{count:,} different values"
+        why = f"the column '{said}' has {values} in {len(table.rows):,} rows, so it names no classes"
     else:
         why = "no column looks like a label: none has a usual name, and none has 2 to 20 different values"
     choice = plausible[0] if plausible else "COLUMN"

@@ -120,7 +120,7 @@ def _silent(place: str) -> str:
 def _not_had(spec: Spec, found: Origin, reason: str, task: str) -> RequestError:
     return RequestError(
         f"model.weights=imagenet: the weights of {spec.backbone} could not be had from {found.place} ({reason}); "
-        "check the network, or give model.weights=PATH, or take the recipe's -scratch variant; "
+        "check the network, or give model.weights=PATH, or train from random weights (model.weights=none); "
         f"{_without_network(spec.backbone, task)}"
     )
 

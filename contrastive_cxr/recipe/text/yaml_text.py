@@ -80,6 +80,12 @@ class Loader(yaml.SafeLoader):
 class Dumper(yaml.SafeDumper):
     """Safe dumper that quotes what `Loader` would read as something else, and keeps lists of scalars on one line."""
 
+    def check_simple_key(self) -> bool:
+        """Whether a key stands before a colon; also the empty text, for which PyYAML writes `? '' : value`."""
+        event = self.event
+        empty = isinstance(event, yaml.ScalarEvent) and event.value == ""
+        return empty or bool(super().check_simple_key())
+
 
 for _tag, _pattern, _first in _WORDS:
     for _class in (Loader, Dumper):

@@ -88,6 +88,7 @@ def test_columns_of_findings() -> None:
     few = rows([""] * 12, **{"Edema": ["1", "0"] * 6, "Mass": ["1", "1", "0", "1"] * 3})
     found = classes.guess(few, "mine")  # all but three have a finding: the most frequent one against all else
     assert found.settings["positive"] == "Mass"
+    assert found.doubts[-1].endswith("from all else; others are 'Edema'")
     assert encode(few, task_of(found)).tolist() == [1, 1, 0, 1] * 3
 
 

@@ -76,11 +76,14 @@ def test_a_label_with_a_value_for_each_row_is_none(tmp_path: Path) -> None:
     rows: dict[str, list[object]] = {"file": list(files), "label": [f"report {number}" for number in range(30)]}
     with pytest.raises(RequestError, match="'label' has 30 different values in 30 rows"):
         table_columns.guess(str(written(tmp_path, rows, files)), CSV)
+    rows["label"] = ["normal"] * 30
+    with pytest.raises(RequestError, match=r"'label' has one value in 30 rows.*\(1 value: 'normal'\)"):
+        table_columns.guess(str(written(tmp_path, rows, files)), CSV)
 
 
 def test_no_column_names_files(tmp_path: Path) -> None:
     rows: dict[str, list[object]] = {"file": ["x", "y", "z"], "label": ["a", "b", "a"]}
-    with pytest.raises(RequestError, match=r"no column names files that are below") as caught:
+    with pytest.raises(RequestError, match=r"t\.csv: (the column .*, but )?no column") as caught:
         table_columns.guess(str(written(tmp_path, rows, ["other.png"])), CSV)
     assert "data.columns.file=COLUMN" in caught.value.faults[1]
 

@@ -77,6 +77,7 @@ def test_offline_is_one_sentence(hub: Path, word: str) -> None:
     (fault,) = at.value.faults
     assert "\n" not in fault
     assert f"model.weights={word}" in fault
+    assert "without a network: model.backbone=timm/tf_efficientnet_lite0 model.weights=imagenet" in fault
 
 
 def test_a_hub_that_does_not_answer_is_asked_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:

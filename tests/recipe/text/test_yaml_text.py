@@ -110,3 +110,11 @@ def test_a_fault_is_one_line_with_its_place() -> None:
 def test_a_text_comes_back_with_its_line_ends(text: str) -> None:
     for value in (text, {text: [text]}):
         assert yaml_text.parse(yaml_text.write(value)) == value
+
+
+def test_an_empty_text_is_a_key_like_any_other() -> None:
+    assert (
+        yaml_text.write({"words": {"": "negative", "-1": "leave-out"}}) == "words:\n  '': negative\n  '-1': leave-out\n"
+    )
+    assert yaml_text.parse(yaml_text.inline({"": 1})) == {"": 1}
+    assert yaml_text.inline({"": 1}) == "{'': 1}"
