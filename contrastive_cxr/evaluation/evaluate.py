@@ -11,7 +11,7 @@ from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation import audit_findings, cached_embeddings, class_maps, external_drop, made, robustness
+from contrastive_cxr.evaluation import audit_findings, cached_embeddings, class_maps, external_drop, robustness
 from contrastive_cxr.evaluation.predictions import (
     Outputs,
     outputs,
@@ -25,6 +25,7 @@ from contrastive_cxr.evaluation.report_facts import (
     build_report_facts,
     fit_on_validation,
     neighbour_scores,
+    origin,
     predict_validation,
     write_blind,
     write_validation,
@@ -103,7 +104,7 @@ def _score_split(
     facts["audit"] = audit_findings.findings_of(run, facts, unknown, external=data is not reference)
     facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
     facts["budget"] = budget(run, list(preds.query), fabric)
-    facts["made"] = made.of(context.recipe)
+    facts["made"] = origin(context.recipe)
     terminal.stage("maps of the cases")
     class_maps.write_of_run(out / preds.final / "arrays", data, fabric, run / preds.final, preds.query[preds.final])
     folders.write_json(out / "report.json", facts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contrastive_cxr import engine, terminal
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.evaluation import knn_vote, pooled
+from contrastive_cxr.evaluation import cascade, knn_vote, pooled
 from contrastive_cxr.evaluation.evaluate import finished_phases, score_split
 from contrastive_cxr.evaluation.report_facts import EvaluationContext
 from contrastive_cxr.evaluation.test_set import PARTS, TestSet, new_images, recorded_split
@@ -15,6 +15,7 @@ from contrastive_cxr.preflight.subgroup_columns import column_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder import recorded
+from contrastive_cxr.run_layout import STAGES
 
 
 def evaluate(
@@ -31,7 +32,8 @@ def evaluate(
     Parameters
     ----------
     run : Path
-        A finished run, or a run over seeds or folds: then each of its runs is scored, and the scores are pooled.
+        A finished run; or one over seeds or folds: then each of its runs is scored, and the scores are pooled; or a
+        cascade: then its three runs are scored, and the verdict that its stages make.
     overrides : sequence of str
         `data.key=value`: where the new images are; without any, the run's own rows are scored.
         `evaluation.key=value`: changes the scores, such as `evaluation.subgroups=[sex]`; the run's recipe stays.
@@ -39,8 +41,8 @@ def evaluate(
         `test`, `val` or `train`; default: test if there is one, else val.
     out : Path, optional
         Folder for report and arrays; default: `RUN`, or `RUN/external-<split>` for new images. If a gallery votes,
-        the name ends in `-gallery` (`RUN/test-gallery`). For a pool, each of its runs has a folder below `out`; by
-        default, these are folders of the runs.
+        the name ends in `-gallery` (`RUN/test-gallery`). For a pool or a cascade, each of its runs has a folder below
+        `out`; by default, these are folders of the runs.
     gallery : Path, optional
         A gallery that one of the run's models made: the vote of its nearest rows is scored instead of the classifier.
     robustness : bool
@@ -64,11 +66,12 @@ def evaluate(
     overrides = [*overrides, *(["evaluation.robustness=on"] if robustness else [])]
     if pooled.is_pool(run):
         return evaluate_pool(run, overrides, split=split, out=out, gallery=gallery)
-    places = [word for word in overrides if word.startswith("data.")]
-    recipe = checked_recipe(run, overrides)
+    if recorded.recipe_of(run).cascade is not None:
+        return evaluate_cascade(run, overrides, split=split, out=out, gallery=gallery)
+    recipe = changed_recipe(run, run, overrides)
     finished_phases(run)
     with terminal.Stages("evaluation", 3, first="reading the images"):
-        wanted = new_images(run, recipe, places, split or "test") if places else recorded_split(run, recipe, split)
+        wanted = wanted_images(run, recipe, overrides, split)
         chosen = None
         if gallery is not None:
             terminal.stage("loading the gallery")
@@ -125,22 +128,61 @@ def default_out(run: Path, wanted: TestSet, chosen: knn_vote.KnnClassifier | Non
     return run / f"{where}{wanted.split}{'' if chosen is None else '-gallery'}"
 
 
-def checked_recipe(run: Path, overrides: Sequence[str]) -> Recipe:
-    """The run's recipe with other settings of evaluation; settings of data are checked and left out.
+def evaluate_cascade(
+    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: Path | None
+) -> Path:
+    """Score the flat run and both stages of a cascade as `evaluate` does, then the verdict that the stages make.
+
+    Stage 2 by itself is scored on the images of its own classes. Costs are between the classes of the flat task.
 
     Raises
     ------
     RequestError
-        The run has no models of its own to score, or a setting is of another section or moves rows to another part.
+        As from `evaluate`; a part has no finished phase; a gallery was given, which fits the model of one run only.
     """
-    recipe = recorded.recipe_of(run)
-    if recipe.cascade is not None:
-        raise RequestError(f"{run} is a cascade; evaluate one of its runs: {run}/flat, {run}/stage1 or {run}/stage2")
-    return changed_recipe(run, run, overrides)
+    if gallery is not None:
+        raise RequestError(
+            f"--gallery {gallery}: is of the model of one run, and {run} is a cascade of three; evaluate one of them, "
+            f"such as {run}/flat"
+        )
+    recipe = changed_recipe(run, run, overrides)
+    for name in STAGES:
+        finished_phases(run / name)
+    with terminal.Stages("evaluation", 1, first="reading the images"):
+        wanted = wanted_images(run, recipe, overrides, split)
+    free = [word for word in overrides if not word.startswith("evaluation.costs")]
+    places = {
+        name: evaluate(
+            run / name, overrides if name == "flat" else free, split=split, out=None if out is None else out / name
+        )
+        for name in STAGES
+    }
+    target = out or (run if places["flat"] == run / "flat" else run / places["flat"].name)
+    fabric = engine.launch(recipe.runtime)
+    with folders.held(target, first=fabric.is_global_zero):
+        context = EvaluationContext(recipe, wanted.data, wanted.reference or wanted.data)
+        with terminal.Stages("scoring the cascade", 3, fabric.is_global_zero):
+            cascade.score(context, fabric, run, places, target, wanted.split, wanted.notes)
+        fabric.barrier()
+    return target
+
+
+def wanted_images(run: Path, recipe: Recipe, overrides: Sequence[str], split: str | None) -> TestSet:
+    """What is scored: new images where the overrides name some, else a part that the run recorded."""
+    words = [word for word in overrides if word.startswith("data.")]
+    return new_images(run, recipe, words, split or "test") if words else recorded_split(run, recipe, split)
 
 
 def changed_recipe(run: Path, rows: Path, overrides: Sequence[str]) -> Recipe:
-    """As `checked_recipe`; the columns of subgroups must be columns of the run `rows`."""
+    """The run's recipe with other settings of evaluation; settings of data are checked and left out.
+
+    The columns of subgroups must be columns of the run `rows`.
+
+    Raises
+    ------
+    RequestError
+        A setting is of another section or moves rows to another part.
+    """
     raise_faults(
         f"{word}: evaluate takes settings of data and of evaluation alone, such as data.root=DIR"
         for word in overrides

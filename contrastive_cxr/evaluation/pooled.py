@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import report
-from contrastive_cxr.evaluation import audit_findings, class_maps, external_drop, made, robustness
-from contrastive_cxr.evaluation.report_facts import Blind
+from contrastive_cxr.evaluation import audit_findings, class_maps, external_drop, robustness
+from contrastive_cxr.evaluation.report_facts import Blind, origin
 from contrastive_cxr.metrics import decisions
 from contrastive_cxr.metrics.fitting import Validation
 from contrastive_cxr.metrics.scores import by_patient
@@ -68,7 +68,7 @@ def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None
     external = run is not None and out.name.startswith("external-")
     facts["audit"] = audit_findings.findings_of(run or out, facts, unknown, external=external)
     facts["pool"] = {"kind": kind_of(parts), "parts": parts, "one_predictor": not alone, "each": scores}
-    facts["made"] = made.of(recipe)
+    facts["made"] = origin(recipe)
     folders.write_json(out / "report.json", facts)
     one = None if alone else {"image": facts["scores"], "patient": (facts["by_patient"] or {}).get("scores")}
     folders.write_json(out / "pooled.json", {"parts": parts, "scores": scores, "one_predictor": one})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import report
+from contrastive_cxr import __version__, report
 from contrastive_cxr.augment import TTA_SETS
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.squares import Squares
@@ -227,4 +228,15 @@ def identity(data: Dataset, reference: Dataset, query: Outputs, train: Outputs) 
         "query_ids": query.rows,
         "gallery_patients": reference.patients[train.rows],
         "query_patients": data.patients[query.rows],
+    }
+
+
+def origin(recipe: Recipe) -> dict[str, str]:
+    """`made` of report.json: when the images were scored (UTC, to the minute), by which version, and which images."""
+    sources = recipe.data.join or (recipe.data,)
+    named = (" in ".join(str(part) for part in (each.source, each.root) if part) for each in sources)
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "version": __version__,
+        "data": "; ".join(dict.fromkeys(named)),
     }

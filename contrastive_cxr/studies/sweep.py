@@ -12,13 +12,13 @@ from typing import Any
 from contrastive_cxr import locks
 from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.errors import CcxrError, Interrupted, RequestError, Signalled, raise_faults
+from contrastive_cxr.evaluation.cascade import stage_recipes
 from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, sharing_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import processes
 from contrastive_cxr.studies import compare
 from contrastive_cxr.studies.sweep_folder import State, record, state, sweep_door
 from contrastive_cxr.studies.sweep_points import Point, SweepSpec, points_of, read_words, together
-from contrastive_cxr.training.cascade import stage_recipes
 from contrastive_cxr.training.cross_validation import run_seeds
 from contrastive_cxr.training.dry_run import PhasePlan, phase_plan
 from contrastive_cxr.training.run import run

@@ -15,6 +15,7 @@ from contrastive_cxr.data.dataset import Dataset, open_dataset, retask
 from contrastive_cxr.data.decoding import grey_levels, ranges
 from contrastive_cxr.data.files.addresses import absolute
 from contrastive_cxr.errors import CcxrError
+from contrastive_cxr.evaluation.cascade import stage_recipes
 from contrastive_cxr.models.pretrained import foreign
 from contrastive_cxr.preflight import disk
 from contrastive_cxr.preflight.model_checks import check_model_and_batches, load_weights, start_of, steps
@@ -23,7 +24,6 @@ from contrastive_cxr.run import tracking
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free
 from contrastive_cxr.training import precision, step_time
-from contrastive_cxr.training.cascade import stage_recipes
 from contrastive_cxr.training.run_audit import audit_facts
 
 

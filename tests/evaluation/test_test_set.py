@@ -10,7 +10,7 @@ import pytest
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation.external import checked_recipe
+from contrastive_cxr.evaluation.external import changed_recipe
 from contrastive_cxr.evaluation.test_set import TestSet, new_images, without_recorded_table
 from contrastive_cxr.run_folder.recorded import recipe_of
 from tests.run_folder.recorded_runs import CLASSES, images, move, record, table
@@ -172,11 +172,13 @@ def test_training_images_that_are_gone_are_said_to_be(run: Path, root: Path, tmp
 )
 def test_settings_that_are_refused(run: Path, word: str, said: str) -> None:
     with pytest.raises(RequestError, match=said):
-        checked_recipe(run, [word])
+        changed_recipe(run, run, [word])
 
 
 def test_settings_of_evaluation_are_taken(run: Path) -> None:
-    recipe = checked_recipe(run, ["data.root=/elsewhere", "evaluation.subgroups=[sex]", "evaluation.resamples=300"])
+    recipe = changed_recipe(
+        run, run, ["data.root=/elsewhere", "evaluation.subgroups=[sex]", "evaluation.resamples=300"]
+    )
     assert recipe.evaluation.subgroups == ("sex",)
     assert recipe.evaluation.resamples == 300
     assert recipe.data.root != Path("/elsewhere"), "the run's own images stay where they are"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,16 @@ from PIL import Image
 
 from contrastive_cxr import report
 from contrastive_cxr.augment import plain
+from contrastive_cxr.data import phantom
 from contrastive_cxr.errors import RequestError
+from contrastive_cxr.evaluation.cascade import stage_recipes
 from contrastive_cxr.evaluation.external import evaluate
 from contrastive_cxr.explain import blend, class_map, standing_out
 from contrastive_cxr.metrics import baselines
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import Recipe, schema
 from contrastive_cxr.retrieval.image_inputs import square
-from contrastive_cxr.training.cascade import STAGES, stage_recipes
+from contrastive_cxr.run_layout import STAGES
 from contrastive_cxr.training.run import run
 from tests.small import small_recipe
 
@@ -142,9 +145,50 @@ def test_a_finished_cascade_trains_nothing_again(cascade: Path, recipe: Recipe) 
     assert {path: path.stat().st_mtime_ns for path in cascade.rglob("model.safetensors")} == weights
 
 
-def test_a_cascade_is_evaluated_run_by_run(cascade: Path) -> None:
-    with pytest.raises(RequestError, match="stage1"):
-        evaluate(cascade)
+def test_its_own_images_are_scored_again_as_they_were(cascade: Path, tmp_path: Path) -> None:
+    out = evaluate(cascade, out=tmp_path / "again")
+    then, now = (json.loads((folder / "report.json").read_text()) for folder in (cascade, out))
+    for name in ("scores", "confusion", "calibration", "cascade", "n", "external_drop"):
+        assert now[name] == then[name], name
+
+
+def test_new_images_get_one_verdict_beside_the_flat_one(cascade: Path, tmp_path: Path) -> None:
+    phantom.paint(tmp_path / "painted", 15, seed=99)
+    table = pd.read_csv(tmp_path / "painted" / "labels.csv", dtype=str)
+    for row in table.itertuples():
+        (tmp_path / "new" / str(row.label)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "painted" / str(row.file), tmp_path / "new" / str(row.label))
+    words = ["data.source=folders", f"data.root={tmp_path / 'new'}"]
+    out = evaluate(cascade, [*words, "evaluation.costs={opacity: {normal: 10}}"], out=tmp_path / "scores")
+    facts = json.loads((out / "report.json").read_text())
+    assert facts["n"] == 15
+    assert any(note.startswith("An external test") for note in facts["notes"])
+    labels, verdicts = (np.load(out / "arrays" / f"{name}.npy") for name in ("labels", "verdicts"))
+    first = np.load(out / "stage1" / "pretrain" / "arrays" / "probabilities.npy")
+    second = np.load(out / "stage2" / "pretrain" / "arrays" / "probabilities.npy")
+    rows, ill = (
+        pd.read_csv(place / "arrays" / "rows.csv", dtype=str)["path"].tolist()
+        for place in (out, out / "stage2" / "pretrain")
+    )
+    assert 0 < len(ill) == int((labels > 0).sum())
+    for number, path in enumerate(rows):
+        expected = 0 if first[number].argmax() == 0 else verdicts[number]
+        if path in ill and expected:
+            expected = 1 + second[ill.index(path)].argmax()
+        assert verdicts[number] == expected, path
+    flat = json.loads((out / "flat" / "report.json").read_text())
+    assert facts["cascade"]["verdicts"]["scores"]["accuracy"]["value"] == pytest.approx((verdicts == labels).mean())
+    assert facts["cascade"]["flat"]["scores"]["accuracy"]["value"] == flat["scores"]["accuracy"]["value"]
+    drop = facts["external_drop"]["scores"]["accuracy"]["difference"]
+    own = json.loads((cascade / "report.json").read_text())
+    assert drop == pytest.approx(facts["scores"]["accuracy"]["value"] - own["scores"]["accuracy"]["value"])
+    assert not (cascade / "external-test").exists()
+    assert (out / "report.html").is_file()
+
+
+def test_a_gallery_is_of_one_run(cascade: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="evaluate one of them, such as"):
+        evaluate(cascade, gallery=tmp_path)
 
 
 def test_the_stages_differ_in_task_and_name_alone(recipe: Recipe) -> None:
