@@ -356,7 +356,7 @@ def test_no_network_is_said_in_plain_words(tmp_path: Path, monkeypatch: pytest.M
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
         monkeypatch.setenv("no_proxy", "")
-        with pytest.raises(RequestError, match=r"shufflenet_v2_x0_5.*https://.*refused.*-scratch"):
+        with pytest.raises(RequestError, match=r"shufflenet_v2_x0_5.*https://.*refused.*model\.weights=none"):
             weights.start(network(), "imagenet")
 
 

@@ -36,7 +36,7 @@ def test_few_images_are_passed_over_more_often(
     start = Start(["images"], schema.Data(), manifest(label=[""]), labelled=False)
     assert start.name == "xray/label-free"
     tree, reasons = label_free.sections(start, Division(np.array([[images], [9], [0]]), images, 0))
-    assert set(tree) == {"model", "embed", "runtime"}
+    assert set(tree) == {"model", "embed"}
     assert (tree["embed"]["batch_size"], tree["embed"]["epochs"]) == (batch, epochs)
     assert f"{images:,} training images" in reasons["embed.epochs"]
     assert tree["model"]["image_size"] == 64

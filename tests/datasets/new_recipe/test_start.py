@@ -78,7 +78,7 @@ def test_settings_follow_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [few[phase]["choose_by"] for phase in ("pretrain", "embed", "finetune")] == ["last"] * 3
     assert few["embed"]["images_per_class"] == 5
     assert few["pretrain"]["imbalance"] == "class-weights"
-    assert "1 images of a class" in reasons["pretrain.choose_by"]
+    assert "smallest class of the validation part has 1, too few" in reasons["pretrain.choose_by"]
     classes, _ = start(monkeypatch).sections(division([50] * 16, [20] * 16))
     assert classes["embed"]["images_per_class"] == 6  # 96 images a step
     single, _ = start(monkeypatch).sections(division([9, 1], [1, 1]))
