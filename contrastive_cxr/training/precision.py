@@ -172,7 +172,8 @@ def speed(recipe: Recipe, data: Dataset, name: PhaseName, choice: Choice) -> flo
     if choice.precision == "bf16-mixed" and torch.cuda.is_available() and runtime.device != "cpu" and not has_bf16():
         return 0.0
     try:
-        fabric = engine.launch(runtime)
+        with step_time.silenced():  # Fabric announces each precision
+            fabric = engine.launch(runtime)
         timed = step_time.timed_phase(recipe.model_copy(update={"runtime": runtime}), data, name, fabric)
     except (RuntimeError, ValueError, CcxrError):  # torch lacks a kernel, or the memory is too small
         return 0.0

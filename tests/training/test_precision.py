@@ -162,8 +162,12 @@ def test_a_run_records_its_precision_and_keeps_it_when_it_goes_on(
     assert recipes.load(out / "recipe.yaml").runtime.precision == "bf16-mixed"
 
 
-def test_the_choices_are_really_measured(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choices_are_really_measured(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(precision, "WORTH", 0.0)
+    caplog.set_level("INFO")
     _, _, facts = chosen(small_recipe(cache))
     assert set(facts["images_per_second"]) == {str(choice) for choice in precision.CHOICES}
     assert all(speed > 0 for speed in facts["images_per_second"].values())
+    assert "Automatic Mixed Precision" not in caplog.text, "of what is only tried nothing is said"
