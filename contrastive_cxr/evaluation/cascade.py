@@ -74,7 +74,8 @@ def score(
     terminal.stage("scores with intervals")
     parts = stage_recipes(recipe)
     order = joining.order(*(parts[name].task.names for name in STAGES))
-    joined, verdicts = (join(said["stage1"], said["stage2"], order) for join in (joining.join, joining.verdicts))
+    joined = joining.join(said["stage1"], said["stage2"], order)
+    verdicts = joining.verdicts(said["stage1"], said["stage2"], order)
     options, final, labels = recipe.evaluation, recipe.phases[-1], data.labels[rows]
     beside = report.ReportExtras(
         baselines=read_blind(places["flat"], final),

@@ -124,7 +124,7 @@ def _plan(recipe: Recipe, only: Sequence[PhaseName] | None, out: Path | None, or
         disk.require(out, parts)
     settled = ranges.settled(recipe, data.intensity)
     if timed:
-        settled, _ = precision.settled(settled, data, order)
+        settled, _ = precision.settled(settled, data, order, may_measure=False)
         parts = [(part.model_copy(update={"runtime": settled.runtime}), images, names) for part, images, names in parts]
     folder = folder_of(settled.data, sorted({absolute(root) for root in data.manifest.rows["root"].unique()}))
     return Plan(
@@ -167,12 +167,14 @@ def device_words(recipe: Recipe) -> str:
     """The device that a run would take here, and its precision."""
     runtime = recipe.runtime
     there = torch.cuda.is_available()
+    measured_later = "32-true or bf16-mixed, the run measures which is faster"
+    precision_words = measured_later if runtime.precision == "auto" else runtime.precision
     if runtime.device == "cuda" and not there:
-        return f"GPU, which this machine has not; precision {runtime.precision}"
+        return f"GPU, which this machine has not; precision {precision_words}"
     if runtime.device == "cpu" or not there:
         threads = torch.get_num_threads()
-        return f"CPU, {threads} thread{'' if threads == 1 else 's'}, precision {runtime.precision}"
-    return f"GPU {torch.cuda.get_device_name()}, precision {runtime.precision}"
+        return f"CPU, {threads} thread{'' if threads == 1 else 's'}, precision {precision_words}"
+    return f"GPU {torch.cuda.get_device_name()}, precision {precision_words}"
 
 
 def grey_words(data: Dataset) -> list[str]:

@@ -44,13 +44,20 @@ PLAIN = Choice("32-true", True)
 CHOICES = (PLAIN, Choice("bf16-mixed", True), Choice("32-true", False))
 
 
-def settled(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> tuple[Recipe, dict[str, Any]]:
+def settled(
+    recipe: Recipe, data: Dataset, order: Sequence[PhaseName], *, may_measure: bool = True
+) -> tuple[Recipe, dict[str, Any]]:
     """The recipe with a precision and a layout in the place of `auto`.
 
     A few steps of the first phase are timed with each choice, and the result is kept in the cache folder by machine,
     versions, network and batch. Not measured, and float32 in channels-last layout: a training of less than `WORTH`
     pixels, and a phase that trains a head on stored vectors. Not measured either: several processes, which take
     bfloat16 on GPUs that have it.
+
+    Parameters
+    ----------
+    may_measure : bool
+        False, for a dry run: what no earlier run has measured stays `auto`.
 
     Returns
     -------
@@ -73,7 +80,10 @@ def settled(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> tuple[
     elif not trained or pixels(recipe, data, trained) < WORTH:
         found = facts(allowed[0], "not measured, as the training is short")
     else:
-        found = measured(recipe, data, trained[0], allowed)
+        known = kept_speeds(recipe, trained[0], allowed)
+        if not known and not may_measure:
+            return recipe, {}
+        found = measured(recipe, data, trained[0], allowed, known)
     return with_choice(recipe, Choice(found["precision"], found["channels_last"])), found
 
 
@@ -124,19 +134,24 @@ def facts(choice: Choice, why: str) -> dict[str, Any]:
     return {**choice._asdict(), "why": why}
 
 
-def measured(recipe: Recipe, data: Dataset, name: PhaseName, allowed: Sequence[Choice]) -> dict[str, Any]:
-    """The fastest choice, from the cache folder or measured now; a line on the terminal says what was measured now."""
-    file = cache_folder(recipe.data.cache_dir) / FILE
-    key = machine_and_network(recipe, name)
-    kept = earlier(file)
-    if key in kept and set(map(str, allowed)) <= set(kept[key]):
-        speeds, source = kept[key], "measured by an earlier run"
-    else:
+def kept_speeds(recipe: Recipe, name: PhaseName, allowed: Sequence[Choice]) -> dict[str, float]:
+    """Images a second of each choice, if an earlier run measured all of them; else empty."""
+    kept = earlier(cache_folder(recipe.data.cache_dir) / FILE).get(machine_and_network(recipe, name), {})
+    return kept if set(map(str, allowed)) <= set(kept) else {}
+
+
+def measured(
+    recipe: Recipe, data: Dataset, name: PhaseName, allowed: Sequence[Choice], known: dict[str, float]
+) -> dict[str, Any]:
+    """The fastest choice by `known` speeds, or measured now; a line on the terminal says what was measured now."""
+    speeds, source = known, "measured by an earlier run"
+    if not known:
         terminal.stage("measuring which precision is fastest")
         speeds, source = measure(recipe, data, name, allowed), "measured"
         if not any(speeds.values()):
             return facts(allowed[0], "no choice could be tried here")
-        keep(file, {**earlier(file), key: speeds})
+        file = cache_folder(recipe.data.cache_dir) / FILE
+        keep(file, {**earlier(file), machine_and_network(recipe, name): speeds})
     best = fastest({choice: speeds[str(choice)] for choice in allowed})
     if source == "measured":
         words = "; ".join(f"{choice}: {speed:.1f}" for choice, speed in speeds.items())

@@ -14,7 +14,7 @@ from contrastive_cxr import recipe as recipes
 from contrastive_cxr.data.dataset import open_dataset
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import processes
-from contrastive_cxr.training import precision, step_time
+from contrastive_cxr.training import dry_run, precision, step_time
 from contrastive_cxr.training.run import run
 from contrastive_cxr.training.step_time import Timed
 from tests import small
@@ -160,6 +160,17 @@ def test_a_run_records_its_precision_and_keeps_it_when_it_goes_on(
     assert yaml.safe_load((out / "recipe.yaml").read_text())["runtime"] == recorded
     assert json.loads((out / "environment.json").read_text())["precision"] == facts
     assert recipes.load(out / "recipe.yaml").runtime.precision == "bf16-mixed"
+
+
+def test_a_dry_run_measures_nothing_and_takes_what_a_run_measured(cache: Path, machine: Machine) -> None:
+    recipe = small_recipe(cache)
+    planned = dry_run.plan(recipe, timed=True)
+    assert set(machine.asked) == {("auto", True)}, "the steps of the phases are timed, no choice is"
+    assert (planned.recipe.runtime.precision, planned.device.endswith("which is faster")) == ("auto", True)
+    chosen(recipe)
+    assert dry_run.plan(recipe, timed=False).recipe.runtime.precision == "auto"
+    machine.seconds["auto", True] = 1.0
+    assert dry_run.plan(recipe, timed=True).device.endswith("precision bf16-mixed")
 
 
 def test_the_choices_are_really_measured(
