@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -32,3 +34,19 @@ def phases_with_model(run: Path) -> list[PhaseName]:
 def model_folder(path: Path, phases: Sequence[PhaseName]) -> Path | None:
     """The folder of a model: `path` itself, or the first of its `phases` that has one; None without any."""
     return next((folder for folder in (path, *(path / name for name in phases)) if has_model(folder)), None)
+
+
+def pool_parts(run: Path) -> list[str]:
+    """Names of the runs that a run over seeds or folds consists of; empty if `run` is none, or its list is damaged."""
+    try:
+        return [str(name) for name in json.loads((run / "parts.json").read_text(encoding="utf-8"))["parts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def kind_of(parts: Sequence[str]) -> str:
+    """`seeds`, `folds`, or `runs` if the names do not say which."""
+    for word in ("seed", "fold"):
+        if all(re.fullmatch(rf"{word}\d+", name) for name in parts):
+            return f"{word}s"
+    return "runs"

@@ -77,6 +77,9 @@ def test_training_uses_no_more_threads_than_the_quota_allows(many: Path) -> None
         torch.set_num_threads(2)
         engine.launch(schema.Runtime(device="cpu"))
         assert torch.get_num_threads() == 1
+        (many / "cpu.max").write_text("800000 100000")
+        engine.launch(schema.Runtime(device="cpu"))
+        assert torch.get_num_threads() == 1, "a smaller number that was chosen stays"
     finally:
         torch.set_num_threads(before)
 

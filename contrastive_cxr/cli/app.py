@@ -52,7 +52,7 @@ def options(
         bool, typer.Option("--quiet", "-q", help="Show only warnings, errors and where the results are.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: the cores that this process may use.")
+        int | None, typer.Option(min=1, help="CPU threads of networks and searches; default: all allowed cores.")
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and leave.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from contrastive_cxr import terminal
 from contrastive_cxr.cli.show import after_run, look_at, print_next, print_scores, say, tell, to_similar
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.preflight import given_paths
+from contrastive_cxr.run_layout import pool_parts
 
 AXES = ("axial", "coronal", "sagittal")
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -99,10 +99,7 @@ def predict(
 
 def explained(run: Path) -> Path:
     """The run that `ccxr explain` takes for the images that `run` predicted: of one over seeds or folds its first."""
-    parts = run / "parts.json"
-    if not parts.is_file():
-        return run
-    return run / str(json.loads(parts.read_text(encoding="utf-8"))["parts"][0])
+    return run / next(iter(pool_parts(run)), "")
 
 
 def encode(

@@ -43,8 +43,8 @@ def launch(runtime: schema.Runtime) -> Fabric:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if runtime.device == "auto" else runtime.device
     count, local = processes.count(), processes.count_here()
     _check(device, runtime, local)
-    if device == "cpu" and _nobody_set_threads(count):
-        torch.set_num_threads(max(1, cores.available() // local))
+    if device == "cpu":
+        _limit_threads(count, local)
     if device == "cpu" and runtime.keep_freed_memory:
         keep_freed_memory()
     fabric = Fabric(
@@ -59,9 +59,16 @@ def launch(runtime: schema.Runtime) -> Fabric:
     return fabric
 
 
-def _nobody_set_threads(count: int) -> bool:
-    """Whether the number of threads was left open; torchrun sets 1 where the user set nothing."""
-    return os.environ.get("OMP_NUM_THREADS", "1" if count > 1 else "") == ("1" if count > 1 else "")
+def _limit_threads(count: int, local: int) -> None:
+    """No more threads than the quota allows; of several processes each its share, as torchrun sets 1 for all of them.
+
+    What the user set in `OMP_NUM_THREADS` stays, and a smaller number that torch has already.
+    """
+    word = os.environ.get("OMP_NUM_THREADS", "")
+    if count > 1 and word in ("", "1"):
+        torch.set_num_threads(max(1, cores.available() // local))
+    elif count == 1 and not word and torch.get_num_threads() > cores.available():
+        torch.set_num_threads(cores.available())
 
 
 def _check(device: str, runtime: schema.Runtime, local: int) -> None:

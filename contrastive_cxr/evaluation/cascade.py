@@ -66,9 +66,9 @@ def score(
     rows = data.rows(split)
     kept = own.rows("val") if split == "test" or strangers else np.empty(0, dtype=np.int64)
     terminal.stage(f"{split} images")
-    said, untouched = predict(context, fabric, run, rows)
+    said, untouched = predict(recipe, data, fabric, run, rows)
     terminal.stage("val images")
-    chosen, _ = predict(EvaluationContext(recipe, own, own), fabric, run, kept) if len(kept) else ({}, {})
+    chosen, _ = predict(recipe, own, fabric, run, kept) if len(kept) else ({}, {})
     if not fabric.is_global_zero:
         return
     terminal.stage("scores with intervals")
@@ -111,17 +111,16 @@ def score(
 
 
 def predict(
-    context: EvaluationContext, fabric: Fabric, run: Path, rows: NDArray[np.int64]
+    recipe: Recipe, data: Dataset, fabric: Fabric, run: Path, rows: NDArray[np.int64]
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Class probabilities of the flat network and of each stage on `rows`; the same without test-time augmentation.
 
     The second dict is empty if there is no test-time augmentation.
     """
-    recipe = context.recipe
     said: dict[str, Floats] = {}
     untouched: dict[str, Floats] = {}
     for name in STAGES:
-        found = outputs(recipe, context.data, fabric, run / name / recipe.phases[-1], rows, recipe.evaluation.tta)
+        found = outputs(recipe, data, fabric, run / name / recipe.phases[-1], rows, recipe.evaluation.tta)
         assert found.probabilities is not None, "run_cascade refuses stages without a classifier"
         said[name] = found.probabilities
         if found.probabilities_without_tta is not None:

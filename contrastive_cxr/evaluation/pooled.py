@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from contrastive_cxr.preflight import subgroup_columns
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder.results import joined, patient_numbers, probabilities_of, table
+from contrastive_cxr.run_layout import kind_of
 
 TITLES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
@@ -34,14 +34,6 @@ def is_pool(run: Path) -> bool:
 def parts_of(run: Path) -> list[str]:
     """Names of the runs that a pool consists of, `seed<s>` or `fold<i>`."""
     return [str(name) for name in folders.read_json(run / "parts.json")["parts"]]
-
-
-def kind_of(parts: Sequence[str]) -> str:
-    """`seeds`, `folds`, or `runs` if the names do not say which."""
-    for word in ("seed", "fold"):
-        if all(re.fullmatch(rf"{word}\d+", name) for name in parts):
-            return f"{word}s"
-    return "runs"
 
 
 def pool(recipe: Recipe, out: Path, places: Mapping[str, Path], run: Path | None = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.facts.report_json import VERSION
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
-from contrastive_cxr.run_layout import CLASSIFIERS, MODEL, model_folder
+from contrastive_cxr.run_layout import CLASSIFIERS, MODEL, kind_of, model_folder
 
 
 def predict(
@@ -81,7 +81,7 @@ def predict(
     folders.write_table(out, for_spreadsheets(table))
     if pooled.is_pool(run):
         parts = pooled.parts_of(run)
-        said_by = f"the {len(parts)} {pooled.kind_of(parts)} {', '.join(parts)}"
+        said_by = f"the {len(parts)} {kind_of(parts)} {', '.join(parts)}"
         table.attrs["predictor"] = f"One predictor: the mean of the probabilities of {said_by}."
     return table
 

@@ -120,8 +120,13 @@ def pixels(recipe: Recipe, data: Dataset, order: Sequence[PhaseName]) -> float:
 
 def for_several(runtime: Runtime, allowed: Sequence[Choice]) -> Choice:
     """What several processes take without measuring: they have to agree before they can talk to each other."""
-    on_gpu = runtime.device != "cpu" and torch.cuda.is_available() and has_bf16()
-    return next((each for each in allowed if each.precision == "bf16-mixed"), allowed[0]) if on_gpu else allowed[0]
+    fast = [each for each in allowed if each.precision == "bf16-mixed"] if on_gpu(runtime) and has_bf16() else []
+    return [*fast, *allowed][0]
+
+
+def on_gpu(runtime: Runtime) -> bool:
+    """Whether a run trains on a GPU here."""
+    return runtime.device != "cpu" and torch.cuda.is_available()
 
 
 def has_bf16() -> bool:
@@ -182,9 +187,8 @@ def measure(recipe: Recipe, data: Dataset, name: PhaseName, allowed: Sequence[Ch
 
 def speed(recipe: Recipe, data: Dataset, name: PhaseName, choice: Choice) -> float:
     """Images a second of two steps; 0 if this machine or this network cannot do it."""
-    plain = {"compile": False, "keep_freed_memory": False, "sync_batchnorm": False}
-    runtime = recipe.runtime.model_copy(update={**plain, **choice._asdict()})
-    if choice.precision == "bf16-mixed" and torch.cuda.is_available() and runtime.device != "cpu" and not has_bf16():
+    runtime = step_time.for_timing(recipe.runtime).model_copy(update=choice._asdict())
+    if choice.precision == "bf16-mixed" and on_gpu(runtime) and not has_bf16():
         return 0.0
     try:
         with step_time.silenced():  # Fabric announces each precision
@@ -197,10 +201,9 @@ def speed(recipe: Recipe, data: Dataset, name: PhaseName, choice: Choice) -> flo
 
 def machine_and_network(recipe: Recipe, name: PhaseName) -> str:
     """What a measurement holds for, as JSON; another one is another key."""
-    on_gpu = recipe.runtime.device != "cpu" and torch.cuda.is_available()
     return json.dumps(
         {
-            "device": torch.cuda.get_device_name() if on_gpu else environment.cpu_model(),
+            "device": torch.cuda.get_device_name() if on_gpu(recipe.runtime) else environment.cpu_model(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

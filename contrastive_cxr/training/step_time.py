@@ -24,7 +24,7 @@ from contrastive_cxr.errors import CcxrError
 from contrastive_cxr.phases import PhaseContext
 from contrastive_cxr.phases.context import View
 from contrastive_cxr.preflight.model_checks import steps
-from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe
+from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Runtime
 from contrastive_cxr.run import processes
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_layout import PhaseName
@@ -111,7 +111,7 @@ def seconds(recipe: Recipe, parts: Sequence[tuple[Recipe, Dataset, Sequence[Phas
     """
     if processes.count() > 1:
         raise CcxrError("steps are timed on one process; start --dry-run without torchrun")
-    runtime = recipe.runtime.model_copy(update={"compile": False, "keep_freed_memory": False, "sync_batchnorm": False})
+    runtime = for_timing(recipe.runtime)
     fabric = engine.launch(runtime)
     _, data, order = parts[0]
     found: dict[PhaseName, float] = {}
@@ -124,6 +124,11 @@ def seconds(recipe: Recipe, parts: Sequence[tuple[Recipe, Dataset, Sequence[Phas
                 raise CcxrError(f"{name}: {str(error).strip().splitlines()[0]}") from error
             found[name] = sum(_whole(part, images, name, timed) for part, images, _ in parts)
     return found
+
+
+def for_timing(runtime: Runtime) -> Runtime:
+    """The machine as a few steps are timed on it: nothing that lasts longer than they do, or needs other processes."""
+    return runtime.model_copy(update={"compile": False, "keep_freed_memory": False, "sync_batchnorm": False})
 
 
 def place_of(recipe: Recipe, data: Dataset, order: Sequence[PhaseName], number: int) -> Place:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contrastive_cxr import recipe
+from tests import kernel
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [
     "data.images=60", "model.backbone=timm/test_resnet", "pretrain.epochs=2", "embed.trainable=null", "embed.epochs=2",
     "finetune.epochs=2", "evaluation.resamples=100", "tracking.wandb=off", "runtime.device=cpu",
@@ -33,14 +31,9 @@ def printed(cell: Any) -> str:
 @pytest.mark.slow
 def test_cells_keep_a_line_an_epoch_and_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed; it is in the extra docs")
-    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed; it is in the extra docs")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed; it is in the extra docs")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    nbclient.NotebookClient(book, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    kernel.execute(book, tmp_path, monkeypatch)
     section, python, command = map(printed, book.cells)
 
     assert section == "\n".join(recipe_lines())

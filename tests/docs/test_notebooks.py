@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT
+from tests import kernel
+from tests.docs.pages import DOCS
 
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 
@@ -31,15 +30,8 @@ def test_a_notebook_shows_its_results_and_no_machine(notebook: Path) -> None:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed; it is in the extra docs")
-    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed; it is in the extra docs")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed; it is in the extra docs")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     stored = nbformat.read(notebook, as_version=4)
-    run = nbclient.NotebookClient(
-        nbformat.read(notebook, as_version=4), timeout=600, resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    run = kernel.execute(nbformat.read(notebook, as_version=4), tmp_path, monkeypatch)
     for kept, made in zip(stored.cells, run.cells, strict=True):
         if kept.cell_type == "code":
             assert bool(kept.outputs) == any(output.get("name") != "stderr" for output in made.outputs), kept.source

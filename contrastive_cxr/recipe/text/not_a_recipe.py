@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from pathlib import Path
 
-from contrastive_cxr.run_layout import PHASES
+from contrastive_cxr.run_layout import PHASES, kind_of, pool_parts
 
 _RECIPE = "recipe.yaml"
 _ENDINGS = (".yaml", ".yml")
@@ -72,15 +70,9 @@ def _of_run(folder: Path, run: Path) -> str:
 
 def _pooled(run: Path) -> str:
     """The option of a run over folds or seeds, as its `parts.json` has them; empty for any other run."""
-    try:
-        parts = json.loads((run / "parts.json").read_text(encoding="utf-8"))["parts"]
-        names = [str(name) for name in parts]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    for word in ("fold", "seed"):
-        if names and all(re.fullmatch(rf"{word}\d+", name) for name in names):
-            return f" --{word}s {len(names)}"
-    return ""
+    parts = pool_parts(run)
+    kind = kind_of(parts)
+    return f" --{kind} {len(parts)}" if parts and kind != "runs" else ""
 
 
 def _quoted(path: Path) -> str:
