@@ -103,7 +103,7 @@ def _score_split(
     unknown = int((data.patients[preds.query[preds.final].rows] < 0).sum())
     facts["audit"] = audit_findings.findings_of(run, facts, unknown, external=data is not reference)
     facts["notes"] = [*notes, *facts["notes"], *([changed.note] if changed.note else [])]
-    facts["budget"] = budget(run, list(preds.query), fabric)
+    facts["budget"] = budget(run, preds, fabric)
     facts["made"] = origin(context.recipe)
     terminal.stage("maps of the cases")
     class_maps.write_of_run(out / preds.final / "arrays", data, fabric, run / preds.final, preds.query[preds.final])
@@ -179,11 +179,13 @@ def report_on(context: EvaluationContext, preds: PhasePredictions, out: Path, sp
     return facts
 
 
-def budget(run: Path, finished: list[PhaseName], fabric: Fabric) -> dict[str, Any]:
-    """What the training of each phase took: epochs, steps, images, minutes; and the device."""
+def budget(run: Path, preds: PhasePredictions, fabric: Fabric) -> dict[str, Any]:
+    """What the training of each phase took: epochs, steps, images, minutes; the device; the precision of the scores."""
     environment = folders.read_json(run / "environment.json")
-    spent = {name: folders.read_json(run / name / "done.json") for name in finished}
+    spent = {name: folders.read_json(run / name / "done.json") for name in preds.query}
+    settled = preds.query[preds.final].precision
     return {
+        **({} if settled is None else {"scored_in": settled.words()}),
         "device": environment.get("device", str(fabric.device)),
         "processes": fabric.world_size,
         "phases": {

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contrastive_cxr import engine, report
+from contrastive_cxr import augment, engine, report
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.metrics import baselines
-from contrastive_cxr.models import weights
+from contrastive_cxr.models import Network, weights
 from contrastive_cxr.models.head import head_statistics
 from contrastive_cxr.recipe.schema import Recipe
+from contrastive_cxr.retrieval import inference_precision
 from contrastive_cxr.retrieval.embedding import forward_packed, widths
 from contrastive_cxr.run import folder as folders
 
@@ -43,6 +44,8 @@ class Outputs:
         The contents of the model's `model.json`.
     last_layer : dict or None
         Statistics of the last layer's weights.
+    precision : Settled or None
+        In which the network computed; None if its outputs were not computed now.
     """
 
     rows: Rows
@@ -52,19 +55,19 @@ class Outputs:
     hidden: Floats | None = None
     card: dict[str, Any] = field(default_factory=dict)
     last_layer: dict[str, float] | None = None
+    precision: inference_precision.Settled | None = None
 
 
 def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Rows, tta: str = "none") -> Outputs:
-    """The predictions of the model in `phase` on `rows`, in float32, whatever the precision of the training was.
+    """The predictions of the model in `phase` on `rows`, in `evaluation.precision`.
 
     Parameters
     ----------
     tta : str
         Set of test-time augmentation for the probabilities; each further view is another pass over the images.
     """
-    network, card = weights.load(phase)
-    network.to(fabric.device)
     images, batch = Images(data.images, fabric.device), recipe.runtime.eval_batch_size
+    network, card, settled = ready_network(recipe, fabric, phase, images, rows, tta)
 
     def preds(pixels: Tensor) -> Tensor:
         return forward_packed(network, pixels, card["link"], tta)
@@ -72,7 +75,7 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
     found = engine.encode(fabric, preds, rows, batch, images.take, network=network)
     vectors, *others = np.split(found, np.cumsum(widths(network, tta))[:-1], axis=1)
     if not others:
-        return Outputs(rows, vectors, None, card=card)
+        return Outputs(rows, vectors, None, card=card, precision=settled)
     hidden, probabilities, *averaged = others
     return Outputs(
         rows,
@@ -82,7 +85,28 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
         hidden=None if np.array_equal(hidden, vectors) else hidden,
         card=card,
         last_layer=head_statistics(network),
+        precision=settled,
     )
+
+
+def ready_network(
+    recipe: Recipe, fabric: Fabric, phase: Path, images: Images, rows: Rows, tta: str
+) -> tuple[Network, dict[str, Any], inference_precision.Settled]:
+    """The model in `phase`, ready to predict in `evaluation.precision`; its `model.json`; and that precision.
+
+    Several processes take float32 under `auto`: they would have to agree on what each measures.
+    """
+    network, card = weights.load(phase)
+    network.to(fabric.device).eval()
+    word = recipe.evaluation.precision
+    settled = inference_precision.settle(
+        network,
+        "32-true" if word == "auto" and fabric.world_size > 1 else word,
+        lambda: images.take(rows[: inference_precision.SAMPLE]),
+        len(rows) * len(augment.TTA_SETS[tta]),
+        card["sha256"],
+    )
+    return network, card, settled
 
 
 def write_arrays(folder: Path, data: Dataset, query: Outputs, reference: Dataset, train: Outputs) -> None:

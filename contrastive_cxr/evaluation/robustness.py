@@ -17,11 +17,10 @@ from contrastive_cxr.augment.corruptions import CASES, CORRUPTIONS, corrupt
 from contrastive_cxr.data.batches import Images
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation.predictions import Outputs
+from contrastive_cxr.evaluation.predictions import Outputs, ready_network
 from contrastive_cxr.evaluation.report_facts import EvaluationContext, PhasePredictions, neighbour_scores
 from contrastive_cxr.metrics import robustness
 from contrastive_cxr.metrics.robustness import Case
-from contrastive_cxr.models import weights
 from contrastive_cxr.report.facts import robust_words
 from contrastive_cxr.retrieval.embedding import forward_packed
 from contrastive_cxr.run import folder as folders
@@ -91,9 +90,8 @@ def no_labels(run: Path) -> str:
 def passes(context: EvaluationContext, fabric: Fabric, run: Path, preds: PhasePredictions) -> Floats | None:
     """Probabilities under every change, float32 [K, n, C]; None on all processes but the first."""
     final, tta = preds.query[preds.final], context.recipe.evaluation.tta
-    network, card = weights.load(run / preds.final)
-    network.to(fabric.device)
     images, batch = Images(context.data.images, fabric.device), context.recipe.runtime.eval_batch_size
+    network, card, _ = ready_network(context.recipe, fabric, run / preds.final, images, final.rows, tta)
 
     def forward(pixels: Tensor) -> Tensor:
         return forward_packed(network, pixels, card["link"], tta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from contrastive_cxr.inference.image_sources import Pictures, pictures_of, squee
 from contrastive_cxr.inference.predict import check_device, refuse_existing
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.retrieval import EmbeddingModel, inference_precision
 from contrastive_cxr.retrieval.embedding import embed_cached
 from contrastive_cxr.retrieval.image_inputs import ahead
 from contrastive_cxr.run import parquet, processes
 
+log = logging.getLogger(__name__)
 PART_IMAGES = 4096
 """Rows of a part: what a kill costs at most, and what is held in memory (512 float32 each: 8 MiB)."""
 
@@ -31,6 +33,7 @@ PART_IMAGES = 4096
 def encode(
     run: Path, source: Sources, out: Path, *, device: str = "cpu", batch_size: int = 64,
     part_images: int = PART_IMAGES, frames: Frames = None, axis: schema.AxisName = "axial", overwrite: bool = False,
+    precision: schema.InferencePrecision = "auto",
 ) -> Path:  # fmt: skip
     """Write the embeddings of images, in float32 and of unit length; memory does not grow with their number.
 
@@ -54,6 +57,8 @@ def encode(
         Images a Parquet file.
     overwrite : bool
         Replace `out` where it is there already; a folder only where it holds an encoding.
+    precision : str
+        `32-true`, `bf16-mixed` or `auto` (`retrieval.inference_precision`). An encoding that goes on keeps its own.
 
     Returns
     -------
@@ -69,10 +74,13 @@ def encode(
     """
     array = out.suffix == ".npy"
     faults = [*faults_of(lambda: check_out(out, overwrite)), *faults_of(lambda: check_device(device))]
+    faults += faults_of(lambda: inference_precision.check(precision))
     raise_faults([*faults, *([] if array else faults_of(parquet.require))])
     fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
-    model = EmbeddingModel.load(run, device=str(fabric.device))
+    earlier = None if array or overwrite else shards.read(out)
+    model = EmbeddingModel.load(run, str(fabric.device), precision if earlier is None else earlier.precision)
     pictures = pictures_of(run, source, model.settings, frames, axis)
+    settled = settle(model, pictures, fabric)
     threads = max(1, cores.available() // processes.count_here())
 
     def vectors(first: int, end: int) -> NDArray[np.float32]:
@@ -87,7 +95,7 @@ def encode(
         write_array(out, pictures, vectors, model.size, part_images)
         warn_of_squeezed(squeezed_of(pictures), len(pictures))
         return out
-    record = shards.planned(pictures, model.digest, model.size, part_images)
+    record = shards.planned(pictures, model.digest, model.size, part_images, settled)
     with report_lost_process(fabric, "The parts that are written stay; the same command goes on"):
         if fabric.is_global_zero:
             shards.begin(out, record, overwrite)
@@ -98,6 +106,19 @@ def encode(
         shards.finish(out, record)
         warn_of_squeezed(squeezed_of(pictures), len(pictures))
     return out
+
+
+def settle(model: EmbeddingModel, pictures: Pictures, fabric: engine.Fabric) -> schema.InferencePrecision:
+    """Set the model's precision for all pictures, on every process that of the first; and say what is not float32."""
+    first = pictures.pixels(0, min(inference_precision.SAMPLE, len(pictures)))
+    model.settle(first, len(pictures))
+    assert model.settled is not None, "settle sets it"
+    model.precision = fabric.broadcast(model.settled.precision)
+    if model.precision != model.settled.precision:
+        model.settle(first, len(pictures))
+    elif model.settled.precision == "bf16-mixed" and model.settled.least_cosine is not None:
+        log.warning("precision=auto: %s", model.settled.words())
+    return model.precision
 
 
 def check_out(out: Path, overwrite: bool = False) -> None:

@@ -93,7 +93,7 @@ def check_new(out: Path) -> None:
 def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str) -> Gallery:
     """The gallery of `rows`, by the model in `folder`."""
     terminal.stage("loading the model")
-    model = EmbeddingModel.load(folder, device)
+    model = EmbeddingModel.load(folder, device, "auto")
     terminal.stage("encoding the images")
     vectors = recorded_vectors(folder, model, rows) if source == "train" else None
     if vectors is None:

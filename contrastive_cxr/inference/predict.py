@@ -19,16 +19,16 @@ from contrastive_cxr.files import tidy
 from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
 from contrastive_cxr.inference.given_rows import Sources, given
 from contrastive_cxr.metrics import calibration, decisions
-from contrastive_cxr.recipe.schema import AxisName
+from contrastive_cxr.recipe.schema import AxisName, InferencePrecision
 from contrastive_cxr.report.facts.report_json import VERSION
-from contrastive_cxr.retrieval import EmbeddingModel
+from contrastive_cxr.retrieval import EmbeddingModel, inference_precision
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_layout import CLASSIFIERS, MODEL, kind_of, model_folder
 
 
 def predict(
     run: Path, source: Sources, out: Path, *, device: str = "cpu", batch_size: int = 64, frames: Frames = None,
-    axis: AxisName = "axial", overwrite: bool = False,
+    axis: AxisName = "axial", overwrite: bool = False, precision: InferencePrecision = "auto",
 ) -> pd.DataFrame:  # fmt: skip
     """Write a row an image: file, a probability a class, the decision.
 
@@ -49,6 +49,8 @@ def predict(
     frames, axis : as in `given.images_of`
     out : Path
         CSV file to write; an existing one is refused, or replaced with `overwrite`.
+    precision : str
+        `32-true`, `bf16-mixed` or `auto` (`retrieval.inference_precision`).
 
     Raises
     ------
@@ -57,13 +59,14 @@ def predict(
     """
     refuse_existing(out, ".csv", overwrite=overwrite)
     check_device(device)
+    inference_precision.check(precision)
     terminal.stage("reading the images")
     paths = given(source, frames, axis)
     phases = classifiers_of(run)
     told = []
     terminal.stage("predicting")
     for phase in phases:  # one model at a time is held
-        model = EmbeddingModel.load(phase, device=device)
+        model = EmbeddingModel.load(phase, device, precision)
         told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
     warn_of_squeezed(model.squeezed, len(paths))
     probabilities = np.mean(np.stack(told), axis=0)

@@ -16,6 +16,7 @@ from contrastive_cxr import __version__
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.inference.image_sources import Pictures, digest
+from contrastive_cxr.recipe import schema
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run import parquet
 
@@ -48,16 +49,20 @@ class Record(BaseModel):
     images: Count = Field(description="rows of all parts")
     dimensions: Count = Field(description="length of a vector")
     part_images: Count = Field(description="rows of a part, the last excepted")
+    precision: schema.InferencePrecision = Field("32-true", description="in which the network computes")
     version: str = Field(__version__, description="of the program that began it")
     complete: bool = Field(False, description="whether every part is there")
     parts: tuple[Part, ...] = Field((), description="in the order of the images; empty until it is complete")
 
 
-def planned(pictures: Pictures, model: str, dimensions: int, part_images: int) -> Record:
+def planned(
+    pictures: Pictures, model: str, dimensions: int, part_images: int, precision: schema.InferencePrecision = "32-true"
+) -> Record:
     """The record of an encoding that has not begun."""
     return Record(
-        model=model, source=digest(pictures), images=len(pictures), dimensions=dimensions, part_images=part_images
-    )
+        model=model, source=digest(pictures), images=len(pictures), dimensions=dimensions, part_images=part_images,
+        precision=precision,
+    )  # fmt: skip
 
 
 def parts_of(record: Record) -> list[Part]:
@@ -90,7 +95,7 @@ def begin(out: Path, wanted: Record, overwrite: bool = False) -> None:
             )
         folders.write_json(out / RECORD, wanted.model_dump())
         return
-    own = {"version", "complete", "parts"}
+    own = {"version", "complete", "parts", "precision"}
     then, now = known.model_dump(exclude=own), wanted.model_dump(exclude=own)
     different = [name for name in now if then[name] != now[name]]
     if different:

@@ -37,6 +37,12 @@ class Network(nn.Module):
     ------
     RequestError
         Where the backbone is not known or has no drop rate and one is asked for.
+
+    Attributes
+    ----------
+    inference_dtype : torch.dtype
+        float32, or bfloat16: in which the backbone computes in evaluation mode (`retrieval.inference_precision` sets
+        it); projection and classifier compute in float32.
     """
 
     mean: Tensor
@@ -58,6 +64,7 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor([spec.mean], dtype=torch.float32))
         self.register_buffer("std", torch.tensor([spec.std], dtype=torch.float32))
         self._paths = divide(self.backbone)
+        self.inference_dtype = torch.float32
         self._held: frozenset[str] = frozenset()
         self._waiting: frozenset[str] = frozenset()
 
@@ -69,8 +76,12 @@ class Network(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features [B, C] of images float32 [B, 1, S, S] in 0..1."""
-        features: Tensor = self.backbone((images - self.mean) / self.std)
-        return features
+        normalised = (images - self.mean) / self.std
+        if self.training or self.inference_dtype == torch.float32:
+            features: Tensor = self.backbone(normalised)
+            return features
+        with torch.autocast(images.device.type, dtype=self.inference_dtype):
+            return self.backbone(normalised).float()  # type: ignore[no-any-return]
 
     def embed(self, images: Tensor) -> Tensor:
         """Embedding float32 [B, D] of unit length; without a projection the features, scaled to unit length."""

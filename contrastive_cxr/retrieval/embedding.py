@@ -1,4 +1,4 @@
-"""The outputs of a network for decoded images, in float32: vectors of unit length, probabilities."""
+"""The outputs of a network for decoded images, as float32: vectors of unit length, probabilities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def embed_cached(network: Network, images: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        float32 [B, D], unit length, computed in float32 whatever the surrounding precision.
+        float32 [B, D], unit length, computed in `network.inference_dtype` whatever the surrounding precision.
     """
     return run_views(network, _plain(network, images), network.embed)
 
@@ -121,7 +121,10 @@ def _plain(network: Network, images: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def run_views(network: Network, views: Sequence[Tensor], function: Callable[[Tensor], Tensor]) -> Tensor:
-    """The mean of `function` over views float32 [B, 1, S, S], in float32 whatever the surrounding precision."""
+    """The mean of `function` over views float32 [B, 1, S, S], as float32.
+
+    The network's `inference_dtype` holds, whatever the surrounding precision.
+    """
     assert not network.training, "the network is in training mode; call .eval() before encoding"
     with torch.autocast(views[0].device.type, enabled=False):
         return torch.stack([function(view).float() for view in views]).mean(dim=0)

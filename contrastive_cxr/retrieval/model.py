@@ -19,6 +19,8 @@ from contrastive_cxr import augment, cores, terminal
 from contrastive_cxr.data.files.addresses import of_path
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.models import Network, links, weights
+from contrastive_cxr.recipe.schema import InferencePrecision
+from contrastive_cxr.retrieval import inference_precision
 from contrastive_cxr.retrieval.embedding import decode_settings, run_views
 from contrastive_cxr.retrieval.image_inputs import Inputs, ahead, items, squares
 from contrastive_cxr.run_layout import CLASSIFIERS, model_folder
@@ -63,11 +65,15 @@ class EmbeddingModel:
         Where it was read from, for its repr.
     classifier : Path, optional
         Folder of the classifier that predicts, for a network that has none; it is read when it is first used.
+    precision : str
+        `32-true`, `bf16-mixed`, or `auto`: measured at the first call with many pictures (`inference_precision`).
 
     Attributes
     ----------
     squeezed : {address: grey levels}
         Files read so far that keep fewer than 64 grey levels as this model reads them, and tell more apart.
+    settled : inference_precision.Settled or None
+        The precision of the last call, and how it was chosen.
 
     Examples
     --------
@@ -85,7 +91,9 @@ class EmbeddingModel:
         *,
         folder: Path | None = None,
         classifier: Path | None = None,
+        precision: InferencePrecision = "32-true",
     ) -> None:
+        inference_precision.check(precision)
         self.device = device_of(device)
         self.network = network.eval().to(self.device)
         self.card = card
@@ -93,6 +101,8 @@ class EmbeddingModel:
         self._classifier_folder = None if card["classes"] else classifier
         self.settings = decode_settings(card)
         self.squeezed: dict[str, int] = {}
+        self.precision = precision
+        self.settled: inference_precision.Settled | None = None
 
     def __repr__(self) -> str:
         words = [
@@ -107,7 +117,7 @@ class EmbeddingModel:
         return f"<EmbeddingModel {place}{'; '.join(words)}>"
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> EmbeddingModel:
+    def load(cls, folder: str | Path, device: str = "cpu", precision: InferencePrecision = "32-true") -> EmbeddingModel:
         """Read a run or a phase folder; no pickle is opened.
 
         A run embeds by its embed phase (else finetune, else pretrain) and predicts by its classifier (finetune, else
@@ -122,7 +132,7 @@ class EmbeddingModel:
         network, card = weights.load(found)
         head = None if found == Path(folder) else model_folder(Path(folder), CLASSIFIERS)
         try:
-            return cls(network, card, device, folder=found, classifier=head)
+            return cls(network, card, device, folder=found, classifier=head, precision=precision)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -204,7 +214,7 @@ class EmbeddingModel:
                     "folder of such a phase, to predict"
                 )
             return self
-        head = EmbeddingModel.load(self._classifier_folder, str(self.device))
+        head = EmbeddingModel.load(self._classifier_folder, str(self.device), self.precision)
         head.squeezed = self.squeezed
         return head
 
@@ -243,6 +253,20 @@ class EmbeddingModel:
         found = self.embed(inputs, batch_size)
         return _frame(found, inputs, [f"embedding{number}" for number in range(self.size)]) if as_frame else found
 
+    def settle(self, images: Tensor, count: int) -> None:
+        """Choose the precision for many pictures, of which the first are given.
+
+        Parameters
+        ----------
+        images : uint8 [B, 1, S, S], decoded
+        count : passes through the network that follow; each view of test-time augmentation is one
+        """
+        sample = images[: inference_precision.SAMPLE]
+        weights_of = self.card.get("sha256", f"network {id(self.network)}")
+        self.settled = inference_precision.settle(
+            self.network, self.precision, lambda: sample.to(self.device), count, weights_of
+        )
+
     def _batches(
         self, inputs: Inputs, batch_size: int, width: int, function: Callable[[Tensor], Tensor], tta: str = "none"
     ) -> Vectors:
@@ -256,6 +280,8 @@ class EmbeddingModel:
             return squares(found[first:end], self.settings, first, self.squeezed)
 
         for first, images in ahead(read, 0, len(found), batch_size, cores.threads()):
+            if not first:
+                self.settle(images, len(found) * len(augment.TTA_SETS[tta]))
             views = augment.views(images.to(self.device), self.network.spec.image_size, tta)
             result[first : first + batch_size] = run_views(self.network, views, function).cpu().numpy()
             terminal.share(first + batch_size, len(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -119,3 +120,20 @@ def test_a_name_that_is_no_text_is_shown() -> None:
 def test_a_folder_named_as_a_part_is_reached_by_its_path(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no such file or folder"):
         encode(finished, "./test", tmp_path / "out.npy")
+
+
+def test_an_encoding_that_goes_on_keeps_its_precision(finished: Path, painted: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    whole = tmp_path / "whole"
+    encode(finished, painted, whole, batch_size=8, part_images=16, precision="bf16-mixed")
+    exact = encode(finished, painted, tmp_path / "exact.npy", batch_size=8, part_images=16, precision="32-true")
+    expected = np.stack(list(pd.read_parquet(whole)["vector"]))
+    cosines = (expected.astype(float) * np.load(exact).astype(float)).sum(1)
+    assert 0.99 < cosines.min() < 1 - 1e-9
+    # as a killed process leaves it: a part is missing, the record is not complete
+    record = json.loads((whole / "_encoding.json").read_text())
+    assert record["precision"] == "bf16-mixed"
+    (whole / record["parts"][1]["file"]).unlink()
+    (whole / "_encoding.json").write_text(json.dumps({**record, "complete": False, "parts": []}))
+    encode(finished, painted, whole, batch_size=8, part_images=16)
+    assert np.stack(list(pd.read_parquet(whole)["vector"])).tobytes() == expected.tobytes()
