@@ -160,6 +160,11 @@ class Stages:
         self._number, self._share, self._name, self._since = self._number + 1, 0.0, name, time.monotonic()
         self._show()
 
+    def reword(self, name: str) -> None:
+        """The stage that has begun goes on under another name."""
+        self._name = name
+        self._show()
+
     def share(self, done: float, total: float) -> None:
         """So much of the stage is done, in any unit."""
         self._share = min(1.0, done / total) if total else 1.0

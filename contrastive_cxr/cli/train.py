@@ -62,6 +62,9 @@ def run(
     dry_run: DryRun = False,
     folds: Annotated[int | None, typer.Option(min=2, help="Run K folds and pool them.")] = None,
     seeds: Annotated[int | None, typer.Option(min=2, help="Run N seeds and pool them.")] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Seeds or folds at once, as processes that share the cores.")
+    ] = 1,
     overfit: Annotated[
         int | None, typer.Option(min=2, help="Only check that N images can be learned by heart.")
     ] = None,
@@ -72,9 +75,16 @@ def run(
     """Run the recipe's phases in a row, then score and report."""
     if folds and seeds:
         raise typer.BadParameter("give --folds or --seeds, not both")
+    if parallel > 1 and not (folds or seeds):
+        raise typer.BadParameter(f"--parallel {parallel} is for seeds or folds; give --seeds N or --folds K too")
     writes = overfit is None and not dry_run and not find_batch
     recipe, target = load(reference, overrides, out, writes=writes, resume=resume is not None, overwrite=overwrite)
-    command = again("run", reference, overrides, {"--out": out, "--folds": folds, "--seeds": seeds})
+    command = again(
+        "run",
+        reference,
+        overrides,
+        {"--out": out, "--folds": folds, "--seeds": seeds, "--parallel": parallel if parallel > 1 else None},
+    )
     if overfit is not None:
         load_torch()
         from contrastive_cxr.training.overfit import overfit as run_overfit
@@ -110,11 +120,11 @@ def run(
     if folds:
         from contrastive_cxr.training.cross_validation import run_folds
 
-        run_folds(recipe, target, folds, **flags)
+        run_folds(recipe, target, folds, parallel=parallel, **flags)
     elif seeds:
         from contrastive_cxr.training.cross_validation import run_seeds
 
-        run_seeds(recipe, target, seeds, **flags)
+        run_seeds(recipe, target, seeds, parallel=parallel, **flags)
     else:
         from contrastive_cxr.training.run import run as run_recipe
 

@@ -13,10 +13,13 @@ from contrastive_cxr.evaluation.pooled import pool
 from contrastive_cxr.preflight.data_checks import as_recorded
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.training import side_by_side
 from contrastive_cxr.training.parts import Parts, run_parts
 
 
-def run_folds(recipe: Recipe, out: Path, folds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
+def run_folds(
+    recipe: Recipe, out: Path, folds: int, *, resume: bool = False, overwrite: bool = False, parallel: int = 1
+) -> Path:
     """Run each of `folds` folds into `out/fold<i>`; every image is scored once, by the run that never saw it.
 
     Returns
@@ -25,10 +28,12 @@ def run_folds(recipe: Recipe, out: Path, folds: int, *, resume: bool = False, ov
         `out`, with `report.json` over the pooled predictions and `pooled.json` with each fold's scores.
     """
     parts = {f"fold{i}": with_fold(recipe, folds, i) for i in range(folds)}
-    return run_all(recipe, out, parts, resume, overwrite)
+    return run_all(recipe, out, parts, resume=resume, overwrite=overwrite, parallel=parallel)
 
 
-def run_seeds(recipe: Recipe, out: Path, seeds: int, *, resume: bool = False, overwrite: bool = False) -> Path:
+def run_seeds(
+    recipe: Recipe, out: Path, seeds: int, *, resume: bool = False, overwrite: bool = False, parallel: int = 1
+) -> Path:
     """Run the recipe with seeds `seed, seed + 1, ...` into `out/seed<s>`, on one split; scores are means over seeds.
 
     Returns
@@ -37,7 +42,7 @@ def run_seeds(recipe: Recipe, out: Path, seeds: int, *, resume: bool = False, ov
         `out`, with `report.json` over the mean probabilities and `pooled.json` with each seed's scores.
     """
     parts = {f"seed{s}": recipe.model_copy(update={"seed": s}) for s in range(recipe.seed, recipe.seed + seeds)}
-    return run_all(recipe, out, parts, resume, overwrite)
+    return run_all(recipe, out, parts, resume=resume, overwrite=overwrite, parallel=parallel)
 
 
 def with_fold(recipe: Recipe, folds: int, fold: int) -> Recipe:
@@ -46,8 +51,11 @@ def with_fold(recipe: Recipe, folds: int, fold: int) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"split": split})})
 
 
-def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, overwrite: bool) -> Path:
-    """Run every part into its own folder, then pool."""
+def run_all(
+    recipe: Recipe, out: Path, parts: dict[str, Recipe], *, resume: bool, overwrite: bool, parallel: int = 1
+) -> Path:
+    """Run every part into its own folder, `parallel` at a time, then pool."""
+    side_by_side.check(parallel)
     if recipe.cascade is not None:
         raise RequestError("--folds and --seeds pool runs of one task; run a cascade's recipe without them")
     if len(recipe.task.names) < 2:
@@ -67,4 +75,6 @@ def run_all(recipe: Recipe, out: Path, parts: dict[str, Recipe], resume: bool, o
         if fabric.is_global_zero:
             pool(recipe, out, {name: out / name for name in parts})
 
-    return run_parts(Parts(recipe, parts, sets, audited), out, record, join, resume=resume, overwrite=overwrite)
+    return run_parts(
+        Parts(recipe, parts, sets, audited), out, record, join, resume=resume, overwrite=overwrite, parallel=parallel
+    )

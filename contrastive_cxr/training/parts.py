@@ -18,6 +18,7 @@ from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.training import finished
 from contrastive_cxr.training.run_audit import audit_images
+from contrastive_cxr.training.side_by_side import run_side_by_side
 from contrastive_cxr.training.train import run_single
 
 
@@ -77,11 +78,14 @@ def run_parts(
     *,
     resume: bool,
     overwrite: bool,
+    parallel: int = 1,
 ) -> Path:
     """Run every part into its own folder below `out`, then join what they say.
 
     Parameters
     ----------
+    parallel : int
+        Parts at once; more than one are processes of their own (`side_by_side`).
     record : callable
         Writes what is known before training beside `recipe.yaml`; called by the first process.
     join : callable
@@ -111,12 +115,20 @@ def run_parts(
             record(fabric)
         fabric.barrier()
         audit_images(parts.recipe, parts.audited, fabric, out)
-        for number, (name, part) in enumerate(parts.recipes.items(), 1):
-            terminal.note(f"part {number}/{len(parts.recipes)}: {name}")
-            run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=parts.sets[name])
+        if parallel > 1:
+            run_side_by_side(parts.recipes, out, parallel)
+        else:
+            run_in_turn(parts, out)
         with terminal.Stages("scoring all parts together", len(parts.recipes), first):
             join(fabric)
         if first:
             finished.record(out, list(parts.recipes))
         fabric.barrier()
     return out
+
+
+def run_in_turn(parts: Parts, out: Path) -> None:
+    """Run one part after the other in this process."""
+    for number, (name, part) in enumerate(parts.recipes.items(), 1):
+        terminal.note(f"part {number}/{len(parts.recipes)}: {name}")
+        run_single(part, out / name, resume=(out / name / folders.MARK).is_file(), data=parts.sets[name])

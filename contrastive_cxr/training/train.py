@@ -38,7 +38,7 @@ from contrastive_cxr.run import seeds
 from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_folder import provenance
-from contrastive_cxr.run_layout import PhaseName
+from contrastive_cxr.run_layout import PhaseName, pool_parts
 from contrastive_cxr.training import finished, precision
 from contrastive_cxr.training.run_audit import audit_images
 from contrastive_cxr.training.step_time import place_of
@@ -115,7 +115,8 @@ def _run_single(
         if fabric.is_global_zero:
             start = None if origin is None else start_of(None, order[0], recipe, origin)
             provenance.record(out, recipe, data, start, resume=resume, loaded=loaded)
-        if not shared:  # a cascade or a pool audits the images that its parts share
+        # a cascade or a pool audits the images that its parts share
+        if not shared and out.name not in pool_parts(out.parent):
             terminal.stage("looking for copies, leaks and shortcuts")
             audit_images(recipe, data, fabric, out)
         preparation.close()
