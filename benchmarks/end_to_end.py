@@ -1,6 +1,6 @@
 """End to end against the bare step: what does everything around the network cost?
 
-python -m benchmarks.end_to_end [--quick] [--repeats 5]
+python -m benchmarks.end_to_end [--quick] [--repeats 5] [--compile reduce-overhead]
 
 Images a second of a phase, all included (batch, augmentation, forward, mining, loss, backward, optimiser, metrics,
 log), over images a second of forward, backward and optimiser on one resident batch: the same network, trainable blocks,
@@ -35,6 +35,7 @@ def main() -> None:
     """Measure each phase, write the result."""
     parser = record.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compile", choices=("false", "true", "reduce-overhead"), default="false", help="of the phase")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     repeats = 2 if options.quick else options.repeats
@@ -42,14 +43,21 @@ def main() -> None:
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
         for name in TRAIN:
-            made = subject(Path(scratch), wanted, overrides(name, wanted.last_block))
+            made = subject(
+                Path(scratch), wanted, [*overrides(name, wanted.last_block), f"runtime.compile={options.compile}"]
+            )
             ours, bare = rates(made, name, repeats)
             figures += [
                 record.figure(f"{name}: share of the bare step", timing.ratios(ours, bare), wanted=">= 0.97"),
                 record.figure(f"{name}: end to end", ours, "images/s"),
                 record.figure(f"{name}: bare step", bare, "images/s"),
             ]
-    what = {"question": "End to end against the bare step", "size": vars(wanted), "words": options.words}
+    what = {
+        "question": "End to end against the bare step",
+        "size": vars(wanted),
+        "compile": options.compile,
+        "words": options.words,
+    }
     record.write(options.result, "end_to_end", {**what, "figures": figures})
 
 

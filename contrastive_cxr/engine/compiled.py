@@ -1,9 +1,14 @@
-"""torch.compile that is given up where it fails: the network then runs as it is."""
+"""torch.compile that is given up where it fails: the network then runs as it is.
+
+`reduce-overhead` also records the step's kernels as CUDA graphs on a GPU, so that small networks and small images do
+not wait for Python. A graph writes into the same memory each time it is run. Therefore each call marks the beginning of
+a step, and the outputs are copied.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -20,13 +25,15 @@ class Compiled(nn.Module):
         Keeps its parameters and modes; this module adds none.
     name : str
         Of the phase, for the warning.
+    mode : str
+        Of `torch.compile`: `default` or `reduce-overhead`.
     """
 
-    def __init__(self, network: nn.Module, name: str) -> None:
+    def __init__(self, network: nn.Module, name: str, mode: Literal["default", "reduce-overhead"] = "default") -> None:
         super().__init__()
-        self.network, self._name = network, name
+        self.network, self._name, self._mode = network, name, mode
         # in a list: no child of this module, whose parameters would otherwise be named twice
-        self._compiled = [torch.compile(network)]
+        self._compiled = [torch.compile(network, mode=mode)]
 
     def forward(self, *inputs: Any, **settings: Any) -> Any:
         """What the network says."""
@@ -35,16 +42,25 @@ class Compiled(nn.Module):
             from torch._dynamo.exc import TorchDynamoException
             from torch._inductor.exc import InductorError
 
+            if self._mode == "reduce-overhead":
+                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             try:
-                return self._compiled[0](*inputs, **settings)
+                found = self._compiled[0](*inputs, **settings)
+                return copied(found) if self._mode == "reduce-overhead" else found
             except (TorchDynamoException, InductorError) as error:
                 self._compiled.clear()
                 log.warning(
-                    "%s: runtime.compile=true failed (%s); the phase goes on without it, as with runtime.compile=false",
+                    "%s: runtime.compile=%s failed (%s); the phase goes on without it, as with runtime.compile=false",
                     self._name,
+                    "true" if self._mode == "default" else self._mode,
                     reason(error),
                 )
         return self.network(*inputs, **settings)
+
+
+def copied(outputs: Any) -> Any:
+    """The outputs of a network, a tensor or several, in memory of their own; gradients flow through the copy."""
+    return tuple(output.clone() for output in outputs) if isinstance(outputs, tuple) else outputs.clone()
 
 
 def reason(error: BaseException) -> str:

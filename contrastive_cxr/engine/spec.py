@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,7 @@ class FitSpec:
     average: float = 0.0
     accumulate: int = 1
     channels_last: bool = False
-    compile: bool = False
+    compile: bool | Literal["reduce-overhead"] = False
     checkpoint_minutes: float = 5.0
     keep_checkpoints: int = 1
     checkpoint_mib: float = 0.0

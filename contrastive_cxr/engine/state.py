@@ -124,7 +124,8 @@ class TrainState:
         # a scaler of gradients (16-mixed) and clipping do not go with a fused step
         fused = getattr(fabric.strategy.precision, "scaler", None) is None
         self._raw_optimiser = optim.make_optimiser(spec.parameter_groups, spec.optimiser, fused)
-        network = Compiled(self.network, spec.name) if spec.compile else self.network
+        mode = "default" if spec.compile is True else spec.compile
+        network = Compiled(self.network, spec.name, mode) if mode else self.network
         self.wrapped, self.optimiser = fabric.setup(network, self._raw_optimiser)
 
     @property

@@ -375,7 +375,9 @@ class Runtime(Section):
     channels_last: bool | Literal["auto"] = Field(
         "auto", description="NHWC memory layout; auto: whichever trains faster here"
     )
-    compile: bool = Field(False, description="torch.compile of the network")
+    compile: bool | Literal["reduce-overhead"] = Field(
+        False, description="torch.compile of the network; reduce-overhead: its mode with CUDA graphs, for a GPU"
+    )
     keep_freed_memory: bool = Field(
         False,
         description="whether freed memory stays with the process (CPU, glibc): EfficientNet-Lite0 a sixth faster "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,38 @@ def test_a_failing_compiler_is_named_and_the_phase_runs_without_it(
     assert "no compiler here" in said[0]
     for name, value in plain.network.state_dict().items():
         assert torch.equal(value, asked.network.state_dict()[name]), name
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs a C++ compiler")
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_compiled_network_says_and_learns_the_same(mode: Any) -> None:
+    from contrastive_cxr.engine.compiled import Compiled
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    images = torch.randn(3, 5)
+    expected = network(images)
+    grads = torch.autograd.grad(expected.square().sum(), list(network.parameters()))
+    compiled = Compiled(network, "tiny", mode)
+    found = compiled(images)
+    assert compiled._compiled, "the compiler did not fail"
+    torch.testing.assert_close(found, expected)
+    for grad, wanted in zip(torch.autograd.grad(found.square().sum(), list(network.parameters())), grads, strict=True):
+        torch.testing.assert_close(grad, wanted)
+
+
+def test_outputs_are_copied_and_gradients_flow() -> None:
+    from contrastive_cxr.engine.compiled import copied
+
+    weights = torch.arange(3.0, requires_grad=True)
+    first, second = copied((weights * 2, weights * 3))
+    (first.sum() + second.sum()).backward()
+    assert weights.grad is not None
+    assert weights.grad.tolist() == [5.0, 5.0, 5.0]
+    held = torch.zeros(2)
+    kept = copied(held)
+    held.fill_(7)  # as the next run of a CUDA graph does
+    assert kept.tolist() == [0.0, 0.0]
 
 
 def test_an_error_of_the_network_is_not_taken_for_the_compilers() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -61,7 +61,20 @@ _ABSENT |= {
 
 def from_validation(error: ValidationError) -> list[str]:
     """One sentence for each error, in the recipe's order."""
-    return [_sentence(dict(item)) for item in error.errors(include_url=False)]
+    return [_sentence(item) for item in _joined(error.errors(include_url=False))]
+
+
+def _joined(items: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The errors, those of a value that is neither true, false nor a word as one, with all that it may be."""
+    words: dict[str, Any] = {}
+    for item in items:
+        *place, form = item["loc"]
+        if form == "bool":
+            words = {**item, "loc": tuple(place)}
+        elif words and words["loc"] == tuple(place) and str(form).startswith("literal["):
+            yield {**words, "type": "literal_error", "ctx": {"expected": f"'true', 'false', {item['ctx']['expected']}"}}
+        else:
+            yield dict(item)
 
 
 def show(value: object) -> str:
