@@ -110,13 +110,32 @@ def could_differ(sums: dict[str, Any], on_gpu: bool, threads: int, processes: in
 
 
 def cpu_model() -> str:
-    """The processor's name; `cpu` where the system does not say."""
+    """The processor's name with its family and model number; `cpu` where the system does not say.
+
+    A virtual machine may hide the name, and two generations are then both called `AMD EPYC`; the numbers tell them
+    apart (family 25: Zen 3 and 4, family 26: Zen 5).
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or "cpu"
+    return named_in(lines) or platform.processor() or "cpu"
+
+
+def named_in(lines: list[str]) -> str:
+    """The first processor of /proc/cpuinfo; empty where it has no name (ARM).
+
+    Examples
+    --------
+    >>> named_in(["cpu family\t: 26", "model\t\t: 2", "model name\t: AMD EPYC"])
+    'AMD EPYC (family 26, model 2)'
+    """
+    pairs = [line.partition(":")[::2] for line in reversed(lines)]
+    found = {key.strip(): value.strip() for key, value in pairs}
+    name = found.get("model name", "")
+    if not name or "cpu family" not in found:
+        return name
+    return f"{name} (family {found['cpu family']}, model {found.get('model', '?')})"
 
 
 def commit() -> str | None:
