@@ -352,8 +352,8 @@ class Evaluation(Section):
 
 
 def _one(value: object) -> object:
-    """A word as a list of it; what is neither is left to be refused."""
-    return [value] if isinstance(value, str) else value
+    """A word, or a list of them, as a tuple; what is neither is left to be refused."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class Tracking(Section):

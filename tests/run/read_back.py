@@ -70,3 +70,13 @@ def events(folder: Path) -> Any:
 def text(found: Any, tag: str) -> str:
     """The newest text of a tag."""
     return found.Tensors(f"{tag}/text_summary")[-1].tensor_proto.string_val[0].decode()
+
+
+def table_with_pictures(found: list[Any], name: str) -> tuple[dict[str, Any], dict[str, Path]]:
+    """A W&B table as its artifact holds it, and where the files of its pictures are, by their paths in the artifact."""
+    wanted = f"{name}.table.json"
+    for artifact in artifacts(found).values():
+        files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents if entry.local_path}
+        if wanted in files:
+            return json.loads(files[wanted].read_text()), files
+    raise AssertionError(f"no artifact holds {wanted}")

@@ -125,16 +125,14 @@ def test_tensorboards_projector_has_vectors_words_and_pictures(folder: Path) -> 
 
 
 def test_wandb_has_curves_and_tables(folder: Path) -> None:
-    values = read_back.logged(read_back.wandb_records(folder))
-    cases = read_back.table(folder, values["evaluation/cases"])
+    found = read_back.wandb_records(folder)
+    values = read_back.logged(found)
+    cases, files = read_back.table_with_pictures(found, "evaluation/cases")
     assert cases["columns"][:4] == ["file", "image", "class", "predicted"]
     row = dict(zip(cases["columns"], cases["data"][0], strict=True))
     assert (row["file"], row["class"], row["predicted"], row["p_well"]) == ("p2|x.png", "ill", "well", 0.7)
     assert (row["neighbour classes"], row["distances"]) == ("well, ill", "0.250, 0.500")
-    pictures = {}
-    for name in ("image", "neighbours"):
-        (file,) = (folder / "wandb" / "wandb").glob(f"offline-run-*/files/{row[name]['path']}")
-        pictures[name] = np.asarray(Image.open(file).convert("L"))
+    pictures = {name: np.asarray(Image.open(files[row[name]["path"]]).convert("L")) for name in ("image", "neighbours")}
     np.testing.assert_array_equal(pictures["image"], PICTURE)
     np.testing.assert_array_equal(pictures["neighbours"], strip([PICTURE + 1, PICTURE + 2]))
     assert cases["data"][1][cases["columns"].index("neighbours")] is None
