@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "cli": 10,
     "studies": 9,
+    "sklearn": 9,
     "doctor": 9,
     "training": 8,
     "inference": 7,
@@ -76,7 +77,8 @@ HEAVY = {
     "kornia": ("augment/",),
     "pytorch_metric_learning": ("objectives/",),
     "faiss": ("metrics/neighbours.py", "retrieval/index.py", "audit/candidates.py"),
-    "wandb": ("run/tracking.py", "run/wandb_records.py"),
+    "wandb": ("run/wandb_run.py", "run/wandb_media.py", "run/wandb_records.py"),
+    "tensorboard": ("run/tensorboard_events.py",),
     "torchvision": ("models/backbones/torchvision_nets.py",),
     "timm": ("models/backbones/timm_nets.py",),
     "lightning": ("engine/",),

@@ -36,6 +36,9 @@ def index(
         int | None, typer.Option(min=32, max=2048, help="Input side of the encoder; default its own.")
     ] = None,
     kind: Annotated[str, typer.Option(help="exact, hnsw, ivf, ivf-pq, or auto by size.")] = "auto",
+    track: Annotated[
+        bool, typer.Option("--track", help="Record the gallery in the run's trackers too, beside its model.")
+    ] = False,
     device: Device = "cpu",
     frames: Frames = None,
     axis: Axis = "axial",
@@ -52,12 +55,20 @@ def index(
             )
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
-        given_paths.check(Path(places[0]), places[1:], parts=True)
+        run = Path(places[0])
+        given_paths.check(run, places[1:], parts=True)
         with terminal.Stages("indexing", 4, first="loading PyTorch"):
+            from contrastive_cxr.inference import tracked_gallery
             from contrastive_cxr.inference.gallery import index as run_index
 
-            made = run_index(Path(places[0]), places[1], out, **chosen)
+            if track:
+                tracked_gallery.tracked(run)
+            made = run_index(run, places[1], out, **chosen)
+            if track:
+                tracked_gallery.record(run, made, out)
     else:
+        if track:
+            raise RequestError("--track is for a gallery of a run; a published encoder has no run")
         given_paths.check(sources=places)
         with terminal.Stages("indexing", 2, first="loading PyTorch"):
             from contrastive_cxr.inference.published_encoder import index_encoder

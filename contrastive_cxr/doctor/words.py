@@ -16,6 +16,7 @@ PURPOSES = {
     "weights": "ImageNet weights without a network",
     "parquet": "ccxr encode into Parquet files",
     "tables": "tables in Parquet and Excel files",
+    "tensorboard": "TensorBoard as a tracker (tracking.to)",
 }
 LITTLE_MEMORY = 4 * 2**30
 LITTLE_DISK = 5 * 2**30

@@ -11,7 +11,14 @@ from contrastive_cxr import report, terminal
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.engine import Fabric
 from contrastive_cxr.errors import RequestError
-from contrastive_cxr.evaluation import audit_findings, cached_embeddings, class_maps, external_drop, robustness
+from contrastive_cxr.evaluation import (
+    audit_findings,
+    cached_embeddings,
+    class_maps,
+    external_drop,
+    robustness,
+    tracked_scores,
+)
 from contrastive_cxr.evaluation.predictions import (
     Outputs,
     outputs,
@@ -112,6 +119,8 @@ def _score_split(
     report.write(out, run)
     if tracker is not None:
         tracker.log("evaluation", 0, flat_scores(facts))
+        if tracker.active:
+            tracker.scores(tracked_scores.of(context, preds, facts))
     return facts
 
 

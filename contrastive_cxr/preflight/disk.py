@@ -15,6 +15,7 @@ from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.preflight.model_checks import steps
 from contrastive_cxr.recipe.schema import Embed, Finetune, Recipe
+from contrastive_cxr.run import tracking
 from contrastive_cxr.run_layout import PhaseName
 from contrastive_cxr.space import free, size_words
 
@@ -28,6 +29,10 @@ PAGES = 16 * 2**20
 LOG_ROW = 400
 """Bytes of a row of `metrics.jsonl`."""
 LOG_EVERY = 10
+SHOWN = 6 * 2**20
+"""Bytes of the curves, cases and pictures that a tracker shows."""
+PROJECTED = 16
+"""Bytes of a vector's number as text, in a tracker's table."""
 HEAD_BYTES = 2**16
 """Names and shapes in a file of weights, and its record."""
 Part = tuple[Recipe, Dataset, Sequence[PhaseName]]
@@ -73,8 +78,11 @@ def needs(recipe: Recipe, data: Dataset, phases: Sequence[PhaseName]) -> Counter
         writing = max(writing, last + best)
     found["checkpoints being replaced"] = writing
     found["report and pictures"] = PAGES + TILE * scored(data) + 2 * ROW * len(data)
-    if recipe.tracking.wandb != "off":
-        found["Weights & Biases"] = 2 * found["logs"] + 2**20
+    shown = SHOWN + PROJECTED * min(scored(data), 500) * max(whole.embedding_size, whole.width)
+    if tracking.uses_wandb(recipe.tracking):
+        found["Weights & Biases"] = 2 * found["logs"] + 2**20 + shown
+    if "tensorboard" in recipe.tracking.to:
+        found["TensorBoard"] = found["logs"] + 2**20 + shown
     return found
 
 

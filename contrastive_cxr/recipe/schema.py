@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from contrastive_cxr.recipe.augmentation import AugmentChoice, AugmentName
 from contrastive_cxr.recipe.card_words import Card
@@ -357,9 +357,17 @@ class Evaluation(Section):
     )
 
 
-class Tracking(Section):
-    """Weights & Biases."""
+def _one(value: object) -> object:
+    """A word, or a list of them, as a tuple; what is neither is left to be refused."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
+
+class Tracking(Section):
+    """The trackers of a run."""
+
+    to: Annotated[tuple[Literal["wandb", "tensorboard"], ...], BeforeValidator(_one)] = Field(
+        ("wandb",), description="the trackers: wandb, tensorboard, or both; an empty list: none"
+    )
     wandb: Literal["off", "offline", "online"] = Field("offline", description="mode of Weights & Biases")
     project: str = Field("contrastive_cxr", description="W&B project")
     entity: str | None = Field(None, description="W&B entity; none: the account's default")
@@ -420,7 +428,7 @@ class Recipe(Section):
     cascade: Cascade | None = Field(None, description="two stages beside the flat task")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="what is scored")
     card: Card | None = Field(None, description="texts of the model card")
-    tracking: Tracking = Field(default_factory=Tracking, description="Weights & Biases")
+    tracking: Tracking = Field(default_factory=Tracking, description="the trackers of a run")
     runtime: Runtime = Field(default_factory=Runtime, description="the machine")
 
     @property

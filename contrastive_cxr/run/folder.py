@@ -27,8 +27,8 @@ MARK = "recipe.yaml"
 OURS = re.compile(
     r"recipe\.yaml|environment\.json|manifest\.(csv|digest)|inputs\.json|split\.csv|report\.(json|html)|augmentation[-a-z]*\.png"
     r"|predictions-\d+\.png|model-card\.md"
-    r"|(parts|pooled|audit)\.json|audit\.html|wandb(\.json)?|external-[a-z]+(-gallery)?|(train|val|test)-gallery|explain"
-    r"|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|done\.json|\..*\.(partial|renames)"
+    r"|(parts|pooled|audit)\.json|audit\.html|wandb(\.json)?|tensorboard|external-[a-z]+(-gallery)?"
+    r"|(train|val|test)-gallery|explain|pretrain|embed|finetune|flat|stage[12]|(fold|seed)[-_]?\d+|arrays|done\.json|\..*\.(partial|renames)"
 )
 
 
@@ -118,7 +118,7 @@ def tidy_run(path: Path) -> None:
     """Take away what killed processes left half-written in a run's folder, which the caller holds."""
     tidy(path, held=True)
     for item in path.iterdir():
-        if OURS.fullmatch(item.name) and item.is_dir() and item.name != "wandb":
+        if OURS.fullmatch(item.name) and item.is_dir() and item.name not in ("wandb", "tensorboard"):
             tidy_tree(item)
 
 

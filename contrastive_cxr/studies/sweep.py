@@ -16,6 +16,7 @@ from contrastive_cxr.evaluation.cascade import stage_recipes
 from contrastive_cxr.preflight.model_checks import check_model_and_batches, check_weights, sharing_faults
 from contrastive_cxr.recipe.schema import Recipe
 from contrastive_cxr.run import processes
+from contrastive_cxr.run.tracking import grouped
 from contrastive_cxr.studies import compare
 from contrastive_cxr.studies.sweep_folder import State, record, state, sweep_door
 from contrastive_cxr.studies.sweep_points import Point, SweepSpec, points_of, read_words, together
@@ -179,9 +180,11 @@ def _run(recipe: Recipe, folder: Path, seeds: int | None) -> None:
     """Run a point, or go on with it."""
     resume = (folder / "recipe.yaml").is_file()
     if seeds is None:
-        run(recipe, folder, resume=resume)
+        with grouped(recipe.name.rpartition("/")[0]):
+            run(recipe, folder, resume=resume)
     else:
-        run_seeds(recipe, folder, seeds, resume=resume)
+        with grouped(recipe.name):  # the seeds of a point
+            run_seeds(recipe, folder, seeds, resume=resume)
 
 
 def _table(planned: Sequence[Planned], states: dict[str, State], errors: dict[str, str], out: Path) -> dict[str, Any]:

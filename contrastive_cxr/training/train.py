@@ -39,7 +39,7 @@ from contrastive_cxr.run.environment import environment
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run_folder import provenance
 from contrastive_cxr.run_layout import PhaseName, pool_parts
-from contrastive_cxr.training import finished, precision
+from contrastive_cxr.training import finished, precision, tracked_data
 from contrastive_cxr.training.run_audit import audit_images
 from contrastive_cxr.training.step_time import place_of
 
@@ -136,6 +136,8 @@ def train(
         recipe.model_dump(mode="json"), out, recipe.tracking, resume=resume, first=fabric.is_global_zero
     )
     try:
+        if tracker.active:
+            tracker.data(tracked_data.of(data))
         for picture in sorted(out.glob("augmentation-*.png")):
             tracker.picture(picture.stem, picture)
         for number, name in enumerate(order):

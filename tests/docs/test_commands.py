@@ -83,7 +83,7 @@ def test_what_another_program_is_called_for_is_there(page: str, command: list[st
     elif program == "python":
         check_module(words)
     else:
-        assert program in ("source", "wandb"), f"{page}: nothing here knows what '{program}' is"
+        assert program in ("source", "tensorboard", "wandb"), f"{page}: nothing here knows what '{program}' is"
 
 
 def check_module(words: list[str]) -> None:

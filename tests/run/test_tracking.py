@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.run import tracking
+from contrastive_cxr.run import tracking, wandb_run
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run.wandb_records import records
 
@@ -48,7 +48,7 @@ def sit_and_be_killed(folder: Path, first: int, last: int) -> None:
 
 def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the tracker said; W&B logs too."""
-    return [record.message for record in caplog.records if record.name == tracking.__name__]
+    return [record.message for record in caplog.records if record.name in (tracking.__name__, wandb_run.__name__)]
 
 
 def history(folder: Path) -> list[dict[str, object]]:
@@ -167,7 +167,7 @@ def test_a_server_that_does_not_answer_costs_nothing_and_the_rows_are_kept(
 ) -> None:
     wandb = pytest.importorskip("wandb")
     wandb.teardown()  # its settings are read again
-    monkeypatch.setattr(tracking, "INIT_SECONDS", 2.0)
+    monkeypatch.setattr(wandb_run, "INIT_SECONDS", 2.0)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     with server(word) as address, caplog.at_level(logging.WARNING):
         monkeypatch.setenv("WANDB_BASE_URL", address)
@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_written_to_does_not_stop_the_run(
     pytest.importorskip("wandb")
     (tmp_path / "wandb").mkdir()
     # the rights of a folder mean nothing to root, as whom tests may run: the answer to the question is the case
-    monkeypatch.setattr(tracking.os, "access", lambda place, rights: False)
+    monkeypatch.setattr(wandb_run.os, "access", lambda place, rights: False)
     with caplog.at_level(logging.WARNING):
         tracker = Tracker.open({"name": "x"}, tmp_path, schema.Tracking())
         tracker.log("pretrain", 1, {"loss": 1.0})
