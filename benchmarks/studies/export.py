@@ -2,9 +2,9 @@
 
 python -m benchmarks.studies.export data.root=DIR [--train 120] [--val 250] [--out FOLDER]
 
-DIR holds the X-rays of `xray/three-class-scratch` and `-light`. The two recipes are trained on a few images and for one
-epoch, since the export alone is measured: `--train` images of each class of train/, checked on all images of val/ and on
-others of train/ that make `--val` together. Times are of this machine with whatever else it does.
+DIR holds the X-rays of `xray/three-class-scratch` and `-light`. The two recipes are trained on few images and for one
+epoch, since the export alone is measured: `--train` images of each class of train/, checked on all images of val/ and
+others of train/, `--val` together. Times are of this machine with whatever else it does.
 """
 
 from __future__ import annotations

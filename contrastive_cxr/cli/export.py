@@ -21,7 +21,9 @@ def export(
     part: Annotated[str | None, typer.Option(help="encoder, classifier or both; default all that the run has.")] = None,
     opset: Annotated[
         int | None,
-        typer.Option(help=f"ONNX opset, {export_checks.OLDEST} to {export_checks.NEWEST}; default the oldest."),
+        typer.Option(
+            help=f"ONNX opset, {export_checks.OLDEST} to {export_checks.NEWEST}; default {export_checks.OLDEST}."
+        ),
     ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Also in 8 bits (ONNX), and what that costs in neighbours and AUC.")

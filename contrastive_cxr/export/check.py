@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Of N images: vectors float32 [N, D], probabilities float32 [N, C], decisions int64 [N]; None where not exported."""
+    """Of N images: vectors float32 [N, D], probabilities float32 [N, C], decisions int64 [N]; None: not exported."""
 
     vectors: Floats | None
     probabilities: Floats | None

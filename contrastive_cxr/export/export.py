@@ -16,7 +16,6 @@ from contrastive_cxr.export import check, int8, onnx_file, program
 from contrastive_cxr.export.graph import Graph, Parts, parts_of
 from contrastive_cxr.export.run_images import Chosen, of_files, of_run
 from contrastive_cxr.files import AtomicWrites, digest
-from contrastive_cxr.inference.image_sources import Recorded
 from contrastive_cxr.models import weights
 from contrastive_cxr.preflight import export_checks
 from contrastive_cxr.preflight.export_checks import CHECK, OLDEST
@@ -36,7 +35,7 @@ def export(
     Parameters
     ----------
     run : Path
-        A run (it embeds by its embed phase and predicts by its classifier, as `EmbeddingModel.load`), or a phase folder.
+        A run, which embeds and predicts by the phases that `EmbeddingModel.load` says, or a phase folder.
     to : str
         `onnx`: `model.onnx`. `torch`: `model.pt2`, a program of torch.export. `hf`: a folder of Hugging Face.
     out : Path
@@ -63,9 +62,7 @@ def export(
         What cannot be met, every fault; a network that cannot be exported; an export that is not the model: nothing is
         then left at `out`.
     """
-    export_checks.check(
-        run, to, out, part=part, opset=opset, int8=with_int8, images=images, overwrite=overwrite
-    )  # fmt: skip
+    export_checks.check(run, to, out, part=part, opset=opset, int8=with_int8, images=images, overwrite=overwrite)
     terminal.stage("loading the model")
     parts = parts_of(run, part)
     terminal.stage("reading the images of the check")
@@ -84,7 +81,7 @@ def export(
         facts |= {"seconds": round(seconds, 2), **how}
         if scored is not None and training is not None:
             terminal.stage("quantising")
-            found = _int8(parts, made, scored, training)
+            found = _int8(parts, made, scored, training, None if images else said)
             folders.write_json(made / COST, found)
         facts |= {"files": {each.name: digest(each) for each in sorted(made.iterdir())}}
         folders.write_json(made / CHECK, facts)
@@ -125,24 +122,26 @@ def _checked(parts: Parts, to: str, made: Path, chosen: Chosen) -> tuple[dict[st
     about = parts.about()
     return {
         "kind": "export", "format": to, "part": parts.part, "run": parts.run, "backbone": about["backbone"],
-        "images": count, "of": chosen.words, **found, "wanted": {"least_cosine": check.LEAST_COSINE, "differing_decisions": 0},
+        "images": count, "of": chosen.words, **found,
+        "wanted": {"least_cosine": check.LEAST_COSINE, "differing_decisions": 0},
         "outputs": about["outputs"], "input": about["input"], "versions": versions(to),
         "models": {name: about[f"{name}_sha256"] for name in ("encoder", "classifier") if f"{name}_sha256" in about},
     }, said  # fmt: skip
 
 
-def _int8(parts: Parts, made: Path, scored: Chosen, training: Chosen) -> dict[str, Any]:
-    """Write the 8-bit file; what it costs."""
+def _int8(parts: Parts, made: Path, scored: Chosen, training: Chosen, said: check.Outputs | None) -> dict[str, Any]:
+    """Write the 8-bit file; what it costs. `said`: by the float32 file of the scored images, where that is known."""
     plain, small = made / FILE["onnx"], made / SMALL
     calibrated = int8.quantise(plain, small, training, parts)
-    assert isinstance(scored.pictures, Recorded)
-    said = check.exported(parts, onnx_file.runner(plain), scored.batches(), len(scored.pictures))
+    if said is None:
+        said = check.exported(parts, onnx_file.runner(plain), scored.batches(), len(scored.pictures))
     return {"calibrated_on": calibrated, **int8.cost(parts, plain, small, scored, training, said)}
 
 
 def versions(to: str) -> dict[str, str]:
     """Versions of what made the export."""
-    names = ["torch", "numpy", *{"hf": ["safetensors", "huggingface-hub"], "onnx": ["onnx", "onnxruntime", "onnxscript"]}.get(to, [])]  # fmt: skip
+    further = {"hf": ("safetensors", "huggingface-hub"), "onnx": export_checks.NEEDED}
+    names = ("torch", "numpy", *further.get(to, ()))
     found = {name: importlib.metadata.version(name) for name in names}
     return {"contrastive_cxr": __version__, "python": platform.python_version(), **found}
 

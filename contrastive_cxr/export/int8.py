@@ -105,10 +105,11 @@ def cost(
 
     Returns
     -------
-    {least_cosine, mean_cosine, differing_decisions, images, gallery, knn_accuracy, auc: {float32, int8, difference: {difference,
-    low, high, n}} or None, milliseconds: {float32, int8}}
+    {images, gallery, least_cosine, differing_decisions, milliseconds and bytes {float32, int8}, knn_accuracy and auc
+    {float32, int8, difference {difference, low, high, n}} or None}; differences are int8 minus float32.
     """
-    assert isinstance(scored.pictures, Recorded) and isinstance(training.pictures, Recorded), "images of a run"
+    assert isinstance(scored.pictures, Recorded), "images of a run"
+    assert isinstance(training.pictures, Recorded), "images of a run"
     data, rows, known = scored.pictures.data, scored.pictures.chosen, training.pictures.chosen
     run = runner(small)
     terminal.stage("running the 8-bit file")
@@ -130,7 +131,8 @@ def cost(
         first, second = (
             check.exported(parts, each, training.batches(), len(known)).vectors for each in (runner(plain), run)
         )
-        assert first is not None and second is not None
+        assert first is not None, "the file has an encoder"
+        assert second is not None, "the file has an encoder"
         facts["knn_accuracy"] = _knn(data, rows, known, (said.vectors, other.vectors), (first, second))
     if said.probabilities is not None and other.probabilities is not None:
         facts["auc"] = auc(said.probabilities, other.probabilities, data.labels[rows], owners)
@@ -159,7 +161,7 @@ def _knn(
 
 
 def auc(first: check.Floats, second: check.Floats, labels: Ints, owners: Ints) -> dict[str, Any] | None:
-    """Macro AUC of both over the classes that have images and others, and int8 minus float32 paired; None without any."""
+    """Macro AUC over the classes that have images and others, of both, and int8 minus float32; None without any."""
     classes = [c for c in range(first.shape[1]) if 0 < (labels == c).sum() < len(labels)]
     if not classes:
         return None

@@ -51,8 +51,8 @@ def write(graph: Graph, parts: Parts, file: Path, opset: int) -> str:
         except Exception as error:  # whatever an operator without a translation makes the exporter raise
             why.append(f"{words}: {reason(error)}")
     raise RequestError(
-        f"--to onnx: {parts.model.card['backbone']} cannot be exported to opset {opset} ({'; '.join(why)}); give --to torch "
-        "or --to hf, or another --opset"
+        f"--to onnx: {parts.model.card['backbone']} cannot be exported to opset {opset} ({'; '.join(why)}); give "
+        "--to torch or --to hf, or another --opset"
     )
 
 

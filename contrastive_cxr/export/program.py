@@ -35,7 +35,8 @@ def write(graph: Graph, parts: Parts, file: Path) -> None:
             torch.export.save(program, file, extra_files={KEY: text_of(parts)})
     except Exception as error:  # whatever a network that cannot be traced makes torch raise
         raise RequestError(
-            f"--to torch: {parts.model.card['backbone']} cannot be exported ({reason(error)}); give --to onnx or --to hf"
+            f"--to torch: {parts.model.card['backbone']} cannot be exported ({reason(error)}); give --to onnx or "
+            "--to hf"
         ) from error
 
 

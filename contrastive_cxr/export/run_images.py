@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class Chosen:
         """Uint8 [B, 1, S, S]: one image alone first, since a batch of one is what most users send."""
         count = len(self.pictures)
         starts = [0, *range(1, count, BATCH), count]
-        for first, end in zip(starts, starts[1:], strict=False):
+        for first, end in pairwise(starts):
             if end > first:
                 yield self.pictures.pixels(first, end).numpy()
 

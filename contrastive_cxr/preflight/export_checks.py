@@ -35,7 +35,7 @@ def check(
         No such format, part or opset; options of another format; a missing extra; a cascade, a run over seeds or
         folds; no model, or no classifier where one is asked for; `out` is there.
     """
-    faults = []
+    faults: list[str] = []
     try:
         given_paths.check(run, images)
     except RequestError as error:
@@ -101,7 +101,7 @@ def classifier_of(run: Path) -> Path | None:
 def is_export(folder: Path) -> bool:
     """Whether a folder holds an export: its check says so."""
     try:
-        return json.loads((folder / CHECK).read_text(encoding="utf-8"))["kind"] == "export"
+        return bool(json.loads((folder / CHECK).read_text(encoding="utf-8"))["kind"] == "export")
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -133,15 +133,15 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
         reason = hub.silent()
         if reason:
             raise RequestError(
-                f"push_to_hub {visible(repo_id)}: the Hugging Face hub cannot be reached ({reason}); save the model with "
-                "save_pretrained(FOLDER) and push from a machine that has a network"
+                f"push_to_hub {visible(repo_id)}: the Hugging Face hub cannot be reached ({reason}); save the model "
+                "with save_pretrained(FOLDER) and push from a machine that has a network"
             )
         try:
             return str(super().push_to_hub(repo_id, **options))
         except _FAULTS as error:
             raise RequestError(
-                f"push_to_hub {visible(repo_id)}: the hub refuses ({_first_line(error)}); log in with hf auth login, as "
-                "one who may write there, and name a repository as ORG/NAME"
+                f"push_to_hub {visible(repo_id)}: the hub refuses ({_first_line(error)}); log in with hf auth login, "
+                "as one who may write there, and name a repository as ORG/NAME"
             ) from error
 
 
