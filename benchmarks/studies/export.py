@@ -25,7 +25,7 @@ from contrastive_cxr.training.run import run
 RUNS = {"densenet169": "xray/three-class-scratch", "tf_efficientnet_lite0": "xray/three-class-light"}
 CLASSES = ("normal", "infected/covid", "infected/non-covid")
 SMALL = (
-    "data.split.kind=official", "data.split.val=null", "data.split.test=null", "pretrain.epochs=1", "embed.epochs=1",
+    "data.split.kind=official", "pretrain.epochs=1", "embed.epochs=1",
     "finetune.epochs=1", "evaluation.resamples=100", "evaluation.baselines=false", "evaluation.audit=false",
     "tracking.wandb=off", "runtime.device=cpu", "runtime.precision=32-true", "embed.images_per_class=8",
 )  # fmt: skip

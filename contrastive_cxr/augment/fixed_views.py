@@ -45,6 +45,11 @@ class FixedViews(nn.Module):
 class _View(nn.Module):
     """One view: equalised or not, resized, and warped where it moves the image."""
 
+    rows: Tensor | None
+    columns: Tensor | None
+    grid: Tensor | None
+    inside: Tensor | None
+
     def __init__(self, side: int, size: int, change: dict[str, float]) -> None:
         super().__init__()
         moved = _changed(draw(AugmentSet(), 1, seed=0), change)
@@ -63,9 +68,9 @@ class _View(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Float32 [B, 1, S, S] in 0..1 of uint8 [B, 1, side, side]."""
         picture = (equalise(images) if self.equalises else images).to(torch.float32) / 255.0
-        if self.rows is not None:
+        if self.rows is not None and self.columns is not None:
             picture = (self.rows @ picture @ self.columns).clamp(0.0, 1.0)
-        if self.grid is not None:
+        if self.grid is not None and self.inside is not None:
             grid = self.grid.expand(picture.shape[0], -1, -1, -1)
             warped = functional.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
             picture = (warped * self.inside).clamp(0.0, 1.0)

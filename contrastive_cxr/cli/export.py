@@ -21,9 +21,7 @@ def export(
     part: Annotated[str | None, typer.Option(help="encoder, classifier or both; default all that the run has.")] = None,
     opset: Annotated[
         int | None,
-        typer.Option(
-            help=f"ONNX opset, {export_checks.OLDEST} to {export_checks.NEWEST}; default {export_checks.OLDEST}."
-        ),
+        typer.Option(help=f"ONNX opset, {export_checks.OLDEST} (default) to {export_checks.NEWEST}."),
     ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Also in 8 bits (ONNX), and what that costs in neighbours and AUC.")

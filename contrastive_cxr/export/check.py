@@ -66,7 +66,8 @@ def _decided(parts: Parts, probabilities: Floats) -> NDArray[np.int64]:
     costs = parts.classifier.card["costs"]
     if costs:
         return decisions.decide(probabilities, decisions.matrix(parts.classifier.classes, costs))
-    return probabilities.argmax(1).astype(np.int64)
+    found: NDArray[np.int64] = probabilities.argmax(1).astype(np.int64)
+    return found
 
 
 def exported(parts: Parts, run: Runner, batches: Iterable[NDArray[np.uint8]], count: int) -> Outputs:
@@ -94,11 +95,7 @@ def compare(parts: Parts, first: Outputs, second: Outputs) -> dict[str, Any]:
         "differing_thresholds": None, "at_a_threshold": None,
     }  # fmt: skip
     if first.vectors is not None and second.vectors is not None:
-        mine, theirs = (each.vectors.astype(np.float64) for each in (first, second) if each.vectors is not None)
-        lengths = np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cosines = np.where(lengths > 0, (mine * theirs).sum(1) / lengths, 0.0)
-        facts["least_cosine"] = float(np.min(cosines))
+        facts["least_cosine"] = float(cosines(first.vectors, second.vectors).min())
     if first.probabilities is not None and second.probabilities is not None:
         mine, theirs = first.probabilities, second.probabilities
         assert first.decisions is not None, "decided where there are probabilities"
@@ -106,6 +103,14 @@ def compare(parts: Parts, first: Outputs, second: Outputs) -> dict[str, Any]:
         facts["differing_decisions"] = int((first.decisions != second.decisions).sum())
         facts |= _thresholds(parts, mine, theirs)
     return facts
+
+
+def cosines(first: Floats, second: Floats) -> NDArray[np.float64]:
+    """Cosine of each pair of rows, float64 [N]; 0 where a row has no length."""
+    mine, theirs = first.astype(np.float64), second.astype(np.float64)
+    lengths = np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(lengths == 0, 0.0, (mine * theirs).sum(1) / lengths)
 
 
 def _thresholds(parts: Parts, first: Floats, second: Floats) -> dict[str, int]:

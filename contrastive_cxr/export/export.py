@@ -16,13 +16,13 @@ from contrastive_cxr.export import check, int8, onnx_file, program
 from contrastive_cxr.export.graph import Graph, Parts, parts_of
 from contrastive_cxr.export.run_images import Chosen, of_files, of_run
 from contrastive_cxr.files import AtomicWrites, digest
-from contrastive_cxr.models import weights
 from contrastive_cxr.preflight import export_checks
 from contrastive_cxr.preflight.export_checks import CHECK, OLDEST
 from contrastive_cxr.retrieval import EmbeddingModel
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.run_layout import WEIGHTS
 
-FILE = {"onnx": "model.onnx", "torch": "model.pt2", "hf": weights.WEIGHTS}
+FILE = {"onnx": "model.onnx", "torch": "model.pt2", "hf": WEIGHTS}
 SMALL, COST = "model-int8.onnx", "int8.json"
 
 

@@ -167,7 +167,7 @@ def auc(first: check.Floats, second: check.Floats, labels: Ints, owners: Ints) -
         return None
 
     def mean(probabilities: check.Floats) -> intervals.Statistic:
-        return lambda weights: weighted.class_auc(probabilities, labels, weights)[:, classes].mean(1)
+        return lambda weights: weighted.class_auc(probabilities.astype(np.float64), labels, weights)[:, classes].mean(1)
 
     one = np.ones((1, len(labels)))
     return {

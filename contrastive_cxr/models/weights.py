@@ -95,7 +95,7 @@ def network_of(card: Card, state: Mapping[str, Tensor], folder: Path, name: str 
     with torch.random.fork_rng(devices=[]):
         network = Network(card.spec())
     statistics = torch.cat([network.mean, network.std])
-    network.load_state_dict(network.state_dict() | state)  # a file may lack the counters of its batch norms
+    network.load_state_dict(network.state_dict() | dict(state))  # a file may lack counters of batch norms
     if not torch.equal(statistics, torch.cat([network.mean, network.std])):
         raise RequestError(f"{folder}: mean and std of {name} are not those of model.safetensors")
     if card.channels_last:

@@ -21,13 +21,14 @@ from contrastive_cxr.models.backbones import catalogue
 from contrastive_cxr.models.checkpoints import unwrap
 from contrastive_cxr.models.model_json import Card
 from contrastive_cxr.models.pretrained import hub
+from contrastive_cxr.run_layout import WEIGHTS
 
 if TYPE_CHECKING:
     from contrastive_cxr.retrieval.model import EmbeddingModel
 
 CONFIG, README, CLASSIFIER = "config.json", "README.md", "classifier.safetensors"
 CARD_OF_CLASSIFIER, DIGEST_OF_CLASSIFIER = "classifier_card", "classifier_sha256"
-FILES = (CONFIG, README, weights.WEIGHTS, CLASSIFIER)
+FILES = (CONFIG, README, WEIGHTS, CLASSIFIER)
 HEAD = """---
 library_name: contrastive_cxr
 pipeline_tag: {pipeline}
@@ -50,7 +51,7 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
     """
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls: type[Self_], pretrained_model_name_or_path: str | Path, *, device: str = "cpu", **options: Any
     ) -> Self_:
         """Read a folder that `save_pretrained` or `ccxr export --to hf` wrote, or a repository of the hub.
@@ -77,16 +78,14 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
         if reason:
             options["local_files_only"] = True
         try:
-            return cast("Self_", super().from_pretrained(word, device=device, **options))
+            return super().from_pretrained(word, device=device, **options)
         except RequestError:
             raise
         except _FAULTS as error:
             raise RequestError(_absent(word, reason, error)) from error
 
     @classmethod
-    def _from_pretrained(  # type: ignore[override]
-        cls, *, model_id: str, device: str = "cpu", **options: Any
-    ) -> EmbeddingModel:
+    def _from_pretrained(cls, *, model_id: str, device: str = "cpu", **options: Any) -> EmbeddingModel:
         """The model in a folder, or in a repository, whose files are fetched first."""
         if os.path.isdir(model_id):
             folder = Path(model_id)
@@ -109,7 +108,7 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
         weights.save(model.network, save_directory, card, CONFIG)
         write_bytes(save_directory / README, _readme(model).encode())
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Put the model into a repository of the hub; `hf auth login` or `token` says who you are.
 
         Parameters
