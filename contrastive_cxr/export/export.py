@@ -97,7 +97,7 @@ def _write(parts: Parts, to: str, made: Path, opset: int) -> dict[str, Any]:
             model = EmbeddingModel(model.network, model.card, folder=model.folder)
         model.save_pretrained(made)
         return {}
-    graph = Graph(parts).eval()
+    graph = Graph(parts).eval().requires_grad_(False)
     if to == "torch":
         program.write(graph, parts, made / FILE[to])
         return {}
