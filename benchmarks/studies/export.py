@@ -4,7 +4,7 @@ python -m benchmarks.studies.export data.root=DIR [--train 120] [--val 250] [--o
 
 DIR holds the X-rays of `xray/three-class-scratch` and `-light`. The two recipes are trained on few images and for one
 epoch, since the export alone is measured: `--train` images of each class of train/, checked on all images of val/ and
-others of train/, `--val` together. Times are of this machine with whatever else it does.
+others of train/, `--val` together. The same command goes on where it was stopped. Times are of this machine with whatever else it does.
 """
 
 from __future__ import annotations
@@ -38,12 +38,16 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=120, help="training images of each class")
     parser.add_argument("--val", type=int, default=250, help="images of the check")
     parser.add_argument("--out", type=Path, default=Path("runs/export"))
+    parser.add_argument("--only", choices=RUNS, help="train and export this one alone, and write no result yet")
     parser.add_argument("--words", default="", help="a remark for the file")
     parser.add_argument("--result", type=Path)
     options = parser.parse_args()
     images = options.out / "images"
     counts = gather(Path(options.root.removeprefix("data.root=")), images, options.train, options.val)
-    found = {name: measured(name, recipe, images, options.out) for name, recipe in RUNS.items()}
+    wanted = {name: recipe for name, recipe in RUNS.items() if options.only in (None, name)}
+    found = {name: measured(name, recipe, images, options.out) for name, recipe in wanted.items()}
+    if options.only:
+        return
     figures = [line for name, facts in found.items() for line in figures_of(name, facts)]
     result = {
         "question": "Are exports the model that they were made of, and what do 8 bits cost?",
@@ -77,18 +81,21 @@ def files(place: Path) -> list[Path]:
 
 
 def measured(name: str, recipe: str, images: Path, out: Path) -> dict[str, Any]:
-    """The checks of all formats of one run, with sizes; the run is trained where it is not there yet."""
+    """The checks of all formats of one run, with sizes; what an earlier call trained or exported is not done again."""
     place = out / name
     if not (place / "done.json").is_file():
         run(recipes.load(recipe, [f"data.root={images}", *SMALL]), place)
     found: dict[str, Any] = {}
     for to in ("hf", "torch", "onnx"):
-        target = out / f"{name}-{to}"
+        target, held = out / f"{name}-{to}", out / f"{name}-{to}.json"
+        if held.is_file():
+            found[to] = folder.read_json(held)
+            continue
         facts = export(place, to, target, with_int8=to == "onnx", overwrite=True)
         sizes = {file: (target / file).stat().st_size for file in facts["files"]}
         kept = {key: value for key, value in facts.items() if key not in ("files", "models", "input", "versions")}
         found[to] = {**kept, "bytes": sizes}
-        folder.write_json(out / f"{name}-{to}.json", found[to])
+        folder.write_json(held, found[to])
     return found
 
 
