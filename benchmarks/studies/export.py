@@ -4,7 +4,8 @@ python -m benchmarks.studies.export data.root=DIR [--train 120] [--val 250] [--o
 
 DIR holds the X-rays of `xray/three-class-scratch` and `-light`. The two recipes are trained on few images and for one
 epoch, since the export alone is measured: `--train` images of each class of train/, checked on all images of val/ and
-others of train/, `--val` together. The same command goes on where it was stopped. Times are of this machine with whatever else it does.
+others of train/, `--val` together. The same command goes on where it was stopped. Times are of this machine with
+whatever else it does.
 """
 
 from __future__ import annotations

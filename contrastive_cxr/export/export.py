@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 from contrastive_cxr import __version__, terminal
 from contrastive_cxr.export import check, int8, onnx_file, program
 from contrastive_cxr.export.graph import Graph, Parts, parts_of
-from contrastive_cxr.export.run_images import Chosen, of_files, of_run
+from contrastive_cxr.export.run_images import Chosen, of_files, of_part, opened
 from contrastive_cxr.files import AtomicWrites, digest
 from contrastive_cxr.preflight import export_checks
 from contrastive_cxr.preflight.export_checks import CHECK, OLDEST
@@ -24,6 +25,7 @@ from contrastive_cxr.run_layout import WEIGHTS
 
 FILE = {"onnx": "model.onnx", "torch": "model.pt2", "hf": WEIGHTS}
 SMALL, COST = "model-int8.onnx", "int8.json"
+TRAINING = ("train",)
 
 
 def export(
@@ -67,9 +69,9 @@ def export(
     parts = parts_of(run, part)
     terminal.stage("reading the images of the check")
     settings = parts.model.settings
-    chosen = of_files(images, settings) if images else of_run(run, settings)
-    training = of_run(run, settings, ("train",)) if with_int8 else None
-    scored = of_run(run, settings) if with_int8 else None
+    data = opened(run, settings) if with_int8 or not images else None
+    training, scored = (None, None) if data is None else (of_part(data, TRAINING) if with_int8 else None, of_part(data))
+    chosen = of_files(images, settings) if images or scored is None else scored
     with tempfile.TemporaryDirectory(prefix="ccxr-export-") as place:
         made = Path(place)
         start = time.monotonic()
@@ -86,7 +88,7 @@ def export(
         facts |= {"files": {each.name: digest(each) for each in sorted(made.iterdir())}}
         folders.write_json(made / CHECK, facts)
         _take(made, out)
-    return facts | ({"int8": found} if scored is not None else {})
+    return facts | ({"int8": found} if with_int8 else {})
 
 
 def _write(parts: Parts, to: str, made: Path, opset: int) -> dict[str, Any]:
@@ -95,6 +97,8 @@ def _write(parts: Parts, to: str, made: Path, opset: int) -> dict[str, Any]:
         model = parts.model
         if parts.part == "encoder":  # without the classifier of the run
             model = EmbeddingModel(model.network, model.card, folder=model.folder)
+        if parts.classifier is not None:
+            model.card = model.card | {"fitted": dataclasses.asdict(parts.fitted)}
         model.save_pretrained(made)
         return {}
     graph = Graph(parts).eval().requires_grad_(False)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.inference.given_rows import given_rows
 from contrastive_cxr.inference.image_sources import Files, Pictures, Recorded
@@ -44,13 +45,13 @@ def home_of(run: Path) -> Path | None:
     return next((place for place in (run, run.parent) if (place / "recipe.yaml").is_file()), None)
 
 
-def of_run(run: Path, settings: schema.Data, parts: Sequence[str] = ("val", "test", "train")) -> Chosen:
-    """Images of the first of `parts` that the run has.
+def opened(run: Path, settings: schema.Data) -> Dataset:
+    """The run's images as they are now.
 
     Raises
     ------
     RequestError
-        No run, no such image, or images that were moved or changed since.
+        No run, or images that were moved or changed since.
     """
     home = home_of(run)
     if home is None:
@@ -63,13 +64,26 @@ def of_run(run: Path, settings: schema.Data, parts: Sequence[str] = ("val", "tes
     except RequestError as error:
         cure = "; or name other images for the check with --images"
         raise RequestError(*error.faults[:-1], f"{error.faults[-1]}{cure}") from error
-    part = next((name for name in parts if len(data.rows(name))), None)
-    if part is None:
-        raise RequestError(f"{home}: has no image in its parts {', '.join(parts)}; name some with --images")
     if data.images.shape[-1] != settings.cache_size:
         raise RequestError(
             f"{home}: its images are squares of {data.images.shape[-1]} pixels and the model reads "
             f"{settings.cache_size}; name images for the check with --images"
+        )
+    return data
+
+
+def of_part(data: Dataset, parts: Sequence[str] = ("val", "test", "train")) -> Chosen:
+    """Images of the first of `parts` that a run has.
+
+    Raises
+    ------
+    RequestError
+        It has none.
+    """
+    part = next((name for name in parts if len(data.rows(name))), None)
+    if part is None:
+        raise RequestError(
+            f"the run has no image in its parts {', '.join(parts)}; name some with --images, and leave --int8 out"
         )
     rows = data.rows(part)
     return Chosen(Recorded(data, rows[spread(len(rows))]), _words(f"{WORDS[part]} images of the run", len(rows)))

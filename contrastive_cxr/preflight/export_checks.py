@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -109,7 +110,10 @@ def is_export(folder: Path) -> bool:
 def _out_faults(out: Path, overwrite: bool) -> list[str]:
     """A result that is there already; with `overwrite` only what is no export."""
     if not out.exists() and not out.is_symlink():
-        return []
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+            return []
+        return [f"--out {out}: cannot be made in '{above}', which is no folder that you may write to; name another"]
     if not out.is_dir():
         return [f"--out {out}: is a file; name a folder"]
     if not any(out.iterdir()):

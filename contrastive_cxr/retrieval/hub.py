@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import safetensors.torch
 import torch
@@ -23,9 +23,6 @@ from contrastive_cxr.models.model_json import Card
 from contrastive_cxr.models.pretrained import hub
 from contrastive_cxr.run_layout import WEIGHTS
 
-if TYPE_CHECKING:
-    from contrastive_cxr.retrieval.model import EmbeddingModel
-
 CONFIG, README, CLASSIFIER = "config.json", "README.md", "classifier.safetensors"
 CARD_OF_CLASSIFIER, DIGEST_OF_CLASSIFIER = "classifier_card", "classifier_sha256"
 FILES = (CONFIG, README, WEIGHTS, CLASSIFIER)
@@ -41,6 +38,27 @@ tags:
 _FAULTS = (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError, RuntimeError)
 
 Self_ = TypeVar("Self_", bound="HubModel")
+
+
+class Model(Protocol):
+    """What is kept of an `EmbeddingModel`, which is a `HubModel`."""
+
+    network: Network
+    card: dict[str, Any]
+    folder: Path | None
+
+    def __init__(self, network: Network, card: dict[str, Any], device: str, *, folder: Path | None) -> None: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty where nothing predicts."""
+
+    @property
+    def classifier(self) -> Any:
+        """The model that predicts."""
+
+    def predict_by(self, head: Any) -> None:
+        """Let another model predict."""
 
 
 class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imaging"]):
@@ -85,17 +103,17 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
             raise RequestError(_absent(word, reason, error)) from error
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, device: str = "cpu", **options: Any) -> EmbeddingModel:
+    def _from_pretrained(cls, *, model_id: str, device: str = "cpu", **options: Any) -> Any:
         """The model in a folder, or in a repository, whose files are fetched first."""
         if os.path.isdir(model_id):
             folder = Path(model_id)
         else:
             folder = Path(snapshot_download(model_id, allow_patterns=list(FILES), **options))
-        return _loaded(cast("type[EmbeddingModel]", cls), folder, device)
+        return _loaded(cast("type[Model]", cls), folder, device)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write the folder's files, each beside its place and renamed."""
-        model = cast("EmbeddingModel", self)
+        model = cast("Model", self)
         head = model.classifier if model.classes else model
         card = {name: value for name, value in model.card.items() if not name.startswith("classifier_")}
         if head is not model:
@@ -144,7 +162,7 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
             ) from error
 
 
-def _loaded(cls: type[EmbeddingModel], folder: Path, device: str) -> EmbeddingModel:
+def _loaded(cls: type[Model], folder: Path, device: str) -> Model:
     """The model of a folder, and the classifier beside it."""
     try:
         network, card = weights.load(folder, CONFIG)
@@ -192,7 +210,7 @@ def _differing(state: Mapping[str, Tensor], encoder: Mapping[str, Tensor]) -> di
     }
 
 
-def _readme(model: EmbeddingModel) -> str:
+def _readme(model: Model) -> str:
     """The run's model card, or the folder's README; else what the model says of itself."""
     head = HEAD.format(pipeline="image-classification" if model.classes else "image-feature-extraction")
     places = [] if model.folder is None else [model.folder / README, model.folder.parent / "model-card.md"]

@@ -55,13 +55,13 @@ def test_what_8_bits_cost(onnx_export: Made, finished: Path) -> None:
     """The vote and the AUC again, from the two files, by scikit-learn."""
     from sklearn.metrics import roc_auc_score
 
-    from contrastive_cxr.export.run_images import of_run
+    from contrastive_cxr.export.run_images import of_part, opened
 
     out, _ = onnx_export
     cost = json.loads((out / "int8.json").read_text())
     assert (out / "model-int8.onnx").stat().st_size < 0.6 * (out / "model.onnx").stat().st_size
-    settings = EmbeddingModel.load(finished).settings
-    parts = {name: of_run(finished, settings, (name,)).pictures for name in ("val", "train")}
+    data = opened(finished, EmbeddingModel.load(finished).settings)
+    parts = {name: of_part(data, (name,)).pictures for name in ("val", "train")}
     labels = {name: each.data.labels[each.chosen] for name, each in parts.items()}  # type: ignore[attr-defined]
     assert (cost["images"], cost["gallery"], cost["calibrated_on"]) == (len(labels["val"]), *[len(labels["train"])] * 2)
     for kind, name in (("float32", "model.onnx"), ("int8", "model-int8.onnx")):
@@ -92,6 +92,12 @@ def test_a_program_of_torch_and_one_that_replaces_it(finished: Path, tmp_path: P
         export(finished, "hf", out)
     (out / "notes.txt").write_text("mine")
     export(finished, "hf", out, overwrite=True)
+    report = json.loads((finished / "report.json").read_text())
+    fitted = EmbeddingModel.from_pretrained(out).card["fitted"]
+    assert (fitted["positive"], fitted["temperature"]) == ("opacity", report["calibration"]["temperature"])
+    assert list(fitted["thresholds"].values()) == [
+        line["threshold"] for line in report["thresholds"] if line["threshold"] is not None
+    ]
     names = ["README.md", "check.json", "classifier.safetensors", "config.json", "model.safetensors", "notes.txt"]
     assert sorted(path.name for path in out.iterdir()) == names, "the program is gone, what is not ours stays"
     assert (out / "README.md").read_text().endswith((finished / "model-card.md").read_text())
@@ -99,7 +105,9 @@ def test_a_program_of_torch_and_one_that_replaces_it(finished: Path, tmp_path: P
 
 def test_an_encoder_alone_takes_no_classifier_along(finished: Path, tmp_path: Path) -> None:
     export(finished, "hf", tmp_path / "out", part="encoder")
-    assert EmbeddingModel.from_pretrained(tmp_path / "out").classes == ()
+    model = EmbeddingModel.from_pretrained(tmp_path / "out")
+    assert model.classes == ()
+    assert "fitted" not in model.card
 
 
 def test_a_failed_check_leaves_nothing(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

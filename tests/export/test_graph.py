@@ -11,7 +11,7 @@ import torch
 
 from contrastive_cxr import models
 from contrastive_cxr.augment import TTA_SETS, plain
-from contrastive_cxr.export import check
+from contrastive_cxr.export import check, onnx_file
 from contrastive_cxr.export.graph import Graph, Parts, parts_of, same_encoder
 from contrastive_cxr.inference.predict import Fitted
 from contrastive_cxr.metrics import calibration, decisions
@@ -101,6 +101,23 @@ def test_the_calibrated_probabilities_are_those_of_the_report(tmp_path: Path, im
     found = said(warm, images)
     wanted = calibration.scale(found["probabilities"].astype(np.float64), 2.5)
     np.testing.assert_allclose(found["calibrated"], wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tta", "opset"), [*((name, 18) for name in TTA_SETS if name != "none"), ("wide", 21)])
+def test_every_set_of_views_is_an_onnx_file(tmp_path: Path, images: np.ndarray, tta: str, opset: int) -> None:
+    pytest.importorskip("onnxruntime")
+    phase(tmp_path / "run", "finetune", CLASSES, tta=tta, link="sigmoid", costs={"yes": {"no": 1.5}})
+    bare = parts_of(tmp_path / "run", None)
+    parts = Parts(bare.encoder, bare.classifier, Fitted("yes", 1.7), "run")
+    said_by = onnx_file.write(Graph(parts).eval(), parts, tmp_path / "a.onnx", opset)
+    assert said_by == "torch.export"
+    run = onnx_file.runner(tmp_path / "a.onnx")
+    found = check.compare(parts, check.reference(parts, [images]), check.exported(parts, run, [images], len(images)))
+    assert found["least_cosine"] > 0.99999
+    assert found["differing_decisions"] == 0
+    assert found["largest_probability_difference"] < 1e-5
+    np.testing.assert_allclose(run(images)[3], said(parts, images)["calibrated"], atol=1e-5)
 
 
 def test_what_a_check_counts_and_refuses(tmp_path: Path) -> None:

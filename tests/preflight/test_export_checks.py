@@ -91,6 +91,12 @@ def test_what_is_at_out(tmp_path: Path) -> None:
     assert "holds no export" in faults(run, "hf", out, overwrite=True)[0]
 
 
+def test_a_place_where_nothing_can_be_made(tmp_path: Path) -> None:
+    run = model(tmp_path / "run" / "embed").parent
+    (tmp_path / "file").write_text("mine")
+    assert "cannot be made in" in faults(run, "hf", tmp_path / "file" / "out")[0]
+
+
 def test_torch_is_not_imported() -> None:
     code = "import sys, contrastive_cxr.preflight.export_checks; print('torch' in sys.modules, 'onnx' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
