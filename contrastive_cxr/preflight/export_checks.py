@@ -55,7 +55,7 @@ def _onnx_faults(to: str, opset: int | None, int8: bool) -> list[str]:
     """Options of ONNX with another format, an opset that is not written, packages that are missing."""
     if to != "onnx":
         given = [word for word, there in (("--opset", opset is not None), ("--int8", int8)) if there]
-        return [f"{' and '.join(given)}: is of --to onnx alone; leave it out, or export to onnx"] if given else []
+        return [f"{' and '.join(given)}: only for --to onnx; leave out, or export to onnx"] if given else []
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     faults = [f"--to onnx needs {', '.join(missing)}, not installed here: {INSTALL}"] if missing else []
     if opset is not None and not OLDEST <= opset <= NEWEST:
@@ -115,7 +115,7 @@ def _out_faults(out: Path, overwrite: bool) -> list[str]:
             return []
         return [f"--out {out}: cannot be made in '{above}', which is no folder that you may write to; name another"]
     if not out.is_dir():
-        return [f"--out {out}: is a file; name a folder"]
+        return [f"--out {out}: is no folder; name one"]
     if not any(out.iterdir()):
         return []
     if not is_export(out):

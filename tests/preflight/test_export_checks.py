@@ -31,7 +31,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert len(found) == 5
     for fault, word in zip(
         found,
-        ("no such run folder", "did you mean 'onnx'", "--part heads", "--opset and --int8", "is a file"),
+        ("no such run folder", "did you mean 'onnx'", "--part heads", "--opset and --int8", "is no folder"),
         strict=True,
     ):
         assert word in fault
