@@ -47,6 +47,7 @@ def write(graph: Graph, parts: Parts, file: Path, opset: int) -> str:
             with silent():
                 export(graph, parts, file, opset)
             _finish(file, parts, opset)
+            _try(file, parts)
             return words if not why else f"{words}, as {why[0]}"
         except Exception as error:  # whatever an operator without a translation makes the exporter raise
             why.append(f"{words}: {reason(error)}")
@@ -125,6 +126,15 @@ def _finish(file: Path, parts: Parts, opset: int) -> None:
     model.producer_name = "contrastive_cxr"
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
+
+
+def _try(file: Path, parts: Parts) -> None:
+    """Run batches of one and of three: an exporter may have taken the size of its example for a constant."""
+    run = runner(file)
+    for count in (1, 3):
+        found = run(np.zeros((count, 1, parts.side, parts.side), np.uint8))
+        if [len(each) for each in found] != [count] * len(parts.outputs):
+            raise ValueError(f"a batch of {count} gives outputs of {[each.shape for each in found]}")
 
 
 @contextmanager

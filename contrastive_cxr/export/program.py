@@ -33,6 +33,9 @@ def write(graph: Graph, parts: Parts, file: Path) -> None:
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # it names places on this machine
             torch.export.save(program, file, extra_files={KEY: text_of(parts)})
+        run = runner(file)
+        for count in (1, 3):
+            run(np.zeros((count, 1, parts.side, parts.side), np.uint8))
     except Exception as error:  # whatever a network that cannot be traced makes torch raise
         raise RequestError(
             f"--to torch: {parts.model.card['backbone']} cannot be exported ({reason(error)}); give --to onnx or "
