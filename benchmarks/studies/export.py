@@ -84,7 +84,7 @@ def files(place: Path) -> list[Path]:
 def measured(name: str, recipe: str, images: Path, out: Path) -> dict[str, Any]:
     """The checks of all formats of one run, with sizes; what an earlier call trained or exported is not done again."""
     place = out / name
-    if not (place / "done.json").is_file():
+    if not (place / "finetune" / "model.json").is_file():  # the last phase; its report is not needed here
         run(recipes.load(recipe, [f"data.root={images}", *SMALL]), place)
     found: dict[str, Any] = {}
     for to in ("hf", "torch", "onnx"):
