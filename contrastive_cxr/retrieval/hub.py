@@ -103,12 +103,14 @@ class HubModel(ModelHubMixin, library_name="contrastive_cxr", tags=["chest-imagi
             raise RequestError(_absent(word, reason, error)) from error
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, device: str = "cpu", **options: Any) -> Any:
+    def _from_pretrained(
+        cls, *, model_id: str, device: str = "cpu", revision: str | None = None, **options: Any
+    ) -> Any:
         """The model in a folder, or in a repository, whose files are fetched first."""
         if os.path.isdir(model_id):
             folder = Path(model_id)
         else:
-            folder = Path(snapshot_download(model_id, allow_patterns=list(FILES), **options))
+            folder = Path(snapshot_download(model_id, revision=revision, allow_patterns=list(FILES), **options))
         return _loaded(cast("type[Model]", cls), folder, device)
 
     def _save_pretrained(self, save_directory: Path) -> None:
