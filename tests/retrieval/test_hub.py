@@ -118,6 +118,23 @@ def test_a_word_that_is_no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         EmbeddingModel.from_pretrained(word)
 
 
+def test_a_repository_in_the_hubs_cache_needs_no_network(
+    run: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    model, commit = EmbeddingModel.load(run), "0" * 40
+    place = tmp_path / "hub" / "models--me--mine"
+    model.save_pretrained(place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    again = EmbeddingModel.from_pretrained("me/mine", cache_dir=tmp_path / "hub")
+    np.testing.assert_array_equal(again.predict_proba(images), model.predict_proba(images))
+    with pytest.raises(RequestError, match="nor is it in the hub's cache"):
+        EmbeddingModel.from_pretrained("me/mine", cache_dir=tmp_path / "hub", revision="other")
+
+
 def test_a_push_without_a_network_is_one_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
