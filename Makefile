@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt | $(filter .uv/bin/uv,$(UV))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "make: $(PYTHON) is older than Python 3.11; call make PYTHON=/path/to/a/newer/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
-	$(UV) pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev,dicom,docs,explain,volumes,weights]'
+	$(UV) pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev,dicom,docs,explain,export,volumes,weights]'
 	touch $@
 
 quickstart: $(STAMP)

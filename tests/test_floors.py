@@ -20,6 +20,7 @@ FLOORS = {
     "sklearn": 9,
     "doctor": 9,
     "training": 8,
+    "export": 8,
     "inference": 7,
     "evaluation": 6,
     "preflight": 5,
@@ -90,6 +91,14 @@ HEAVY = {
     "pytorch_grad_cam": ("explain/gradcam.py",),
     "matplotlib": ("report/", "augment/"),
     "typer": ("cli/",),
+    "huggingface_hub": (
+        "models/pretrained/hub.py",
+        "models/backbones/timm_nets.py",
+        "doctor/facts.py",
+        "retrieval/hub.py",
+    ),
+    "onnx": ("export/",),
+    "onnxruntime": ("export/",),
     "pyarrow": ("run/parquet.py", "data/tables/table_files.py"),
 }
 WITHOUT_TORCH = (

@@ -1,6 +1,7 @@
 """Augmentation on the device with parameters drawn on the CPU; the only room that knows kornia."""
 
 from contrastive_cxr.augment.draws import Draw, draw
+from contrastive_cxr.augment.fixed_views import FixedViews
 from contrastive_cxr.augment.images import apply, augment, equalise, plain
 from contrastive_cxr.augment.mix import MixDraw, draw_mix, mix
 from contrastive_cxr.augment.pictures import parameters, picture
@@ -14,6 +15,7 @@ __all__ = [
     "AugmentSet",
     "Choice",
     "Draw",
+    "FixedViews",
     "MixDraw",
     "apply",
     "augment",

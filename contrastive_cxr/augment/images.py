@@ -140,7 +140,8 @@ def equalise(images: Tensor) -> Tensor:
         uint8 [B, 1, H, W]; an image of one value stays as it is.
     """
     values = images.flatten(1).long()
-    counts = torch.zeros(len(images), 256, dtype=torch.long, device=images.device)
+    # shape[0] and not len(): an export takes what len() gives for a constant
+    counts = torch.zeros(images.shape[0], 256, dtype=torch.long, device=images.device)
     counts.scatter_add_(1, values, torch.ones_like(values))
     below = counts.cumsum(dim=1)
     darkest = below.gather(1, values.amin(dim=1, keepdim=True))

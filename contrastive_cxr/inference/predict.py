@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -127,21 +128,47 @@ def trusted(
     dict of float64 [N] and bool [N]
         Empty where there is no report, or its temperature and thresholds were fitted on the scored images.
     """
+    found = fitted(run, phase, classes)
+    columns: dict[str, NDArray[np.generic]] = {}
+    if found.temperature is not None:
+        scaled = calibration.scale(probabilities.astype(np.float64), found.temperature)
+        columns |= {f"calibrated_{name}": scaled[:, number] for number, name in enumerate(classes)}
+    for name, threshold in found.thresholds.items():
+        columns[name] = probabilities[:, classes.index(found.positive)] >= threshold
+    return columns
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a run's report fitted on its validation part.
+
+    Attributes
+    ----------
+    positive : str
+        The positive class; empty where there is no report.
+    temperature : float or None
+        Of `metrics.calibration.scale`.
+    thresholds : {column of the predictions: least probability of the positive class}
+    """
+
+    positive: str = ""
+    temperature: float | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+def fitted(run: Path, phase: str, classes: Sequence[str]) -> Fitted:
+    """What the report in `run` fitted; nothing where it is of another phase, other classes or another version."""
     file = run / "report.json"
     report = folders.read_json(file) if file.is_file() else {}
     if report.get("version") != VERSION or report["phase"] != phase or report["task"]["classes"] != list(classes):
-        return {}
-    columns: dict[str, NDArray[np.generic]] = {}
-    fitted = report["calibration"]
-    if fitted["temperature"] is not None and fitted["fitted_on"] == "validation":
-        scaled = calibration.scale(probabilities.astype(np.float64), fitted["temperature"])
-        columns |= {f"calibrated_{name}": scaled[:, number] for number, name in enumerate(classes)}
-    positive = report["task"]["positive"]
-    for line in report["thresholds"]:
-        if line["threshold"] is not None and line["fitted_on"] == "validation":
-            reached = probabilities[:, classes.index(positive)] >= line["threshold"]
-            columns[f"{positive}_at_{line['of']}_{line['wanted']:g}"] = reached
-    return columns
+        return Fitted()
+    positive, scaled = report["task"]["positive"], report["calibration"]
+    thresholds = {
+        f"{positive}_at_{line['of']}_{line['wanted']:g}": float(line["threshold"])
+        for line in report["thresholds"]
+        if line["threshold"] is not None and line["fitted_on"] == "validation"
+    }
+    return Fitted(positive, scaled["temperature"] if scaled["fitted_on"] == "validation" else None, thresholds)
 
 
 def classifier_of(run: Path) -> Path:

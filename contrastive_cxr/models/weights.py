@@ -28,8 +28,8 @@ from contrastive_cxr.models.pretrained.started import Started
 from contrastive_cxr.run_layout import EMBEDDERS, MODEL, WEIGHTS, PhaseName, model_folder
 
 
-def save(network: Network, folder: str | Path, card: Mapping[str, Any]) -> None:
-    """Write `model.safetensors` and `model.json` into `folder`, each beside its place and renamed.
+def save(network: Network, folder: str | Path, card: Mapping[str, Any], name: str = MODEL) -> None:
+    """Write `model.safetensors` and `model.json` (or another `name`) into `folder`, each beside its place and renamed.
 
     Parameters
     ----------
@@ -47,11 +47,13 @@ def save(network: Network, folder: str | Path, card: Mapping[str, Any]) -> None:
     facts = {**card, "sha256": hashlib.sha256(data).hexdigest(), "version": __version__}
     text = Card.of(network, facts).model_dump_json(indent=2) + "\n"
     write_bytes(folder / WEIGHTS, data)
-    write_bytes(folder / MODEL, text.encode())
+    write_bytes(folder / name, text.encode())
 
 
-def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
+def load(folder: str | Path, name: str = MODEL) -> tuple[Network, dict[str, Any]]:
     """Read a phase folder back; no pickle is opened.
+
+    `name`: of the record, which is `model.json` in a phase folder.
 
     Returns
     -------
@@ -66,28 +68,39 @@ def load(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         Where a file is missing, cut short, altered, or its record does not describe it.
     """
     folder = Path(folder)
-    card, state = _read(folder)
+    card, state = _read(folder, name)
+    return network_of(card, state, folder, name), card.model_dump(mode="json")
+
+
+def network_of(card: Card, state: Mapping[str, Tensor], folder: Path, name: str = MODEL) -> Network:
+    """The network of a record and its tensors, on the CPU and in evaluation mode; `folder` stands in the errors.
+
+    Raises
+    ------
+    RequestError
+        The tensors are not those that the record describes.
+    """
     if catalogue.fixed_size(card.backbone):
         faults = catalogue.size_faults(card.backbone, card.image_size)
-        raise_faults(f"{folder / 'model.json'}: {fault}" for fault in faults)
+        raise_faults(f"{folder / name}: {fault}" for fault in faults)
     with torch.device("meta"):
         shape = Network(card.spec(), catalogue.on_meta(card.backbone, card.image_size))
     for word in ("width", "embedding_size"):
         recorded, built = getattr(card, word), getattr(shape, word)
         if recorded != built:
-            raise RequestError(f"{folder / 'model.json'} says {word} {recorded}, but its network has {built}")
+            raise RequestError(f"{folder / name} says {word} {recorded}, but its network has {built}")
     difference = comparing.difference(state, shape.state_dict())
     if difference:
-        raise RequestError(f"{folder / WEIGHTS} does not fit its model.json: {difference}")
+        raise RequestError(f"{folder / WEIGHTS} does not fit its {name}: {difference}")
     with torch.random.fork_rng(devices=[]):
         network = Network(card.spec())
     statistics = torch.cat([network.mean, network.std])
-    network.load_state_dict(network.state_dict() | state)  # a file may lack the counters of its batch norms
+    network.load_state_dict(network.state_dict() | dict(state))  # a file may lack counters of batch norms
     if not torch.equal(statistics, torch.cat([network.mean, network.std])):
-        raise RequestError(f"{folder}: mean and std of model.json are not those of model.safetensors")
+        raise RequestError(f"{folder}: mean and std of {name} are not those of model.safetensors")
     if card.channels_last:
         network.to(memory_format=torch.channels_last)
-    return network.eval(), card.model_dump(mode="json")
+    return network.eval()
 
 
 def start(network: Network, word: str, stem: catalogue.Stem = "fold", task: str = "") -> Started:
@@ -198,7 +211,7 @@ def _folder_backbone(network: Network, folder: Path) -> dict[str, Tensor]:
     return given
 
 
-def record(folder: str | Path) -> Card:
+def record(folder: str | Path, name: str = MODEL) -> Card:
     """The record `model.json` of a phase folder; the weights are not read.
 
     Raises
@@ -206,7 +219,7 @@ def record(folder: str | Path) -> Card:
     RequestError
         It is missing, or is no record of a model.
     """
-    file = Path(folder) / MODEL
+    file = Path(folder) / name
     if not file.is_file():
         raise RequestError(f"{file} is missing; give a run folder or one of its finished phase folders")
     try:
@@ -221,17 +234,17 @@ def record(folder: str | Path) -> Card:
         raise RequestError(f"{file} is not JSON ({error}); copy it from the run again") from error
 
 
-def _read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
+def _read(folder: Path, name: str = MODEL) -> tuple[Card, dict[str, Tensor]]:
     """The record and the tensors of a phase folder, the digest checked."""
     file = folder / WEIGHTS
-    card = record(folder)
+    card = record(folder, name)
     if not file.is_file():
         raise RequestError(f"{file} is missing; give a run folder or one of its finished phase folders")
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != card.sha256:
         raise RequestError(
-            f"{file} is not the file that model.json describes (digest {digest[:12]}, recorded {card.sha256[:12]}): "
+            f"{file} is not the file that {name} describes (digest {digest[:12]}, recorded {card.sha256[:12]}): "
             "it was cut short or altered; copy both from the run again"
         )
     return card, unwrap.unpacked(data, file)

@@ -22,6 +22,7 @@ from contrastive_cxr.models import Network, links, weights
 from contrastive_cxr.recipe.schema import InferencePrecision
 from contrastive_cxr.retrieval import inference_precision
 from contrastive_cxr.retrieval.embedding import decode_settings, run_views
+from contrastive_cxr.retrieval.hub import HubModel
 from contrastive_cxr.retrieval.image_inputs import Inputs, ahead, items, squares
 from contrastive_cxr.run_layout import CLASSIFIERS, model_folder
 
@@ -47,7 +48,7 @@ def device_of(word: str) -> torch.device:
     return device
 
 
-class EmbeddingModel:
+class EmbeddingModel(HubModel):
     """A trained network that embeds pictures of any kind as in training.
 
     The same images in batches of the same size give the same bits; in batches of another size the last bits may differ,
@@ -141,6 +142,8 @@ class EmbeddingModel:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the probabilities; empty where there is no classifier."""
+        if "classifier" in vars(self):
+            return tuple(self.classifier.card["classes"])
         if self._classifier_folder is not None:
             return tuple(weights.record(self._classifier_folder).classes)
         return tuple(self.card["classes"])
@@ -217,6 +220,10 @@ class EmbeddingModel:
         head = EmbeddingModel.load(self._classifier_folder, str(self.device), self.precision)
         head.squeezed = self.squeezed
         return head
+
+    def predict_by(self, head: EmbeddingModel) -> None:
+        """Let another model predict, as the phases of a run share the work."""
+        self.classifier = head
 
     @overload
     def predict_proba(self, inputs: Inputs, batch_size: int = ..., as_frame: Literal[False] = ...) -> Vectors: ...
