@@ -19,6 +19,7 @@ FLOORS = {
     "studies": 9,
     "doctor": 9,
     "training": 8,
+    "server": 8,
     "inference": 7,
     "evaluation": 6,
     "preflight": 5,
@@ -88,6 +89,11 @@ HEAVY = {
     "pytorch_grad_cam": ("explain/gradcam.py",),
     "matplotlib": ("report/", "augment/"),
     "typer": ("cli/",),
+    "fastapi": ("server/",),
+    "starlette": ("server/",),
+    "uvicorn": ("server/",),
+    "python_multipart": ("server/",),
+    "prometheus_client": ("server/",),
     "pyarrow": ("run/parquet.py", "data/tables/table_files.py"),
 }
 WITHOUT_TORCH = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,9 +125,23 @@ def trusted(
     dict of float64 [N] and bool [N]
         Empty where there is no report, or its temperature and thresholds were fitted on the scored images.
     """
+    return fitted_columns(report_of(run, phase, classes), classes, probabilities)
+
+
+def report_of(run: Path, phase: str, classes: Sequence[str]) -> dict[str, Any]:
+    """A run's report, where it is of this phase and these classes and of this version; else {}."""
     file = run / "report.json"
-    report = folders.read_json(file) if file.is_file() else {}
+    report: dict[str, Any] = folders.read_json(file) if file.is_file() else {}
     if report.get("version") != VERSION or report["phase"] != phase or report["task"]["classes"] != list(classes):
+        return {}
+    return report
+
+
+def fitted_columns(
+    report: Mapping[str, Any], classes: Sequence[str], probabilities: NDArray[np.float32]
+) -> dict[str, NDArray[np.generic]]:
+    """The columns of `trusted`, from what `report_of` read."""
+    if not report:
         return {}
     columns: dict[str, NDArray[np.generic]] = {}
     fitted = report["calibration"]
