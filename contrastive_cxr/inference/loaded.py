@@ -141,9 +141,10 @@ def load(place: Path, *, gallery: Path | None = None, run: Path | None = None, d
     home = run if run is not None else _run_of(embedder)
     folders = _classifier_folders(home, required=embedder is None)
     own = {model.folder: model for model in [embedder] if model is not None}
-    classifiers = tuple(own[each] if each in own else EmbeddingModel.load(each, device) for each in folders)
+    found = [own[each] if each in own else EmbeddingModel.load(each, device) for each in folders]
+    classifiers = tuple(model for model in found if model.card["classes"])  # a phase's folder may have none
     report: dict[str, Any] = {}
-    if home is not None and folders:
+    if home is not None and classifiers:
         scored = home if pooled.is_pool(home) else folders[0].parent
         report = report_of(scored, folders[0].name, classifiers[0].classes)
     if cases is None and embedder is not None and home is not None:

@@ -26,6 +26,8 @@ SAFE = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
+SLOW = (408, 499)
+"""What a client is told that does not send, or is gone: there is nothing to wait for."""
 DRAIN_SECONDS, DRAIN_BYTES = 5.0, 2**28
 
 
@@ -108,7 +110,7 @@ class _Exchange:
             headers = MutableHeaders(raw=message.setdefault("headers", []))
             for name, value in {**SAFE, "X-Request-Id": self.number}.items():
                 headers.setdefault(name, value)
-            if self.status >= 400:
+            if self.status >= 400 and self.status not in SLOW:
                 await self._drain()
         await self._send(message)
 
