@@ -21,6 +21,7 @@ FLOORS = {
     "doctor": 9,
     "training": 8,
     "export": 8,
+    "server": 8,
     "inference": 7,
     "evaluation": 6,
     "preflight": 5,
@@ -99,6 +100,11 @@ HEAVY = {
     ),
     "onnx": ("export/",),
     "onnxruntime": ("export/",),
+    "fastapi": ("server/",),
+    "starlette": ("server/",),
+    "uvicorn": ("server/",),
+    "python_multipart": ("server/",),
+    "prometheus_client": ("server/",),
     "pyarrow": ("run/parquet.py", "data/tables/table_files.py"),
 }
 WITHOUT_TORCH = (

@@ -20,6 +20,9 @@ ALLOWED = {
     "models/pretrained/reach.py": "urllib.request",  # whether the host answers, before the library asks it
     "files.py": "socket",  # the name of this machine
     "locks.py": "socket",  # the same
+    "server/access.py": "socket",  # it listens, and looks up the address that it is told to listen at
+    "server/guard.py": "urllib.parse",  # takes addresses apart
+    "server/run.py": "socket",  # the type of the socket that listens
 }
 # Every connection and every name that is looked up, of whatever library in this process, ends the command.
 PROGRAM = """

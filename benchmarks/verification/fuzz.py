@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of everything that reads a stranger's file: decode, manifest, recipe, model, gallery.
+"""Coverage-guided fuzzing of everything that reads a stranger's bytes: decode, manifest, recipe, model, gallery, api.
 
 python -m benchmarks.verification.fuzz [--targets decode ...] [--minutes 10] [--folder runs/fuzz]
 python -m benchmarks.verification.fuzz --properties [--folder runs/fuzz]

@@ -17,6 +17,7 @@ from contrastive_cxr.cli.help import SETTINGS, Command, Commands
 from contrastive_cxr.cli.info import doctor, recipes
 from contrastive_cxr.cli.init import init
 from contrastive_cxr.cli.resume import Resumable
+from contrastive_cxr.cli.serve import serve
 from contrastive_cxr.cli.study import compare, sweep
 from contrastive_cxr.cli.train import embed, finetune, pretrain, quickstart, run
 from contrastive_cxr.cli.use import card, encode, evaluate, predict
@@ -24,7 +25,7 @@ from contrastive_cxr.cli.use import card, encode, evaluate, predict
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (quickstart, init, doctor, recipes),
     "Train": (run, pretrain, embed, finetune),
-    "Use a run": (evaluate, predict, encode, explain, export, card),
+    "Use a run": (evaluate, predict, encode, explain, export, serve, card),
     "Find similar cases": (index, search),
     "Compare runs": (sweep, compare),
     "Look at data": (audit,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,13 @@ def trusted(
     dict of float64 [N] and bool [N]
         Empty where there is no report, or its temperature and thresholds were fitted on the scored images.
     """
-    found = fitted(run, phase, classes)
+    return fitted_columns(fitted(run, phase, classes), classes, probabilities)
+
+
+def fitted_columns(
+    found: Fitted, classes: Sequence[str], probabilities: NDArray[np.float32]
+) -> dict[str, NDArray[np.generic]]:
+    """The columns of `trusted`, from what `fitted` read."""
     columns: dict[str, NDArray[np.generic]] = {}
     if found.temperature is not None:
         scaled = calibration.scale(probabilities.astype(np.float64), found.temperature)
@@ -159,7 +166,7 @@ class Fitted:
 def fitted(run: Path, phase: str, classes: Sequence[str]) -> Fitted:
     """What the report in `run` fitted; nothing where it is of another phase, other classes or another version."""
     file = run / "report.json"
-    report = folders.read_json(file) if file.is_file() else {}
+    report: dict[str, Any] = folders.read_json(file) if file.is_file() else {}
     if report.get("version") != VERSION or report["phase"] != phase or report["task"]["classes"] != list(classes):
         return Fitted()
     positive, scaled = report["task"]["positive"], report["calibration"]

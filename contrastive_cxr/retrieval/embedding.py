@@ -43,6 +43,24 @@ def embed_cached(network: Network, images: Tensor) -> Tensor:
     return run_views(network, _plain(network, images), network.embed)
 
 
+def probabilities_cached(network: Network, images: Tensor, link: str = "softmax", tta: str = "none") -> Tensor:
+    """Class probabilities of decoded images, as `EmbeddingModel.predict` gives them.
+
+    Parameters
+    ----------
+    network, images : as for `embed_cached`
+        The network has a classifier.
+    link, tta : as for `forward_all`
+
+    Returns
+    -------
+    Tensor
+        float32 [B, classes]; with a set of test-time augmentation the mean over its views.
+    """
+    views = augment.views(images, network.spec.image_size, tta)
+    return run_views(network, views, lambda inputs: links.probabilities(network.logits(inputs), link))
+
+
 @dataclass(frozen=True)
 class Answer:
     """The outputs of a network for B images, float32.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
-NAMES = ("decode", "manifest", "recipe", "model", "gallery")
+NAMES = ("decode", "manifest", "recipe", "model", "gallery", "api")
 
 
 class Target(NamedTuple):

@@ -25,6 +25,7 @@ INSTRUMENTED = [
     "contrastive_cxr",
     "PIL",
     "pydicom",
+    "python_multipart",
     "yaml",
     "numpy.lib._format_impl",
     "benchmarks.verification.fuzz_targets",

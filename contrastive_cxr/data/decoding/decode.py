@@ -73,7 +73,10 @@ class Box(NamedTuple):
     bottom: int
 
 
-def decode(content: bytes | Path | str, settings: schema.Data, source: str = "") -> Decoded:
+def decode(
+    content: bytes | Path | str, settings: schema.Data, source: str = "", *, frame: int | None = None,
+    largest: int = LARGEST,
+) -> Decoded:  # fmt: skip
     """Decode one picture of a file, known by its content and never by its name.
 
     In order: EXIF orientation, grey (ITU-R 601 luma; alpha over black, ignored where it is 0 everywhere), border crop,
@@ -87,6 +90,10 @@ def decode(content: bytes | Path | str, settings: schema.Data, source: str = "")
         `border_crop`, `intensity`, `denoise`, `equalise` and `decoding` are read.
     source : str
         Name of the source that the file is of, of which `intensity.ranges` may hold the range.
+    frame : int, optional
+        Of bytes that hold several pictures: which, from 0. An address names it itself.
+    largest : int
+        Of bytes: pixels above which the declared size is refused, at most `LARGEST`.
 
     Returns
     -------
@@ -100,7 +107,7 @@ def decode(content: bytes | Path | str, settings: schema.Data, source: str = "")
         Missing, empty, truncated, no image, too large, several pictures in one file, or values that are no intensities.
     """
     if isinstance(content, bytes):
-        return _decoded(_of_file(content, settings), settings, source)
+        return _decoded(_of_bytes(content, settings, frame, largest), settings, source)
     try:
         return _decoded(_at(addresses.of_path(content), settings), settings, source)
     except DecodeError as error:
@@ -136,26 +143,38 @@ def _at(address: str, settings: schema.Data) -> _Read:
     return _Read(stored, kind, mode, size, hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
 
 
-def _frame(content: bytes, inside: addresses.Inside, settings: schema.Data) -> tuple[Stored, str, str]:
+def _of_bytes(content: bytes, settings: schema.Data, frame: int | None, largest: int) -> _Read:
+    """The picture of a file's content, or one of its pictures; with the digest that the same file has at an address."""
+    if frame is None:
+        return _of_file(content, settings, largest)
+    inside = addresses.Inside(addresses.FRAME, frame)
+    stored, kind, mode = _frame(content, inside, settings, largest)
+    digest = hashlib.sha256(content).hexdigest()
+    return _Read(stored, kind, mode, len(content), hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
+
+
+def _frame(
+    content: bytes, inside: addresses.Inside, settings: schema.Data, largest: int = LARGEST
+) -> tuple[Stored, str, str]:
     """Stored values of one picture of a file that holds several, and the file's format and mode."""
     if inside.way != addresses.FRAME:
         raise DecodeError(f"is no volume, so it has no {inside.way} slices; #frame= names one of its pictures")
     if not reader.is_dicom(content):
-        return picture_files.read(content, inside.number)
+        return picture_files.read(content, inside.number, largest)
     alone = frames.alone(content, inside.number)
-    stored, mode = reader.read(alone, settings.intensity, LARGEST, settings.decoding)
+    stored, mode = reader.read(alone, settings.intensity, largest, settings.decoding)
     return stored, "DICOM", mode
 
 
-def _of_file(content: bytes, settings: schema.Data) -> _Read:
+def _of_file(content: bytes, settings: schema.Data, largest: int = LARGEST) -> _Read:
     """The one picture of a file's content."""
     if not content:
         raise DecodeError("is empty (0 bytes)")
     if reader.is_dicom(content):
         kind = "DICOM"
-        stored, mode = reader.read(content, settings.intensity, LARGEST, settings.decoding)
+        stored, mode = reader.read(content, settings.intensity, largest, settings.decoding)
     else:
-        stored, kind, mode = picture_files.read(content)
+        stored, kind, mode = picture_files.read(content, largest=largest)
     return _Read(stored, kind, mode, len(content), hashlib.sha256(content).hexdigest())
 
 

@@ -35,6 +35,10 @@ class DecodeError(CcxrError):
         super().__init__(f"{name}: {reason}" if name else reason)
 
 
+class TooManyPixels(DecodeError):
+    """A picture declares more pixels than are read."""
+
+
 class Stored(NamedTuple):
     """One grey channel as a file stores it.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from contrastive_cxr.data.decoding.intensity import Bytes, DecodeError, Stored
+from contrastive_cxr.data.decoding.intensity import Bytes, DecodeError, Stored, TooManyPixels
 from contrastive_cxr.data.files.kinds import HEAD, PICTURES, kind_of
 
 __all__ = ["LARGEST", "read", "stored"]
@@ -33,8 +33,17 @@ ORIENTATION = 274  # EXIF tag; 1 is upright
 FRAMES = 100  # pictures of one TIFF that are counted: a small file can hold a million
 
 
-def read(content: bytes, frame: int | None = None) -> tuple[Stored, str, str]:
-    """Stored values, format and mode of a file that Pillow reads; `frame`: which picture of several, from 0.
+def read(content: bytes, frame: int | None = None, largest: int = LARGEST) -> tuple[Stored, str, str]:
+    """Stored values, format and mode of a file that Pillow reads.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    frame : int, optional
+        Which picture of several, from 0.
+    largest : int
+        Pixels above which the declared size is refused.
 
     Raises
     ------
@@ -45,15 +54,15 @@ def read(content: bytes, frame: int | None = None) -> tuple[Stored, str, str]:
     known = found if found in PICTURES else ""
     try:
         if known == "PNG":
-            _check_sums(content)
+            _check_sums(content, largest)
         elif known == "WebP":  # Pillow takes memory for the whole picture when it opens it
-            _check_size(_webp_size(content))
+            _check_size(_webp_size(content), largest)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check(image, frame)
+            _check(image, frame, largest)
             kind, mode = NAMES.get(str(image.format), str(image.format)), image.mode
             return stored(image), kind, mode
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DecodeError(f"declares more than {LARGEST} pixels") from error
+        raise TooManyPixels(f"declares more than {LARGEST} pixels") from error
     except UnidentifiedImageError as error:
         if known:
             raise DecodeError(f"begins as {known} and is truncated, damaged or of a kind that is not read") from error
@@ -80,22 +89,22 @@ def _many_bits(mode: str) -> bool:
     return mode in ("I", "F") or mode.startswith("I;16")
 
 
-def _check_sums(content: bytes) -> None:
+def _check_sums(content: bytes, largest: int) -> None:
     """Hold every chunk of a PNG to its checksum up to the last: unpacking alone stops at the last row it wants."""
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-        _check_size(image.size)
+        _check_size(image.size, largest)
         image.verify()
 
 
-def _check(image: Image.Image, frame: int | None) -> None:
+def _check(image: Image.Image, frame: int | None, largest: int) -> None:
     """Refuse what is not one picture of a bearable size, before its pixels are unpacked; go to the `frame`."""
-    _check_size(image.size)
+    _check_size(image.size, largest)
     if frame is not None:
         try:
             image.seek(frame)
         except EOFError as error:
             raise DecodeError(f"has no picture {frame}; its pictures are counted from 0") from error
-        return _check_size(image.size)
+        return _check_size(image.size, largest)
     frames = _frames(image)
     if frames > 1:
         raise DecodeError(
@@ -105,10 +114,10 @@ def _check(image: Image.Image, frame: int | None) -> None:
     return None
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def _check_size(size: tuple[int, int], largest: int) -> None:
     width, height = size
-    if width * height > LARGEST:
-        raise DecodeError(f"declares {width} x {height} pixels; at most {LARGEST} are read")
+    if width * height > largest:
+        raise TooManyPixels(f"declares {width} x {height} pixels; at most {largest} are read")
 
 
 def _webp_size(content: bytes) -> tuple[int, int]:

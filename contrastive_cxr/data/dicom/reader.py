@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from contrastive_cxr.data.decoding.intensity import DecodeError, Stored
+from contrastive_cxr.data.decoding.intensity import DecodeError, Stored, TooManyPixels
 from contrastive_cxr.data.dicom import codecs, earlier_decoding, grey, tags
 from contrastive_cxr.recipe import schema
 
@@ -113,7 +113,7 @@ def _check(data: Any, largest: int) -> None:
     if int(data.SamplesPerPixel) != (1 if photometric.startswith(("MONOCHROME", "PALETTE")) else 3):
         raise DecodeError(f"is a DICOM file in {photometric} of {data.SamplesPerPixel} channels; not read")
     if data.Rows * data.Columns > largest:
-        raise DecodeError(f"declares {data.Columns} x {data.Rows} pixels; at most {largest} are read")
+        raise TooManyPixels(f"declares {data.Columns} x {data.Rows} pixels; at most {largest} are read")
     _check_length(data)
     codecs.check(data)
 
@@ -150,7 +150,7 @@ def check_deflated(content: bytes, most: int) -> None:
         size += len(inflating.decompress(rest, 2**20))
         rest = inflating.unconsumed_tail
     if size > most:
-        raise DecodeError(f"is a deflated DICOM file of more than {most} bytes; not read")
+        raise TooManyPixels(f"is a deflated DICOM file of more than {most} bytes; not read")
 
 
 def _colour(data: Any) -> Stored:
