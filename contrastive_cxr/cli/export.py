@@ -31,7 +31,7 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export a run's model to ONNX, torch.export or a Hugging Face folder.
+    """Export a run's model to ONNX, torch.export or Hugging Face.
 
     The export is run on real images and compared with PyTorch before it is kept; check.json says what was found.
     """
