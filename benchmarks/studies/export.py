@@ -114,6 +114,10 @@ def figures_of(name: str, facts: dict[str, Any]) -> list[record.Figure]:
         lines += [record.figure(f"{say}: {file}", size / 1e6, "MB") for file, size in one["bytes"].items()
                   if size > 100_000]  # fmt: skip
     small = facts["onnx"]["int8"]
+    lines += [
+        record.figure(f"{name}, int8: least cosine to float32", small["least_cosine"]),
+        record.figure(f"{name}, int8: decisions that differ, of {small['images']}", small["differing_decisions"]),
+    ]
     for title, word in (("k-NN accuracy", "knn_accuracy"), ("macro AUC", "auc")):
         gap = small[word]["difference"]
         ends = {"low": gap["low"], "high": gap["high"]} if gap["low"] is not None else {}

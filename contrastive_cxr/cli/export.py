@@ -62,6 +62,8 @@ def print_cost(facts: dict[str, Any]) -> None:
             ends = "" if gap["low"] is None else f" ({gap['low']:+.3f} to {gap['high']:+.3f})"
             both = (f"{facts[word][kind]:.3f}" for kind in ("float32", "int8"))
             rows.append((name, *both, f"{gap['difference']:+.3f}{ends}"))
+    if facts["differing_decisions"] is not None:
+        rows.append(("decisions that differ", "", str(facts["differing_decisions"]), ""))
     speed, size = facts["milliseconds"], facts["bytes"]
     rows.append(("ms an image", f"{speed['float32']:.1f}", f"{speed['int8']:.1f}", ""))
     rows.append(("MB", f"{size['float32'] / 1e6:.1f}", f"{size['int8'] / 1e6:.1f}", ""))

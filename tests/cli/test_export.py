@@ -42,10 +42,12 @@ def test_faults_are_one_line_each_and_nothing_is_written(ccxr: Call, finished: P
 def test_the_cost_of_8_bits_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     gap = {"difference": -0.01, "low": -0.02, "high": 0.0, "n": 9}
     facts = {
-        "images": 9, "knn_accuracy": {"float32": 0.9, "int8": 0.89, "difference": gap}, "auc": None,
+        "images": 9, "differing_decisions": 4,
+        "knn_accuracy": {"float32": 0.9, "int8": 0.89, "difference": gap}, "auc": None,
         "milliseconds": {"float32": 20.0, "int8": 9.0}, "bytes": {"float32": 4e7, "int8": 1e7},
     }  # fmt: skip
     print_cost(facts)
     said = capsys.readouterr().out
     assert "-0.010 (-0.020 to +0.000)" in said
+    assert "decisions that differ" in said
     assert "AUC" not in said.replace("neighbours and AUC", "")
