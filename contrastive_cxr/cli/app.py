@@ -11,6 +11,7 @@ from contrastive_cxr import __version__, cores, terminal
 from contrastive_cxr.cli.audit import audit
 from contrastive_cxr.cli.data import app as data
 from contrastive_cxr.cli.explain import explain
+from contrastive_cxr.cli.explore import explore
 from contrastive_cxr.cli.gallery import index, search
 from contrastive_cxr.cli.help import SETTINGS, Command, Commands
 from contrastive_cxr.cli.info import doctor, recipes
@@ -25,7 +26,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (quickstart, init, doctor, recipes),
     "Train": (run, pretrain, embed, finetune),
     "Use a run": (evaluate, predict, encode, explain, serve, card),
-    "Find similar cases": (index, search),
+    "Find similar cases": (index, search, explore),
     "Compare runs": (sweep, compare),
     "Look at data": (audit,),
 }
