@@ -12,6 +12,7 @@ from contrastive_cxr.cli.audit import audit
 from contrastive_cxr.cli.data import app as data
 from contrastive_cxr.cli.explain import explain
 from contrastive_cxr.cli.export import export
+from contrastive_cxr.cli.explore import explore
 from contrastive_cxr.cli.gallery import index, search
 from contrastive_cxr.cli.help import SETTINGS, Command, Commands
 from contrastive_cxr.cli.info import doctor, recipes
@@ -26,7 +27,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (quickstart, init, doctor, recipes),
     "Train": (run, pretrain, embed, finetune),
     "Use a run": (evaluate, predict, encode, explain, export, serve, card),
-    "Find similar cases": (index, search),
+    "Find similar cases": (index, search, explore),
     "Compare runs": (sweep, compare),
     "Look at data": (audit,),
 }

@@ -83,9 +83,9 @@ class LoadedModels:
         return self.readings.index(model.settings)
 
     def read(
-        self, content: bytes, name: str, parts: tuple[Part, ...], frame: int | None = None, largest: int = LARGEST
+        self, content: bytes | str, name: str, parts: tuple[Part, ...], frame: int | None = None, largest: int = LARGEST
     ) -> Picture:
-        """Decode a file's content as the models of these parts were trained; any thread may do so.
+        """Decode a file (its content, or its address) as the models of these parts were trained; any thread may do so.
 
         Raises
         ------

@@ -48,3 +48,22 @@ def write(path: Path, rows: pandas.DataFrame, vectors: NDArray[np.float32]) -> N
         pyarrow.table(columns), buffer, use_dictionary=False, compression=dict.fromkeys(map(str, rows), "snappy")
     )
     write_bytes(path, buffer.getvalue())
+
+
+def write_columns(path: Path, columns: dict[str, list[Any]]) -> None:
+    """Write a table of any columns, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : {name: values}
+        Lists of one length; of text, numbers, bytes, or dicts of them, as pyarrow recognises them. NaN is missing.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({name: pyarrow.array(values, from_pandas=True) for name, values in columns.items()})
+    buffer = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, buffer)
+    write_bytes(path, buffer.getvalue())

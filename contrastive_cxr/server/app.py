@@ -30,8 +30,9 @@ router = APIRouter()
 
 
 def build(
-    loaded: LoadedModels, limits: Limits | None = None, access: Access | None = None, routers: Sequence[APIRouter] = ()
-) -> FastAPI:
+    loaded: LoadedModels, limits: Limits | None = None, access: Access | None = None, routers: Sequence[APIRouter] = (),
+    free: Sequence[str] = (),
+) -> FastAPI:  # fmt: skip
     """The application that answers from loaded models.
 
     Parameters
@@ -42,6 +43,8 @@ def build(
         None: no token is wanted and any host name is taken; for tests, and behind a guard of your own.
     routers : sequence of APIRouter
         Further addresses; they pass the same guard, and find the models at `request.app.state.service`.
+    free : sequence of str
+        Addresses of theirs that need no token, since they tell nothing.
 
     Raises
     ------
@@ -81,6 +84,7 @@ def build(
         rate=Rate(limits.rate, limits.burst),
         metrics=service.metrics,
         paths=lambda: set(app.openapi()["paths"]),
+        free=free,
     )
     return app
 

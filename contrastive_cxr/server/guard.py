@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,10 +32,14 @@ DRAIN_SECONDS, DRAIN_BYTES = 5.0, 2**28
 
 
 class Guard:
-    """ASGI middleware; `paths` are those that are counted by name."""
+    """ASGI middleware; `paths` are those that are counted by name, `free` further ones that need no token."""
 
-    def __init__(self, app: ASGIApp, access: Access, rate: Rate, metrics: Metrics, paths: Callable[[], set[str]]):
+    def __init__(
+        self, app: ASGIApp, access: Access, rate: Rate, metrics: Metrics, paths: Callable[[], set[str]],
+        free: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.app, self.access, self.rate, self.metrics, self.paths = app, access, rate, metrics, paths
+        self.free = (*OPEN, *free)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
@@ -70,7 +74,7 @@ class Guard:
         origin = headers.get("origin", "")
         if origin and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
             raise Refusal("foreign-origin")
-        if path in OPEN:
+        if path in self.free:
             return
         wait = self.rate.wait(scope["client"][0] if scope.get("client") else "")
         if wait:

@@ -1,0 +1,101 @@
+"""The command that shows a gallery as a page."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contrastive_cxr import terminal
+from contrastive_cxr.cli.serve import MIB, NEEDED, at
+from contrastive_cxr.cli.show import print_next, say, tell
+from contrastive_cxr.cli.use import Device
+from contrastive_cxr.errors import RequestError, raise_faults
+from contrastive_cxr.preflight import given_paths
+from contrastive_cxr.preflight.data_checks import faults_of
+
+INSTALL = "pip install 'contrastive_cxr[explore]'"
+STAGES = 5
+
+
+def explore(
+    place: Annotated[Path, typer.Argument(metavar="GALLERY|RUN", help="A folder that ccxr index wrote, or a run.")],
+    gallery: Annotated[Path | None, typer.Option(help="Gallery to show, beside a run.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run of the gallery's model, where it has moved.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: one that is free.")] = 8050,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that the page asks for; default: the variable CCXR_TOKEN.")
+    ] = None,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Predict all cases first, not only those that the run scored.")
+    ] = False,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write the map for embedding-atlas into this Parquet, and serve nothing.")
+    ] = None,
+    max_file: Annotated[float, typer.Option(help="MiB of the largest image that is dropped on the page.")] = 64,
+    device: Device = "cpu",
+) -> None:
+    """Show the cases of a gallery or a run as a map in the browser.
+
+    Look at cases and their neighbours, drop an image of your own, mark cases for relabelling. All of it stays on this
+    machine.
+    """
+    check_installed(parquet)
+    from contrastive_cxr.server import access, limits
+
+    allowed = limits.Limits(file_bytes=round(max_file * MIB), rate=200, burst=2000, files=8)
+    guarded: list[access.Access] = []
+    ending = {} if parquet is None else {"out": parquet, "endings": (".parquet",)}
+    faults = faults_of(lambda: given_paths.check(place, gallery=gallery, **ending))  # type: ignore[arg-type]
+    faults += [] if run is None else faults_of(lambda: given_paths.check(run))
+    if parquet is None:
+        faults += faults_of(lambda: guarded.append(access.access_for(host, token_file)))
+    faults += faults_of(allowed.check)
+    raise_faults(faults)
+    if parquet is not None:
+        export(parquet, place, gallery, run, device, predict)
+        return
+    with access.bound(host, port) as listening:
+        with terminal.Stages("exploring", STAGES, first="loading the models"):
+            from contrastive_cxr.explore.served import application
+
+            app = application(place, gallery, run, device, predict, allowed, guarded[0])
+        from contrastive_cxr.server.run import serve as answer
+
+        say(f"{len(app.state.explorer.gallery)} cases at {at(host, listening.getsockname()[1])}/")
+        tell("Open it in a browser; Ctrl-C ends it. For research; no medical device.")
+        answer(app, listening, allowed)
+    say("Stopped.")
+
+
+def export(file: Path, place: Path, gallery: Path | None, run: Path | None, device: str, predict: bool) -> None:
+    """Write the Parquet."""
+    with terminal.Stages("exploring", STAGES + 1, first="loading the models"):
+        from contrastive_cxr.explore.served import explorer
+
+        found = explorer(place, gallery, run, device, predict)
+        terminal.stage("drawing the pictures")
+        from contrastive_cxr.explore import atlas
+
+        missing = atlas.write(file, found)
+    say(f"{len(found.gallery)} cases: {file}")
+    if missing:
+        say(f"{missing} images cannot be read; their cases are there without a picture.")
+    columns = "--x x --y y --neighbors neighbors --image image"
+    print_next(("look", f"embedding-atlas {file} {columns}  (a package of its own)"))
+
+
+def check_installed(parquet: Path | None) -> None:
+    """Refuse where a package of the extra `explore` is missing, or pyarrow where a Parquet is wanted."""
+    missing = [name for name in NEEDED if parquet is None and importlib.util.find_spec(name) is None]
+    if missing:
+        raise RequestError(f"{', '.join(missing)}: not installed, and ccxr explore needs it; {INSTALL}")
+    if parquet is not None:
+        from contrastive_cxr.run.parquet import require
+
+        require()

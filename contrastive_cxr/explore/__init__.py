@@ -1,0 +1,1 @@
+"""The page that shows a gallery as a map, and the cases on it: what `ccxr explore` serves."""
