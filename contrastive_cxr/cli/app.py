@@ -11,8 +11,8 @@ from contrastive_cxr import __version__, cores, terminal
 from contrastive_cxr.cli.audit import audit
 from contrastive_cxr.cli.data import app as data
 from contrastive_cxr.cli.explain import explain
-from contrastive_cxr.cli.export import export
 from contrastive_cxr.cli.explore import explore
+from contrastive_cxr.cli.export import export
 from contrastive_cxr.cli.gallery import index, search
 from contrastive_cxr.cli.help import SETTINGS, Command, Commands
 from contrastive_cxr.cli.info import doctor, recipes

@@ -69,19 +69,15 @@ class Explorer:
 
 def thresholds(loaded: LoadedModels) -> list[dict[str, Any]]:
     """Thresholds that were chosen on the validation part: `name`, `class`, `threshold`."""
-    report = loaded.report
-    if not report:
-        return []
-    positive = report["task"]["positive"]
+    fitted = loaded.fitted
     return [
         {
-            "name": f"{positive}_at_{line['of']}_{line['wanted']:g}",
-            "words": f"{line['of']} {line['wanted']:g}",
-            "class": positive,
-            "threshold": line["threshold"],
+            "name": name,
+            "words": name.removeprefix(f"{fitted.positive}_at_").replace("_", " "),
+            "class": fitted.positive,
+            "threshold": threshold,
         }
-        for line in report["thresholds"]
-        if line["threshold"] is not None and line["fitted_on"] == "validation"
+        for name, threshold in fitted.thresholds.items()
     ]
 
 
