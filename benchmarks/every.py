@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "time_to_result": ["--quick", "--scratch", str(QUICK / "time-to-result")],
     "neighbour_metrics": ["--rows", "2000", "--against", "2000", "--repeats", "1"],
     "report_page": ["--quick", "--rows", "500"],
+    "explore": ["--quick", "--rows", "5000", "--gallery", "2000"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],
 }
 """Name and the words of its quick size."""
