@@ -2,10 +2,10 @@
 
 python -m benchmarks.explore [--rows 50000] [--gallery 10000] [--repeats 20]
 
-The gallery is made: unit vectors in 40 groups; a small run of phantoms gives the model of EfficientNet-Lite0 at 224
+The gallery is made: unit vectors in 40 groups. A small run of phantoms gives the model, EfficientNet-Lite0 at 224
 pixels, whose weights do not matter to the speed. The first results are those of `POST /search` for one PNG of 1024
-pixels, over HTTP, after one request to warm up. The map is drawn when the browser has handed in its first frame, counted
-from the navigation; it is moved by dragging for five seconds, and frames are those that the page drew. Chromium is
+pixels, over HTTP, after one request to warm up. The map is drawn when the browser has handed in its first frame,
+counted from the navigation. It is moved by dragging for five seconds; frames are those that the page drew. Chromium is
 headless and draws WebGL in software (SwiftShader), on the same cores as everything else.
 """
 
@@ -44,7 +44,8 @@ from contrastive_cxr.training.run import run as train
 GROUPS, CLASSES = 40, ("normal", "nodule", "opacity")
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader-webgl", "--ignore-gpu-blocklist"]
 DRAG = """async seconds => {
-  const map = document.querySelector('#map .over'), box = map.getBoundingClientRect(), counter = document.querySelector('#map');
+  const map = document.querySelector('#map .over'), box = map.getBoundingClientRect();
+  const counter = document.querySelector('#map');
   const send = (kind, x) => (kind === 'mousedown' ? map : window).dispatchEvent(new MouseEvent(kind,
     {bubbles: true, view: window, clientX: box.left + x, clientY: box.top + box.height / 2, buttons: 1}));
   const before = +counter.dataset.frames, began = performance.now(), times = [];
@@ -56,7 +57,8 @@ DRAG = """async seconds => {
   }
   send('mouseup', box.width / 2);
   const gaps = times.slice(1).map((each, at) => each - times[at]).sort((a, b) => a - b);
-  return {frames: +counter.dataset.frames - before, seconds: (performance.now() - began) / 1000, p95: gaps[Math.floor(0.95 * gaps.length)]};
+  const seconds_ = (performance.now() - began) / 1000, p95 = gaps[Math.floor(0.95 * gaps.length)];
+  return {frames: +counter.dataset.frames - before, seconds: seconds_, p95};
 }"""
 
 
