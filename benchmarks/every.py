@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "against_plain": ["--quick"],
     "time_to_result": ["--quick", "--scratch", str(QUICK / "time-to-result")],
     "neighbour_metrics": ["--rows", "2000", "--against", "2000", "--repeats", "1"],
+    "serve": ["--quick", "--minutes", "0.3", "--in-flight", "20"],
     "report_page": ["--quick", "--rows", "500"],
     "explore": ["--quick", "--rows", "5000", "--gallery", "2000"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],

@@ -4,9 +4,9 @@ python -m benchmarks.serve [--minutes 10] [--in-flight 200] [--run RUN] [--side 
 
 The server is a process of its own with its usual limits, but for the rate of one client, as all requests come from one.
 Each of `--in-flight` connections sends the next request when it has an answer: predict, embed and search in turn, one
-PNG of `--side` pixels each. Without `--run` the run is a small one of EfficientNet-Lite0 at 224 pixels on phantoms, trained
-for an epoch: weights do not matter to the speed. Every answer that is not 200, and every connection that breaks, counts
-as lost. Memory is the server's anonymous memory, once a second; the first fifth of the time is its warm-up.
+PNG of `--side` pixels each. Without `--run` the run is a small one of EfficientNet-Lite0 at 224 pixels on phantoms,
+trained for an epoch: weights do not matter to the speed. Every answer but 200, and every connection that breaks, is
+lost. Memory is the server's anonymous memory, once a second; the first fifth of the time is its warm-up.
 """
 
 from __future__ import annotations

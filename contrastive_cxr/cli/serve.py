@@ -14,7 +14,6 @@ from contrastive_cxr.cli.show import print_next, say, tell
 from contrastive_cxr.cli.use import Device
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.preflight import given_paths
-from contrastive_cxr.preflight.data_checks import faults_of
 
 INSTALL = "pip install 'contrastive_cxr[serve]'"
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
@@ -51,6 +50,7 @@ def serve(
     A request's images stay in memory and are forgotten after the answer. Ctrl-C or SIGTERM finishes what was begun.
     """
     check_installed()
+    from contrastive_cxr.preflight.data_checks import faults_of
     from contrastive_cxr.server import access, limits
 
     allowed = limits.Limits(

@@ -26,19 +26,13 @@ from tests.server.test_limits_hold import body_of
 TREE = Path(__file__).resolve().parents[2]
 
 
-def no_files() -> None:
-    """From now on the process can write to no file: not a byte."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
-
 @contextmanager
-def served(*words: object, cwd: Path, writes: bool = True) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(*words: object, cwd: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`ccxr serve` and its address."""
     command = [sys.executable, "-m", "contrastive_cxr", "serve", *map(str, words), "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(TREE), "TMPDIR": str(cwd), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        preexec_fn=None if writes else no_files,
     )  # fmt: skip
     assert process.stdout is not None
     told = []
@@ -77,9 +71,10 @@ def test_requests_leave_nothing_on_disk_even_where_nothing_can_be_written(
     before = tree(finished, tmp_path)
     large = noise(2000)  # 4 MB: beyond what form readers keep in memory
     with (
-        served(finished, "--rate", "0", cwd=tmp_path, writes=False) as (process, address),
+        served(finished, "--rate", "0", cwd=tmp_path) as (process, address),
         httpx.Client(base_url=address, timeout=120, trust_env=False) as client,
     ):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))  # from now on not a byte goes into any file
         for path in ("/predict", "/embed", "/search", "/explain"):
             assert client.post(path, files=form(one, large)).status_code == 200, path
         opened = [os.readlink(entry) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contrastive_cxr.data.decoding.decode import LARGEST, DecodeError, decode, fit_square, grey_of
+from contrastive_cxr.data.decoding.intensity import TooManyPixels
 from contrastive_cxr.recipe.schema import Data, Intensity
 from tests.data.corpus.writers import turned
 
@@ -338,3 +339,24 @@ def test_real_slices_all_decode() -> None:
     assert {fact.mode for fact in facts} == {"L", "RGB", "RGBA"}
     assert (min(fact.width for fact in facts), max(fact.width for fact in facts)) == (115, 1671)
     assert any(path.suffix == ".png" and fact.format == "JPEG" for path, fact in zip(files, facts, strict=True))
+
+
+def test_bytes_with_several_pictures_give_the_one_that_is_named_with_the_digest_of_its_address(tmp_path: Path) -> None:
+    first, second = (Image.new("L", (9, 7), value) for value in (10, 200))
+    first.save(tmp_path / "two.tif", save_all=True, append_images=[second])
+    content = (tmp_path / "two.tif").read_bytes()
+    found = decode(content, Data(), frame=1)
+    named = decode(f"{tmp_path / 'two.tif'}#frame=1", Data())
+    np.testing.assert_array_equal(found.grey, named.grey)
+    assert found.facts.digest == named.facts.digest
+    with pytest.raises(DecodeError, match="no picture 2"):
+        decode(content, Data(), frame=2)
+
+
+def test_a_smaller_bound_on_the_pixels_is_held_by_every_kind(tmp_path: Path) -> None:
+    for kind in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"):
+        Image.new("L", (9, 7)).save(tmp_path / "x", kind)
+        content = (tmp_path / "x").read_bytes()
+        assert decode(content, Data(), largest=63).grey.shape == (7, 9)
+        with pytest.raises(TooManyPixels, match="9 x 7 pixels; at most 62"):
+            decode(content, Data(), largest=62)
