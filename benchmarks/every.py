@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "neighbour_metrics": ["--rows", "2000", "--against", "2000", "--repeats", "1"],
     "serve": ["--quick", "--minutes", "0.3", "--in-flight", "20"],
     "report_page": ["--quick", "--rows", "500"],
+    "explore": ["--quick", "--rows", "5000", "--gallery", "2000"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],
 }
 """Name and the words of its quick size."""

@@ -14,7 +14,6 @@ from contrastive_cxr.cli.show import print_next, say, tell
 from contrastive_cxr.cli.use import Device
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.preflight import given_paths
-from contrastive_cxr.preflight.data_checks import faults_of
 
 INSTALL = "pip install 'contrastive_cxr[explore]'"
 STAGES = 5
@@ -46,6 +45,7 @@ def explore(
     machine.
     """
     check_installed(parquet)
+    from contrastive_cxr.preflight.data_checks import faults_of
     from contrastive_cxr.server import access, limits
 
     allowed = limits.Limits(file_bytes=round(max_file * MIB), rate=200, burst=2000, files=8)

@@ -73,7 +73,7 @@ def test_recipes_are_listed_shown_and_copied(ccxr: Callable[..., tuple[int, str,
 
 COMMANDS = [(), ("data",), ("data", "look"), ("data", "sets"), ("data", "sets", "show"), *((name,) for name in (
     "quickstart", "run", "pretrain", "embed", "finetune", "evaluate", "card", "predict", "encode", "index", "search",
-    "explain", "export", "serve", "audit", "compare", "sweep", "recipes", "doctor", "init",
+    "explain", "export", "serve", "explore", "audit", "compare", "sweep", "recipes", "doctor", "init",
 ))]  # fmt: skip
 
 

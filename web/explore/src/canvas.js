@@ -8,7 +8,7 @@ export function plain(canvas, x, y) {
       groups = new Map();
       for (let row = 0; row < x.length; row++) {
         if (!values[4 * row + 3]) continue;
-        const key = `rgb(${values[4 * row]} ${values[4 * row + 1]} ${values[4 * row + 2]})`;
+        const key = `rgb(${values[4 * row]} ${values[4 * row + 1]} ${values[4 * row + 2]} / ${values[4 * row + 3] / 255})`;
         if (!groups.has(key)) groups.set(key, []);
         groups.get(key).push(row);
       }

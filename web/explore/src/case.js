@@ -1,6 +1,6 @@
 // The case: picture, prediction, nearest cases, maps, mark and note, in a dialog that keeps the focus.
 import {json, picture} from './api.js';
-import {all, button, make, number, one} from './dom.js';
+import {make, number, one} from './dom.js';
 import {maps, probabilities, tile} from './parts.js';
 import {viewer} from './viewer.js';
 

@@ -54,7 +54,7 @@ function exporting(marks) {
     button.disabled = clear.disabled = !marks.by.size;
   };
   marks.addEventListener('change', count);
-  button.addEventListener('click', () => marks.csv().catch(error => tell(error.message, true)));
+  button.addEventListener('click', () => marks.csv().then(() => tell('marks.csv is a table of images: ccxr data look marks.csv data.outside=true'), error => tell(error.message, true)));
   clear.addEventListener('click', () => { if (confirm(`Forget ${marks.by.size} marks?`)) marks.clear(); });
   count();
 }

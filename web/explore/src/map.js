@@ -35,7 +35,6 @@ export class Map2D extends EventTarget {
     this.transform = zoomIdentity;
     this.listen();
     store.addEventListener('colours', () => this.recolour());
-    store.addEventListener('selected', () => this.redraw());
     new ResizeObserver(() => this.resize()).observe(place);
     this.resize();
     this.recolour();
@@ -184,8 +183,6 @@ export class Map2D extends EventTarget {
       pen.strokeStyle = colour;
       pen.stroke();
     };
-    const few = this.store.selected.length > 4000 ? [] : this.store.selected;
-    few.forEach(row => ring(row, 1, ink));
     if (this.opened >= 0) { ring(this.opened, 3, paper); ring(this.opened, 5, ink); }
     if (this.at >= 0) { ring(this.at, 2, paper); ring(this.at, 4, ink); }
     for (const {x, y} of this.guests) {

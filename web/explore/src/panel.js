@@ -1,6 +1,6 @@
 // Beside the map: lists of cases, counts of what is selected, filters; over it the legend.
 import {css, nothing, ofNumber, ofValue} from './colours.js';
-import {all, button, make, number, one, say} from './dom.js';
+import {all, make, number, one, say} from './dom.js';
 import {tile} from './parts.js';
 
 const STEP = 60, MOST = 64;

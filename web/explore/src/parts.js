@@ -32,7 +32,8 @@ export function probabilities(prediction, thresholds) {
   const notes = thresholds.filter(each => each.name in prediction.thresholds).map(each => make('li', {
     text: `${each.class} ${prediction.thresholds[each.name] ? 'reaches' : 'does not reach'} the threshold ${number(each.threshold)} of ${each.words}.`,
   }));
-  return [make('p', {}, 'Predicted: ', make('b', {text: prediction.decision})), table,
+  const costs = prediction.decision === prediction.most_probable ? '' : ` by the costs of errors that the run states; the most probable class is ${prediction.most_probable}`;
+  return [make('p', {}, 'Predicted: ', make('b', {text: prediction.decision}), costs), table,
     prediction.calibrated ? null : make('p', {class: 'soft', text: 'No temperature was fitted for this run, so no probability is calibrated.'}),
     notes.length ? make('ul', {}, ...notes) : make('p', {class: 'soft', text: 'No threshold was chosen for this run.'})];
 }

@@ -46,21 +46,23 @@ export class Store extends EventTarget {
     for (let row = 0; row < this.rows; row++) {
       const colour = known ? known[column.codes[row]] : this.colour(row);
       this.colours.set(colour, 4 * row);
-      this.colours[4 * row + 3] = this.shown[row] ? 255 : 0;
     }
+    this.fade();
+  }
+  fade() {  // what is filtered out is not drawn, what is not selected is faint
+    const faint = this.selected.length ? 45 : 255;
+    for (let row = 0; row < this.rows; row++) this.colours[4 * row + 3] = this.shown[row] ? faint : 0;
+    for (const row of this.selected) if (this.shown[row]) this.colours[4 * row + 3] = 255;
     this.tell('colours');
   }
   filter(name, keep) {
     if (keep) this.filters.set(name, keep); else this.filters.delete(name);
     const every = [...this.filters.values()];
-    for (let row = 0; row < this.rows; row++) {
-      this.shown[row] = every.every(each => each(row)) ? 1 : 0;
-      this.colours[4 * row + 3] = this.shown[row] ? 255 : 0;
-    }
-    this.tell('colours');
+    for (let row = 0; row < this.rows; row++) this.shown[row] = every.every(each => each(row)) ? 1 : 0;
+    this.fade();
     this.tell('shown');
   }
-  select(rows) { this.selected = rows; this.tell('selected'); }
+  select(rows) { this.selected = rows; this.fade(); this.tell('selected'); }
   words(row) {
     const said = this.value('predicted', row), label = this.value('label', row) || 'no label';
     return `${label}${said ? `, predicted ${said}` : ''}`;

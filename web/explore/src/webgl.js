@@ -8,10 +8,10 @@ void main() {
   if (colour.a == 0.0) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
 }`;
 const FRAGMENT = `#version 300 es
-precision mediump float; in vec4 tint; uniform float size; out vec4 drawn;
+precision highp float; in vec4 tint; uniform float size; out vec4 drawn;
 void main() {
   float away = length(gl_PointCoord - 0.5) * size;
-  float inside = clamp(size * 0.5 - away + 0.5, 0.0, 1.0) * 0.85;
+  float inside = clamp(size * 0.5 - away + 0.5, 0.0, 1.0) * 0.85 * tint.a;
   if (inside <= 0.0) discard;
   drawn = vec4(tint.rgb * inside, inside);
 }`;
