@@ -18,7 +18,7 @@ NETWORK = {"socket", "urllib", "http", "requests", "httpx", "aiohttp", "ftplib",
 ALLOWED = {
     "dicomweb/request.py": "urllib.parse",  # takes the address apart
     "dicomweb/search.py": "urllib.parse",  # the same
-    "dicomweb/server.py": "requests",  # asks the DICOMweb server that --dicomweb names, through dicomweb-client
+    "dicomweb/server.py": "requests",  # it asks the server that --dicomweb names, and no other
     "models/pretrained/foreign.py": "urllib.error",  # the error of a download that torchvision or timm makes
     "models/pretrained/reach.py": "urllib.request",  # whether the host answers, before the library asks it
     "files.py": "socket",  # the name of this machine

@@ -122,9 +122,9 @@ def captures(queries: Sequence[Query], pictures: Sequence[NDArray[np.uint8]], ma
     pictures : of uint8 [H, W, 3]
         As `picture.composed` draws them.
     """
-    series, objects = UID(), []
+    series, objects = UID(), list[Dataset]()
     for number, (query, picture) in enumerate(zip(queries, pictures, strict=True), 1):
-        one = SCImage.from_ref_dataset(
+        one: Any = SCImage.from_ref_dataset(
             subject(query.image.header), picture, "RGB", 8, "PATIENT", series, SERIES + 1, UID(), number,
             patient_orientation=("L", "F"), series_description="ccxr search: pictures of similar cases",
             transfer_syntax_uid="1.2.840.10008.1.2.1", **made.equipment(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import requests
@@ -21,7 +22,12 @@ ANSWER_SECONDS = 300
 """Of one answer as a whole: a server that sends a byte now and then is never silent."""
 MOST_BYTES = 2**29
 ATTEMPTS, WAIT_MILLISECONDS = 3, 250
-BUSY = (429, 502, 503, 504)
+BUSY = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
 PAGE, MOST_INSTANCES = 200, 5000
 SERIES_UID, SOP_UID, MODALITY = "0020000E", "00080018", "00080060"
 # What a damaged or hostile answer leads to inside dicomweb-client and pydicom, besides errors of requests.
@@ -104,9 +110,9 @@ class Server:
                 data = self.client.retrieve_instance(study, entry.series, entry.sop)
                 sent = (str(data.StudyInstanceUID), str(data.SeriesInstanceUID), str(data.SOPInstanceUID))
             except requests.exceptions.HTTPError as error:
-                if error.response.status_code in (401, 403):
+                if _status(error) in (401, 403):
                     raise
-                raise Unreadable(f"the server answers {error.response.status_code} for it") from error
+                raise Unreadable(f"the server answers {_status(error)} for it") from error
             except (requests.exceptions.RequestException, RetryError):
                 raise
             except _Refused as error:
@@ -165,7 +171,7 @@ class Server:
                 f"{at}: its certificate is not trusted; put the hospital's certificates into REQUESTS_CA_BUNDLE"
             ) from error
         except requests.exceptions.HTTPError as error:
-            raise RequestError(f"{at} {self._of_status(error.response.status_code)}") from error
+            raise RequestError(f"{at} {self._of_status(_status(error))}") from error
         except RetryError as error:
             status = getattr(error.last_attempt.value, "status_code", 503)
             raise RequestError(f"{at} answers {status} {ATTEMPTS} times: it is busy; try again later") from error
@@ -187,6 +193,11 @@ class Server:
 
 
 _NOT_DICOMWEB = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+
+
+def _status(error: requests.exceptions.HTTPError) -> int:
+    """The status of an answer that is an error."""
+    return 0 if error.response is None else error.response.status_code
 
 
 def _shown(login: Login) -> Any:

@@ -16,9 +16,9 @@ MAKER = "contrastive_cxr"
 """The Manufacturer of what `objects` makes: a second search of the same study leaves it out."""
 NOT_IMAGES = frozenset(
     (
-        "SR", "PR", "KO", "SEG", "REG", "FID", "RWV", "ANN", "DOC", "PLAN", "AU", "ECG", "EPS", "HD", "RESP", "EEG", "EMG",
-        "EOG", "ARCHIVE", "ASMT", "STAIN", "M3D", "TEXTUREMAP", "SMR", "VA", "OAM", "OPV", "KER", "IOL", "LEN", "RTDOSE",
-        "RTPLAN", "RTRECORD", "RTSTRUCT", "RTINTENT", "RTRAD", "RTSEGANN",
+        "SR", "PR", "KO", "SEG", "REG", "FID", "RWV", "ANN", "DOC", "PLAN", "AU", "ECG", "EPS", "HD", "RESP", "EEG",
+        "EMG", "EOG", "ARCHIVE", "ASMT", "STAIN", "M3D", "TEXTUREMAP", "SMR", "VA", "OAM", "OPV", "KER", "IOL", "LEN",
+        "RTDOSE", "RTPLAN", "RTRECORD", "RTSTRUCT", "RTINTENT", "RTRAD", "RTSEGANN",
     )
 )  # fmt: skip
 """Modalities (PS3.3 C.7.3.1.1.1) that are no pictures of a patient."""
@@ -95,7 +95,7 @@ def faults_of_patients(images: Sequence[Instance]) -> list[str]:
     if count < 2:
         return []
     return [
-        f"--dicom-out, --store: the study's images name {count} patients, and a report is of one; name one with --series"
+        f"--dicom-out, --store: the images name {count} patients, and a report is of one; name a part with --series"
     ]
 
 
