@@ -14,7 +14,8 @@ from highdicom import UID
 from highdicom.sc import SCImage
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DA, TM
+from pydicom.multival import MultiValue
+from pydicom.valuerep import DA, TM, PersonName
 
 from contrastive_cxr import __version__
 from contrastive_cxr.dicomweb.study import MAKER, Instance
@@ -22,7 +23,7 @@ from contrastive_cxr.errors import visible
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "IssuerOfPatientID")
 STUDY = ("StudyInstanceUID", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName")
-IMAGE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "NumberOfFrames")
+IMAGE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 SERIES = 9000  # numbers of the new series begin here, above those of usual scanners
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,16}")
 
@@ -79,11 +80,12 @@ class Query:
 def subject(header: Dataset) -> Dataset:
     """Of a header what is copied into the objects: the patient, the study, and which image it is; nothing else.
 
-    Values that DICOM does not allow (a sex that is none of M, F, O; a date that is none) become empty.
+    Values that DICOM does not allow (a sex that is none of M, F, O; a date that is none) become empty; of several names
+    the first is taken.
     """
     found = Dataset()
     for name in (*PATIENT, *STUDY):
-        setattr(found, name, header.get(name) or "")
+        setattr(found, name, _single(header.get(name)))
     for name in IMAGE:
         if header.get(name):
             setattr(found, name, header.get(name))
@@ -97,6 +99,12 @@ def subject(header: Dataset) -> Dataset:
     if not found.IssuerOfPatientID:
         del found.IssuerOfPatientID
     return found
+
+
+def _single(value: Any) -> Any:
+    """The value of a text attribute, of several the first; '' where a file says that it is no text."""
+    first = (value[0] if len(value) else "") if isinstance(value, MultiValue) else value
+    return first if isinstance(first, str | PersonName) and first else ""
 
 
 def code_of(text: str) -> tuple[str, str]:

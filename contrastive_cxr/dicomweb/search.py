@@ -144,14 +144,34 @@ def _searched(
         entry["prediction"] = prediction
         queries.append(objects.Query(image, inside.number + 1 if inside else None, entry, prediction))
     made = _maker(models, facts)
-    found: dict[str, Any] = {"report.dcm": report.report(queries, made)} if request.reports else {}
-    if request.captures:
-        sheets = [
-            picture.composed(number, query.found, shown, reasons, made.digest) for number, query in enumerate(queries)
-        ]
-        for number, one in enumerate(objects.captures(queries, sheets, made), 1):
+    sheets = [
+        picture.composed(number, query.found, shown, reasons, made.digest)
+        for number, query in enumerate(queries)
+        if request.captures
+    ]
+    return facts, _Made(shown, reasons, _objects(queries, sheets, made, request))
+
+
+def _objects(
+    queries: Sequence[objects.Query], sheets: Sequence[Any], made: objects.Maker, request: StudyRequest
+) -> dict[str, Any]:
+    """{file name: DICOM object}.
+
+    Raises
+    ------
+    RequestError
+        The headers of the study hold values that no new object can have.
+    """
+    try:
+        found: dict[str, Any] = {"report.dcm": report.report(queries, made)} if request.reports else {}
+        for number, one in enumerate(objects.captures(queries, sheets, made) if sheets else [], 1):
             found[f"capture-{number:04d}.dcm"] = one
-    return facts, _Made(shown, reasons, found)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise RequestError(
+            f"--study {request.study}: highdicom refuses a value of the study's headers ({type(error).__name__}), so "
+            "nothing can be written for it; search it without --dicom-out and --store"
+        ) from error
+    return found
 
 
 def _read(

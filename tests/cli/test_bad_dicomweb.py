@@ -1,4 +1,4 @@
-"""`ccxr search --dicomweb`, asked for what it cannot do: refused at once, before PyTorch and before a server is asked."""
+"""`ccxr search --dicomweb`, asked for what it cannot do: refused before PyTorch and before a server is asked."""
 
 from __future__ import annotations
 
