@@ -99,7 +99,8 @@ def model(scratch: Path) -> LoadedModels:
     """A trained model, whatever its weights."""
     words = [
         "model.backbone=timm/tf_efficientnet_lite0", "model.weights=none", "model.image_size=224", "data.images=90",
-        "data.cache_size=224", "embed.images_per_class=4", "embed.trainable=null", f"data.cache_dir={scratch / 'cache'}", "pretrain.epochs=1", "embed.epochs=1",
+        "data.cache_size=224", "embed.images_per_class=4", "embed.trainable=null",
+        f"data.cache_dir={scratch / 'cache'}", "pretrain.epochs=1", "embed.epochs=1",
         "finetune.epochs=1", "evaluation.resamples=100", "evaluation.baselines=false", "evaluation.audit=false",
         "tracking.wandb=off", "runtime.device=cpu",
     ]  # fmt: skip

@@ -23,6 +23,7 @@ FLOORS = {
     "training": 8,
     "export": 8,
     "server": 8,
+    "dicomweb": 8,
     "inference": 7,
     "evaluation": 6,
     "preflight": 5,
@@ -86,7 +87,9 @@ HEAVY = {
     "timm": ("models/backbones/timm_nets.py",),
     "lightning": ("engine/",),
     "lightning_fabric": ("engine/",),
-    "pydicom": ("data/dicom/",),
+    "pydicom": ("data/dicom/", "dicomweb/"),  # dicomweb writes objects and gets data sets; data/dicom reads pixels
+    "highdicom": ("dicomweb/",),
+    "dicomweb_client": ("dicomweb/",),
     "nibabel": ("data/decoding/volumes.py",),
     "nrrd": ("data/decoding/volumes.py",),
     "fsspec": ("data/files/remote.py",),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.cli import study_options
 from contrastive_cxr.cli.show import look_at, print_next, prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.preflight import given_paths
 
 Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders, archives or URLs of them.")
+    list[Path] | None,
+    typer.Argument(metavar="IMAGE...", help="Image files, or folders, archives or URLs of them; none with --dicomweb."),
 ]
 
 
@@ -97,7 +100,7 @@ def print_probe(facts: dict[str, Any]) -> None:
 
 def search(
     gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder that ccxr index wrote.")],
-    images: Images,
+    images: Images = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours an image.")] = 5,
     where: Annotated[
         list[str] | None, typer.Option(help="COLUMN=VALUE that neighbours must have; again for more of them.")
@@ -111,23 +114,38 @@ def search(
     trust_index: Annotated[
         bool, typer.Option("--trust-index", help="Read an index that another user or program wrote.")
     ] = False,
+    dicomweb: study_options.Dicomweb = None,
+    study: study_options.Study = "",
+    series: study_options.Series = None,
+    dicomweb_login: study_options.LoginFile = None,
+    dicom_out: study_options.DicomOut = None,
+    dicom_as: study_options.DicomAs = "both",
+    store: study_options.Store = False,
     device: Device = "cpu",
     frames: Frames = None,
     axis: Axis = "axial",
 ) -> None:
     """Find the most similar cases of each image in a gallery.
 
-    It also says how unusual the image is among the gallery's own.
+    It also says how unusual the image is among the gallery's own. Images are files, or a study of a DICOMweb server.
     """
-    options = {"where": wanted(where or []), **pictures(frames, axis)}
-    given_paths.check(run, images, gallery=gallery)
+    options: dict[str, Any] = {"where": wanted(where or []), **pictures(frames, axis)}
+    options |= {"run": run, "k": k, "html": html, "unfamiliar": unfamiliar, "verify": verify}
+    options |= {"trust_index": trust_index, "device": device}
+    given = {"series": series or [], "login": dicomweb_login, "out": dicom_out, "kinds": dicom_as, "store": store}
+    study_options.check(dicomweb, study, given, images or [])
+    if dicomweb is not None:
+        return show(gallery, study_options.searched(gallery, dicomweb, study, given, options), html)
+    given_paths.check(run, images or [], gallery=gallery)
     with terminal.Stages("search", 5 + (html is not None), first="loading PyTorch"):
         from contrastive_cxr.inference.search import search as run_search
 
-        facts = run_search(
-            gallery, images, run=run, k=k, html=html, unfamiliar=unfamiliar, verify=verify, trust_index=trust_index,
-            device=device, **options,
-        )  # fmt: skip
+        facts = run_search(gallery, images or [], **options)
+    return show(gallery, facts, html, images or [])
+
+
+def show(gallery: Path, facts: dict[str, Any], html: Path | None, images: Sequence[Path] = ()) -> None:
+    """Print what was found, and what to do next."""
     for query in facts["queries"]:
         lines = [
             (place, near["label"], f"{near['distance']:.4f}", near["patient"], near["path"])
@@ -140,6 +158,8 @@ def search(
     if html is not None:
         say(f"Page: {html.resolve()}")
         return print_next(look_at(html))
+    if not images:
+        return None
     words = " ".join(shlex.quote(str(place)) for place in (gallery, *images[:3]))
     return print_next(("look", f"ccxr search {words} --html similar.html"))
 

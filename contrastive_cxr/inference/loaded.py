@@ -107,7 +107,10 @@ class LoadedModels:
         return torch.from_numpy(np.stack([one.squares[number] for one in pictures])[:, None]).to(model.device)
 
 
-def load(place: Path, *, gallery: Path | None = None, run: Path | None = None, device: str = "cpu") -> LoadedModels:
+def load(
+    place: Path, *, gallery: Path | None = None, run: Path | None = None, device: str = "cpu", verify: bool = False,
+    trust_index: bool = False,
+) -> LoadedModels:  # fmt: skip
     """Load a run, or a gallery with the run that made it.
 
     Parameters
@@ -120,6 +123,7 @@ def load(place: Path, *, gallery: Path | None = None, run: Path | None = None, d
         The run of a gallery, where it is not the one that made it, or has moved.
     device : str
         auto (a GPU where there is one), cpu or cuda.
+    verify, trust_index : as in `Gallery.load`
 
     Raises
     ------
@@ -136,7 +140,7 @@ def load(place: Path, *, gallery: Path | None = None, run: Path | None = None, d
         run = place
     if faults:
         raise RequestError(*faults)
-    cases = None if gallery is None else Gallery.load(gallery)
+    cases = None if gallery is None else Gallery.load(gallery, verify=verify, trust_index=trust_index)
     embedder = _embedder(cases, gallery, run, device)
     home = run if run is not None else _run_of(embedder)
     folders = _classifier_folders(home, required=embedder is None)

@@ -38,13 +38,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is searched with: the images, their vectors, and what is left out for each."""
+    """What is searched with: the images, their vectors, and what is left out for each.
+
+    `patients` says whose rows are left out, one an image; empty: of an image in the gallery those of its patient.
+    """
 
     gallery: Gallery
     model: EmbeddingModel
     files: list[Path]
     vectors: Floats
     threshold: float
+    patients: tuple[str, ...] = ()
 
 
 def search(
@@ -144,7 +148,7 @@ def facts_of(asked: SearchRequest, k: int, where: Mapping[str, Sequence[str]]) -
     places = files_of(gallery.rows)
     rows = {place.resolve(): number for number, place in enumerate(places)} if len(places) <= 1_000_000 else {}
     own = [rows.get(file.resolve()) for file in asked.files]
-    patients = ["" if row is None else str(gallery.rows["patient"].iloc[row]) for row in own]
+    patients = list(asked.patients) or ["" if row is None else str(gallery.rows["patient"].iloc[row]) for row in own]
     found = gallery.search(asked.vectors, k + 1, patients, where=where or None)
     queries = []
     for number, (file, row) in enumerate(zip(asked.files, own, strict=True)):
