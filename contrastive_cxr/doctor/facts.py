@@ -30,6 +30,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "tables": ("openpyxl", "pyarrow"),
     "tensorboard": ("tensorboard",),
+    "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
+    "explore": ("fastapi", "opentsne", "prometheus-client", "python-multipart", "uvicorn"),
+    "dicomweb": ("dicomweb-client", "highdicom", "pydicom"),
 }  # fmt: skip
 """Packages of each optional extra of `pyproject.toml` that a user may want."""
 WEIGHTS_ENDINGS = (".pth", ".pt", ".bin", ".safetensors")

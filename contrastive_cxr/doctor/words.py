@@ -18,6 +18,9 @@ PURPOSES = {
     "parquet": "ccxr encode into Parquet files",
     "tables": "tables in Parquet and Excel files",
     "tensorboard": "TensorBoard as a tracker (tracking.to)",
+    "serve": "answers over HTTP (ccxr serve)",
+    "explore": "a gallery as a page (ccxr explore)",
+    "dicomweb": "studies of a DICOMweb server (ccxr search)",
 }
 LITTLE_MEMORY = 4 * 2**30
 LITTLE_DISK = 5 * 2**30

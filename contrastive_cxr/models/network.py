@@ -47,6 +47,7 @@ class Network(nn.Module):
 
     mean: Tensor
     std: Tensor
+    inference_dtype: torch.dtype = torch.float32
 
     def __init__(self, spec: Spec, backbone: nn.Module | None = None) -> None:
         super().__init__()
@@ -64,7 +65,6 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor([spec.mean], dtype=torch.float32))
         self.register_buffer("std", torch.tensor([spec.std], dtype=torch.float32))
         self._paths = divide(self.backbone)
-        self.inference_dtype = torch.float32
         self._held: frozenset[str] = frozenset()
         self._waiting: frozenset[str] = frozenset()
 

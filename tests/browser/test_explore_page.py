@@ -65,7 +65,7 @@ def page(gl_browser: Any, address: str) -> Iterator[Any]:
     expected = "Failed to load resource"  # what the browser says of each refused image
     opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     opened.on("request", lambda sent: wrong.append(sent.url) if not sent.url.startswith(own) else None)
-    opened.goto(address)
+    opened.goto(f"{address}?webgl")  # though it is software here
     opened.wait_for_selector("body[data-drawn]")
     yield opened
     context.close()

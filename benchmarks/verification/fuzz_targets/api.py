@@ -17,6 +17,7 @@ from benchmarks.verification.fuzz_targets import decode
 from contrastive_cxr import models
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.inference.loaded import LoadedModels
+from contrastive_cxr.inference.predict import Fitted
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe.schema import Model
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
@@ -129,7 +130,7 @@ def _app() -> FastAPI:
     model = EmbeddingModel.load(folder)
     rows = pd.DataFrame({"label": ["a", "b", "a"], "patient": ["P1", "P1", "P2"]})
     vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
-    loaded = LoadedModels(model, (model,), {}, Gallery.build(vectors, rows, model.digest), (model.settings,))
+    loaded = LoadedModels(model, (model,), Fitted(), Gallery.build(vectors, rows, model.digest), (model.settings,))
     app = build(loaded, Limits(rate=0, batch_seconds=0, pixels=2**20))
     app.state.service.start()
     return app

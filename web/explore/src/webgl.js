@@ -16,9 +16,14 @@ void main() {
   drawn = vec4(tint.rgb * inside, inside);
 }`;
 
+function isSoftware(gl) {  // then canvas.js is faster
+  const about = gl.getExtension('WEBGL_debug_renderer_info');
+  return /swiftshader|llvmpipe|software|basic render/i.test(gl.getParameter(about ? about.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+}
+
 export function webgl(canvas, x, y) {
   const gl = canvas.getContext('webgl2', {antialias: false, alpha: true, powerPreference: 'low-power'});
-  if (!gl) return null;
+  if (!gl || (isSoftware(gl) && !new URLSearchParams(location.search).has('webgl'))) return null;
   const program = gl.createProgram();
   for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
     const shader = gl.createShader(kind);
