@@ -196,10 +196,11 @@ def test_a_header_that_dicom_does_not_allow_neither_ends_the_search_nor_is_repea
     }
     orthanc.send(written(pixels[0], study, **wrong))
     capfd.readouterr()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         search_study(gallery, StudyRequest(orthanc.url, study, out=tmp_path / "d"), K3)
     assert "Two" not in "".join(capfd.readouterr())
+    assert not [str(each.message) for each in told if "pydicom" in each.filename or "highdicom" in each.filename]
     for file in (tmp_path / "d").iterdir():
         made = pydicom.dcmread(file)
         assert (str(made.PatientName), made.PatientSex, made.PatientBirthDate or "", made.StudyDate or "") == (
