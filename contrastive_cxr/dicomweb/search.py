@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from contrastive_cxr import __version__, terminal
-from contrastive_cxr.data.cache_files import cache_folder
 from contrastive_cxr.data.decoding.decode import DecodeError
-from contrastive_cxr.data.dicom.headers import KEY_VARIABLE, hashed, patient_key
 from contrastive_cxr.data.files.addresses import of_path, split
 from contrastive_cxr.dicomweb import objects, picture, report
+from contrastive_cxr.dicomweb.patients import own_patients
 from contrastive_cxr.dicomweb.request import StudyRequest
 from contrastive_cxr.dicomweb.server import Server
 from contrastive_cxr.dicomweb.study import Fetched, Instance, fetch
-from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
+from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import write_bytes
 from contrastive_cxr.inference import loaded_answers
 from contrastive_cxr.inference.given_images import Frames, images_of
@@ -81,7 +79,8 @@ def search_study(gallery: Path, request: StudyRequest, settings: SearchSettings 
     chosen = settings or SearchSettings()
     _warn_of_clear_text(request)
     terminal.stage("asking the server")
-    with tempfile.TemporaryDirectory(prefix="ccxr-dicomweb-") as folder:
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="ccxr-dicomweb-") as folder:
+        warnings.filterwarnings("ignore", module=r"pydicom|highdicom|dicomweb_client")  # they repeat values of patients
         faults = _faults_of(chosen)
         server = Server(request.url, request.login)
         fetched: list[Fetched] = []
@@ -121,7 +120,7 @@ def _searched(
     assert gallery is not None, "a gallery was loaded"
     terminal.stage("encoding the images")
     places, pictures = _read(fetched.images, models, chosen)
-    patients, note = _patients([image for _, image in places], gallery.rows)
+    patients, note = own_patients([image for _, image in places], gallery.rows)
     files = [file for file, _ in places]
     asked = SearchRequest(
         gallery, embedder, files, loaded_answers.vectors(models, pictures), chosen.unfamiliar, tuple(patients)
@@ -196,25 +195,6 @@ def _read(
             faults += [each.replace(str(image.file), f"instance {image.name}") for each in error.faults]
     raise_faults(faults)
     return places, pictures
-
-
-def _patients(images: Sequence[Instance], rows: Any) -> tuple[list[str], str]:
-    """For each image the patient of the gallery that it is of ('' where none is), and a note where none is known."""
-    known = {str(name) for name in rows["patient"]} - {""}
-    key = b""
-    if os.environ.get(KEY_VARIABLE) or (cache_folder(None) / "patient.key").is_file():
-        with suppress(CcxrError, OSError):
-            key = patient_key(cache_folder(None))
-    found = []
-    for image in images:
-        names = [image.patient, hashed(image.patient, key) if key else ""]
-        found.append(next((name for name in names if name in known), ""))
-    if known and not any(found):
-        return found, (
-            "No patient of the gallery is known to be the study's own, by PatientID or its hash: if the gallery has "
-            "this patient under another name, the neighbours may be the patient's own images."
-        )
-    return found, ""
 
 
 def _maker(models: LoadedModels, facts: Mapping[str, Any]) -> objects.Maker:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,10 @@ def test_a_login_is_wanted_shown_and_never_repeated(
 
 
 def test_what_is_not_there_or_cannot_be_read_is_named_at_once(
-    orthanc: Orthanc, gallery: Path, pixels: list[NDArray[np.uint8]], tmp_path: Path
+    orthanc: Orthanc, gallery: Path, pixels: list[NDArray[np.uint8]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     with pytest.raises(RequestError, match="no such study"):
         search_study(gallery, StudyRequest(orthanc.url, "1.2.3.4"), K3)
     study = str(pydicom.uid.generate_uid())
@@ -160,7 +163,7 @@ def test_what_is_not_there_or_cannot_be_read_is_named_at_once(
         name = str(pydicom.dcmread(pydicom.filebase.DicomBytesIO(content)).SOPInstanceUID)
         assert sum(f"instance {name}: is a DICOM file that is cut short" in each for each in refused.value.faults) == 1
     assert not out.exists()
-    assert not [name for name in os.listdir("/tmp") if name.startswith("ccxr-dicomweb-")], "no image stays behind"
+    assert not list(Path(tempfile.gettempdir()).iterdir()), "no image stays behind"
 
 
 def test_frames_are_referenced_by_their_number(
@@ -178,3 +181,37 @@ def test_frames_are_referenced_by_their_number(
     frames = {each.ReferencedSOPSequence[0].ReferencedFrameNumber for each in tree if each.ValueType == "IMAGE"}
     assert frames == {1, 2}
     validated(file)
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of what is written here
+def test_a_header_that_dicom_does_not_allow_neither_ends_the_search_nor_is_repeated(
+    orthanc: Orthanc, gallery: Path, pixels: list[NDArray[np.uint8]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    study = str(pydicom.uid.generate_uid())
+    wrong = {
+        "PatientSex": "X",
+        "PatientBirthDate": "19",
+        "StudyDate": "yesterday",
+        "PatientName": f"One\\Two^{'x' * 90}",
+    }
+    orthanc.send(written(pixels[0], study, **wrong))
+    capfd.readouterr()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        search_study(gallery, StudyRequest(orthanc.url, study, out=tmp_path / "d"), K3)
+    assert "Two" not in "".join(capfd.readouterr())
+    assert not [str(each.message) for each in told if "pydicom" in each.filename or "highdicom" in each.filename]
+    for file in (tmp_path / "d").iterdir():
+        made = pydicom.dcmread(file)
+        assert (str(made.PatientName), made.PatientSex, made.PatientBirthDate or "", made.StudyDate or "") == (
+            "One",
+            "",
+            "",
+            "",
+        )
+    validated(*(tmp_path / "d").iterdir())
+    other = str(pydicom.uid.generate_uid())
+    orthanc.send(written(pixels[1], other, SOPClassUID="1.2.3.4.5"))
+    with pytest.raises(RequestError, match=r"knows no SOP Class 1\.2\.3\.4\.5.*--dicom-as sc"):
+        search_study(gallery, StudyRequest(orthanc.url, other, out=tmp_path / "e"), K3)
+    assert not (tmp_path / "e").exists()
