@@ -61,7 +61,7 @@ async def style(request: Request) -> Response:
 
 @router.get("/explore.js")
 async def script(request: Request) -> Response:
-    """Its script, which is built from web/explore."""
+    """Its script, which is built from page/source."""
     return Response((_PAGE / "explore.js").read_bytes(), media_type="text/javascript")
 
 

@@ -26,11 +26,11 @@ TOKEN = "a-token-of-this-test"
 
 
 def test_the_script_is_built_from_the_committed_sources() -> None:
-    source = ROOT / "web" / "explore"
+    source = ROOT / "contrastive_cxr" / "explore" / "page" / "source"
     parts = [*sorted((source / "src").iterdir()), source / "package.json"]
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
     built = (ROOT / "contrastive_cxr" / "explore" / "page" / "explore.js").read_text()
-    assert f"sources {digest}" in built[:200], "build it again: web/explore/README.md"
+    assert f"sources {digest}" in built[:200], "build it again: contrastive_cxr/explore/page/source/README.md"
     for word in ("http://", "https://", "new Function", "eval("):
         assert word not in built.replace("http://www.w3.org/", ""), word
 

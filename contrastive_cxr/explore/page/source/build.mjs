@@ -14,6 +14,6 @@ await build({
   target: ['es2022'],
   charset: 'ascii',
   legalComments: 'inline',
-  outfile: '../../contrastive_cxr/explore/page/explore.js',
-  banner: {js: `/* sources ${digest.digest('hex')}; d3 (ISC), kdbush (ISC): see web/explore/README.md */`},
+  outfile: '../explore.js',
+  banner: {js: `/* sources ${digest.digest('hex')}; d3 (ISC), kdbush (ISC): see contrastive_cxr/explore/page/source/README.md */`},
 });
