@@ -38,7 +38,7 @@ export class Case extends EventTarget {
   }
   open(row, order = []) {
     this.row = row;
-    const {store} = this, signal = this.begin(store.paths[row] || `Case ${row}`, order);
+    const {store} = this, signal = this.begin(`${store.paths[row] || `Case ${row}`}: ${store.words(row)}`, order);
     const view = viewer(`Image of case ${store.paths[row] || row}, ${store.words(row)}`);
     picture(`/explore/large/${row}`).then(view.show).catch(error => view.fail(error.message));
     const parts = sections(['Prediction', 'Nearest cases', 'Maps', 'Known of the case']);
