@@ -36,7 +36,7 @@ PATHS = ("/predict", "/embed", "/search")
 SMALL = [
     "model.backbone=timm/tf_efficientnet_lite0", "model.weights=none", "model.image_size=224", "data.cache_size=224",
     "data.images=60", "data.split.val=0.2", "data.split.test=0.2", "pretrain.epochs=1", "pretrain.batch_size=8",
-    "embed.epochs=1", "embed.images_per_class=4", "finetune.epochs=1", "finetune.batch_size=8",
+    "embed.epochs=1", "embed.images_per_class=4", "embed.trainable=null", "finetune.epochs=1", "finetune.batch_size=8",
     "evaluation.resamples=100", "evaluation.baselines=false", "evaluation.audit=false", "tracking.wandb=off",
     "runtime.device=cpu",
 ]  # fmt: skip

@@ -120,7 +120,7 @@ def _score_split(
     if tracker is not None:
         tracker.log("evaluation", 0, flat_scores(facts))
         if tracker.active:
-            tracker.scores(tracked_scores.of(context, preds, facts))
+            tracker.scores(lambda: tracked_scores.of(context, preds, facts))
     return facts
 
 

@@ -165,7 +165,7 @@ def distances(gallery: Vectors, queries: Vectors, found: Ints) -> Vectors:
     gaps = np.empty(found.shape, np.float32)
     flat = np.ascontiguousarray(np.maximum(found, 0).ravel())
     who = np.repeat(np.arange(len(queries)), found.shape[1])
-    left, right = np.ascontiguousarray(queries), np.asarray(gallery)
+    left, right = np.ascontiguousarray(queries), np.ascontiguousarray(gallery)
     pairs = (left, who, right, flat, gaps)
     faiss.pairwise_indexed_L2sqr(left.shape[1], len(flat), *(faiss.swig_ptr(each) for each in pairs))
     np.sqrt(gaps, out=gaps)

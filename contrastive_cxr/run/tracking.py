@@ -139,8 +139,21 @@ class Tracker:
         """Record a finished phase: W&B keeps its `model.safetensors` and `model.json` as an artifact."""
         self._do(lambda backend: backend.model(folder))
 
-    def scores(self, scored: Scored) -> None:
-        """Show confusion, PR and ROC curves, cases with their neighbours, and the embedding."""
+    def scores(self, made: Callable[[], Scored]) -> None:
+        """Show confusion, PR and ROC curves, cases with their neighbours, and the embedding.
+
+        Parameters
+        ----------
+        made : callable
+            Makes what is shown; called if there is a tracker. Its failure costs the trackers this, and not the run.
+        """
+        if not self._each:
+            return
+        try:
+            scored = made()
+        except Exception as error:
+            log.warning("the trackers get no tables of the scores (%s: %s)", type(error).__name__, error)
+            return
         self._do(lambda backend: backend.scores(scored))
 
     def gallery(self, facts: GalleryFacts) -> None:

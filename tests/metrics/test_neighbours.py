@@ -164,6 +164,8 @@ def test_distances_are_those_of_the_differences_and_keep_near_neighbours_apart()
     assert 5e-5 < gaps[1, 0] < 2e-4
     cosine = float(gallery[3].astype(np.float64) @ queries[0].astype(np.float64))
     assert gaps[0, 1] == pytest.approx(math.sqrt(2 - 2 * cosine), rel=1e-5)
+    wide = np.hstack([gallery, gallery])  # the vectors of a model lie beside its other outputs, as columns of one array
+    np.testing.assert_array_equal(neighbours.distances(wide[:, :16], queries, found), gaps)
 
 
 @pytest.mark.parametrize(("rows", "queries"), [(0, 3), (3, 0)])

@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     again.data(DATA)
     again.model(phase)
     again.log("evaluation", 0, {"auc": 0.75})
-    again.scores(SCORED)
+    again.scores(lambda: SCORED)
     again.gallery(GalleryFacts("near", "cd" * 32, 7, "exact", {"ill": 4, "well": 3}))
     again.close()
     return out
@@ -198,7 +198,7 @@ def test_without_the_package_one_sentence_says_so(
 @pytest.mark.parametrize("words", [{"to": ()}, {"to": ("wandb",), "wandb": "off"}])
 def test_no_tracker_writes_nothing(words: dict[str, object], tmp_path: Path) -> None:
     tracker = Tracker.open({}, tmp_path, schema.Tracking.model_validate(words))
-    tracker.scores(SCORED)
+    tracker.scores(lambda: SCORED)
     tracker.close()
     assert not tracker.active
     assert list(tmp_path.iterdir()) == []
@@ -233,3 +233,18 @@ def test_runs_of_a_sweep_are_one_group_and_keep_the_agents_id(tmp_path: Path, mo
     assert "WANDB_RUN_GROUP" not in os.environ
     (run,) = [record.run for record in read_back.wandb_records(tmp_path) if record.WhichOneof("record_type") == "run"]
     assert (run.run_id, run.run_group, run.sweep_id) == ("agent7", "lr", "sweep1")
+
+
+def test_tables_that_cannot_be_made_cost_the_trackers_them_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Scored:
+        raise ValueError("array is not C-contiguous")
+
+    tracker = Tracker.open({}, tmp_path, schema.Tracking(to=("tensorboard",)))
+    tracker.scores(broken)
+    tracker.log("pretrain", 1, {"loss": 1.0})
+    tracker.close()
+    said = [record.message for record in caplog.records]
+    assert said == ["the trackers get no tables of the scores (ValueError: array is not C-contiguous)"]
+    assert [event.value for event in read_back.events(tmp_path).Scalars("pretrain/loss")] == [1.0]

@@ -21,6 +21,7 @@ def alone(content: bytes, number: int) -> bytes:
     try:
         import pydicom
         from pydicom.encaps import encapsulate, get_frame
+        from pydicom.errors import BytesLengthException, InvalidDicomError
     except ImportError as error:
         raise DecodeError(f"is a DICOM file, and pydicom is not installed; {reader.INSTALL}") from error
     try:
@@ -35,7 +36,7 @@ def alone(content: bytes, number: int) -> bytes:
         else:
             pixels = _plain(data, number, count)
         return _written(data, number, pixels)
-    except reader.DAMAGED as error:
+    except (InvalidDicomError, BytesLengthException, *reader.DAMAGED) as error:
         raise DecodeError("is a DICOM file of several frames that is truncated or damaged") from error
 
 
