@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.serve import MIB, NEEDED, at
+from contrastive_cxr.cli.serve import (
+    LOCAL,
+    MIB,
+    NEEDED,
+    GalleryBeside,
+    Host,
+    ModelRun,
+    Port,
+    TokenFile,
+    at,
+    check_installed,
+    place_faults,
+)  # fmt: skip
 from contrastive_cxr.cli.show import print_next, say, tell
 from contrastive_cxr.cli.use import Device
-from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.preflight import given_paths
+from contrastive_cxr.errors import raise_faults
 
 INSTALL = "pip install 'contrastive_cxr[explore]'"
 STAGES = 5
@@ -21,15 +31,11 @@ STAGES = 5
 
 def explore(
     place: Annotated[Path, typer.Argument(metavar="GALLERY|RUN", help="A folder that ccxr index wrote, or a run.")],
-    gallery: Annotated[Path | None, typer.Option(help="Gallery to show, beside a run.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Run of the gallery's model, where it has moved.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: one that is free.")] = 8050,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the token that the page asks for; default: the variable CCXR_TOKEN.")
-    ] = None,
+    gallery: GalleryBeside = None,
+    run: ModelRun = None,
+    host: Host = LOCAL,
+    port: Port = 8050,
+    token_file: TokenFile = None,
     predict: Annotated[
         bool, typer.Option("--predict", help="Predict all cases first, not only those that the run scored.")
     ] = False,
@@ -44,15 +50,14 @@ def explore(
     Look at cases and their neighbours, drop an image of your own, mark cases for relabelling. All of it stays on this
     machine.
     """
-    check_installed(parquet)
+    require(parquet)
     from contrastive_cxr.preflight.data_checks import faults_of
     from contrastive_cxr.server import access, limits
 
     allowed = limits.Limits(file_bytes=round(max_file * MIB), rate=200, burst=2000, files=8)
     guarded: list[access.Access] = []
     ending = {} if parquet is None else {"out": parquet, "endings": (".parquet",)}
-    faults = faults_of(lambda: given_paths.check(place, gallery=gallery, **ending))  # type: ignore[arg-type]
-    faults += [] if run is None else faults_of(lambda: given_paths.check(run))
+    faults = place_faults(place, gallery, run, **ending)
     if parquet is None:
         faults += faults_of(lambda: guarded.append(access.access_for(host, token_file)))
     faults += faults_of(allowed.check)
@@ -90,12 +95,11 @@ def export(file: Path, place: Path, gallery: Path | None, run: Path | None, devi
     print_next(("look", f"embedding-atlas {file} {columns}  (a package of its own)"))
 
 
-def check_installed(parquet: Path | None) -> None:
+def require(parquet: Path | None) -> None:
     """Refuse where a package of the extra `explore` is missing, or pyarrow where a Parquet is wanted."""
-    missing = [name for name in NEEDED if parquet is None and importlib.util.find_spec(name) is None]
-    if missing:
-        raise RequestError(f"{', '.join(missing)}: not installed, and ccxr explore needs it; {INSTALL}")
-    if parquet is not None:
-        from contrastive_cxr.run.parquet import require
+    if parquet is None:
+        check_installed(NEEDED, "ccxr explore", INSTALL)
+        return
+    from contrastive_cxr.run import parquet as parquet_files
 
-        require()
+    parquet_files.require()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,18 +20,23 @@ INSTALL = "pip install 'contrastive_cxr[serve]'"
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 MIB = 2**20
 
+GalleryBeside = Annotated[Path | None, typer.Option(help="Gallery beside a run.")]
+ModelRun = Annotated[Path | None, typer.Option(help="Run of the gallery's model, where it has moved.")]
+Host = Annotated[str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: one that is free.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="File with the token that is demanded; default: the variable CCXR_TOKEN.")
+]
+LOCAL = "127.0.0.1"
+
 
 def serve(
     place: Annotated[Path, typer.Argument(metavar="RUN|GALLERY", help="A run folder, or one that ccxr index wrote.")],
-    gallery: Annotated[Path | None, typer.Option(help="Gallery to search in, beside a run.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Run of the gallery's model, where it has moved.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: one that is free.")] = 8000,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the token that clients send; default: the variable CCXR_TOKEN.")
-    ] = None,
+    gallery: GalleryBeside = None,
+    run: ModelRun = None,
+    host: Host = LOCAL,
+    port: Port = 8000,
+    token_file: TokenFile = None,
     max_file: Annotated[float, typer.Option(help="MiB of the largest file.")] = 64,
     max_request: Annotated[float, typer.Option(help="MiB of the largest request.")] = 128,
     max_pixels: Annotated[int, typer.Option(help="Pixels of the largest picture.")] = 2**25,
@@ -49,7 +55,7 @@ def serve(
 
     A request's images stay in memory and are forgotten after the answer. Ctrl-C or SIGTERM finishes what was begun.
     """
-    check_installed()
+    check_installed(NEEDED, "ccxr serve", INSTALL)
     from contrastive_cxr.preflight.data_checks import faults_of
     from contrastive_cxr.server import access, limits
 
@@ -59,8 +65,7 @@ def serve(
         answer_seconds=timeout, batch_images=batch, batch_seconds=batch_wait / 1000,
     )  # fmt: skip
     guarded: list[access.Access] = []
-    faults = faults_of(lambda: given_paths.check(place, gallery=gallery))
-    faults += [] if run is None else faults_of(lambda: given_paths.check(run))
+    faults = place_faults(place, gallery, run)
     faults += faults_of(lambda: guarded.append(access.access_for(host, token_file)))
     faults += faults_of(allowed.check)
     raise_faults(faults)
@@ -81,11 +86,19 @@ def serve(
     say("Stopped: every request that was begun is answered.")
 
 
-def check_installed() -> None:
-    """Refuse where a package of the extra `serve` is missing."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+def check_installed(packages: Sequence[str], command: str, install: str) -> None:
+    """Refuse where a package that a command needs is missing."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise RequestError(f"{', '.join(missing)}: not installed, and ccxr serve needs it; {INSTALL}")
+        raise RequestError(f"{', '.join(missing)}: not installed, and {command} needs it; {install}")
+
+
+def place_faults(place: Path, gallery: Path | None, run: Path | None, **written: Any) -> list[str]:
+    """What is wrong with the folders of a command that serves; `written` as in `given_paths.check`."""
+    from contrastive_cxr.preflight.data_checks import faults_of
+
+    faults = faults_of(lambda: given_paths.check(place, gallery=gallery, **written))
+    return faults if run is None else [*faults, *faults_of(lambda: given_paths.check(run))]
 
 
 def at(host: str, port: int) -> str:

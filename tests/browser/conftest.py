@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+@contextmanager
+def chromium(*flags: str) -> Iterator[Any]:
     """Chromium, driven by playwright; without either the test is skipped, by name."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed; it is in the extra dev"
@@ -20,9 +21,16 @@ def browser() -> Iterator[Any]:
     if program is None:
         pytest.skip("no chromium is installed; with Debian: apt-get install chromium")
     with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox", *flags])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a GPU."""
+    with chromium("--disable-gpu") as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 import pytest
 
 from contrastive_cxr.explore.answers import Explorer
-from contrastive_cxr.explore.served import around, explorer
+from contrastive_cxr.explore.served import around
 from contrastive_cxr.server.access import Access
 from contrastive_cxr.server.limits import Limits
+from tests.browser.conftest import chromium
+from tests.explore.conftest import explored_copy
 from tests.server.conftest import running
 
 pytestmark = pytest.mark.slow
@@ -28,24 +29,13 @@ NO_WEBGL = """HTMLCanvasElement.prototype.getContext = (real => function (kind, 
 @pytest.fixture(scope="module")
 def gl_browser() -> Iterator[Any]:
     """Chromium with WebGL in software."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed; it is in the extra dev"
-    )
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no chromium is installed; with Debian: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        flags = ["--no-sandbox", "--use-angle=swiftshader-webgl", "--ignore-gpu-blocklist"]
-        opened = started.chromium.launch(executable_path=program, args=flags)
+    with chromium("--use-angle=swiftshader-webgl", "--ignore-gpu-blocklist") as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
 def explored(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Explorer:
-    copy = tmp_path_factory.mktemp("explored") / "run"
-    shutil.copytree(finished, copy)
-    return explorer(copy, None, None, "cpu", False)
+    return explored_copy(finished, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from contrastive_cxr.server.limits import Limits
 from tests.server.conftest import Running, running
 
 
-@pytest.fixture(scope="session")
-def explored(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Explorer:
+def explored_copy(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Explorer:
     """The small run, explored; what is computed is kept in a copy of it."""
-    import shutil
-
     copy = tmp_path_factory.mktemp("explored") / "run"
     shutil.copytree(finished, copy)
     return explorer(copy, None, None, "cpu", False)
+
+
+@pytest.fixture(scope="session")
+def explored(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Explorer:
+    return explored_copy(finished, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from contrastive_cxr.recipe import schema
 from contrastive_cxr.run import tracking, wandb_run
 from contrastive_cxr.run.tracking import Tracker
 from contrastive_cxr.run.wandb_records import records
+from tests.run.read_back import wandb_records
 
 
 def sit(folder: Path, first: int, last: int, *, resume: bool) -> Tracker:
@@ -53,19 +54,11 @@ def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def history(folder: Path) -> list[dict[str, object]]:
     """The rows of all sittings, as `wandb sync` would send them."""
-    import wandb
-    from wandb.proto import wandb_internal_pb2
-
-    wandb.teardown()  # a finished run's file may still be written
-    identity = json.loads((folder / "wandb.json").read_text())["id"]
     rows = []
-    for path in sorted((folder / "wandb" / "wandb").glob(f"offline-run-*/run-{identity}.wandb")):
-        for body in records(path.read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(body)
-            if record.WhichOneof("record_type") == "history":
-                items = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
-                rows.append({name: json.loads(value) for name, value in items.items()})
+    for record in wandb_records(folder):
+        if record.WhichOneof("record_type") == "history":
+            items = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
+            rows.append({name: json.loads(value) for name, value in items.items()})
     return rows
 
 
