@@ -25,6 +25,8 @@ SAMPLE = 16
 WORTH = 1e7
 """Pixels that are to pass through the network, 600 images of 128 x 128: with fewer, float32 without measuring."""
 
+SPOKEN = {"32-true": "float32", "bf16-mixed": "bfloat16"}
+
 _known: dict[tuple[str, str], Settled] = {}
 
 
@@ -55,10 +57,10 @@ class Settled:
         Examples
         --------
         >>> Settled("bf16-mixed", "faster here, the vectors keep their directions", 0.999987).words()
-        'bf16-mixed (faster here, the vectors keep their directions; least cosine to float32 0.99999)'
+        'bfloat16 (faster here, the vectors keep their directions; least cosine to float32 0.99999)'
         """
         cosine = "" if self.least_cosine is None else f"; least cosine to float32 {self.least_cosine:.5f}"
-        return f"{self.precision} ({self.why}{cosine})"
+        return f"{SPOKEN[self.precision]} ({self.why}{cosine})"
 
 
 def check(word: str, device: str = "cpu") -> None:
@@ -121,7 +123,7 @@ def _automatic(network: Network, sample: Callable[[], Tensor], images: int, dige
     if known is not None:
         return known
     if images * network.spec.image_size**2 < WORTH:
-        return Settled("32-true", "not measured, as the images are few")
+        return Settled("32-true", "few images: bfloat16 was not tried")
     if not has_bf16(device):
         return Settled("32-true", "this device does not multiply bfloat16")
     terminal.stage("measuring which precision encodes fastest")
