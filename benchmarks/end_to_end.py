@@ -1,6 +1,6 @@
 """End to end against the bare step: what does everything around the network cost?
 
-python -m benchmarks.end_to_end [--quick] [--repeats 5] [--compile reduce-overhead]
+python -m benchmarks.end_to_end [--quick] [--repeats 5] [--compile reduce-overhead] [--phase pretrain]
 
 Images a second of a phase, all included (batch, augmentation, forward, mining, loss, backward, optimiser, metrics,
 log), over images a second of forward, backward and optimiser on one resident batch: the same network, trainable blocks,
@@ -36,13 +36,14 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", choices=("false", "true", "reduce-overhead"), default="false", help="of the phase")
+    parser.add_argument("--phase", action="append", choices=TRAIN, help="phases to measure; default: all three")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     repeats = 2 if options.quick else options.repeats
     wanted = size(options.quick)
     figures = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in TRAIN:
+        for name in options.phase or TRAIN:
             made = subject(
                 Path(scratch), wanted, [*overrides(name, wanted.last_block), f"runtime.compile={options.compile}"]
             )
