@@ -222,7 +222,7 @@ def _results(pending: Sequence[_Todo], data: schema.Data) -> Generator[Record | 
 def _one(todo: _Todo, data: schema.Data) -> Record | _Bad:
     """Decode one file to its square, or say why not."""
     try:
-        grey, facts = decode(join(*todo.place), data, todo.source)
+        grey, facts = decode(join(*todo.place), data, todo.source, side=data.cache_size)
     except DecodeError as error:
         return _Bad(todo.place, error.reason)
     square, box = fit_square(grey, data.cache_size, data.resize)

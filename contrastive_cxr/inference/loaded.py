@@ -96,7 +96,7 @@ class LoadedModels:
         squares, digest, squeezed = {}, "", 0
         for number in wanted:
             settings = self.readings[number]
-            grey, facts = decode(content, settings, frame=frame, largest=largest)
+            grey, facts = decode(content, settings, frame=frame, largest=largest, side=settings.cache_size)
             squares[number] = fit_square(grey, settings.cache_size, settings.resize)[0]
             digest, squeezed = facts.digest, facts.squeezed
         return Picture(name, squares, digest, squeezed)

@@ -63,7 +63,7 @@ def square(item: Item, settings: schema.Data, squeezed: dict[str, int] | None = 
         Where it is no readable picture.
     """
     if isinstance(item, str | os.PathLike):
-        grey, facts = decode(Path(item), settings)
+        grey, facts = decode(Path(item), settings, side=settings.cache_size)
         if facts.squeezed and squeezed is not None:
             squeezed[of_path(Path(item))] = facts.squeezed
     elif isinstance(item, Image.Image):

@@ -13,7 +13,7 @@ from contrastive_cxr.recipe import dump, load
 
 def test_the_default_is_auto_and_a_word_alone_is_the_kind() -> None:
     data = load("phantom").data
-    assert (data.intensity.kind, data.intensity.ct, data.intensity.ranges, data.decoding) == ("auto", "lung", None, 2)
+    assert (data.intensity.kind, data.intensity.ct, data.intensity.ranges, data.decoding) == ("auto", "lung", None, 3)
     assert load("phantom", ["data.intensity=min-max"]).data.intensity.kind == "min-max"
 
 
@@ -45,7 +45,7 @@ def test_a_recipe_that_a_run_recorded_before_reads_as_it_did(tmp_path: Path) -> 
     assert (data.decoding, data.intensity.kind) == (1, "dtype")
     del tree["data"]["workers"]  # written by hand: nobody states all
     path.write_text(yaml.safe_dump(tree))
-    assert load(path).data.decoding == 2
+    assert load(path).data.decoding == 3
 
 
 def test_a_recorded_recipe_is_read_back_with_its_ranges(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_model_of_before_decodes_as_it_did() -> None:
     before = {"cache_size": 16, "resize": "pad", "intensity": {"kind": "dtype", "low": 0.5, "high": 99.5}}
     settings = decode_settings({"decode": before})
     assert (settings.decoding, settings.intensity.kind) == (1, "dtype")
-    assert decode_settings({"decode": Data(cache_size=16).model_dump(mode="json")}).decoding == 2
+    assert decode_settings({"decode": Data(cache_size=16).model_dump(mode="json")}).decoding == 3
 
 
 def test_each_file_that_is_no_image_is_named_with_what_to_do(tmp_path: Path) -> None:

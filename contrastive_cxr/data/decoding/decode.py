@@ -12,7 +12,7 @@ from PIL import Image
 
 from contrastive_cxr.data.decoding import filters, intensity, picture_files, volumes
 from contrastive_cxr.data.decoding.intensity import Bytes, DecodeError, Stored
-from contrastive_cxr.data.decoding.picture_files import LARGEST
+from contrastive_cxr.data.decoding.picture_files import LARGEST, Picture
 from contrastive_cxr.data.dicom import frames, reader
 from contrastive_cxr.data.files import addresses, reading
 from contrastive_cxr.data.files.kinds import HEAD, VOLUMES, kind_of
@@ -75,7 +75,7 @@ class Box(NamedTuple):
 
 def decode(
     content: bytes | Path | str, settings: schema.Data, source: str = "", *, frame: int | None = None,
-    largest: int = LARGEST,
+    largest: int = LARGEST, side: int | None = None,
 ) -> Decoded:  # fmt: skip
     """Decode one picture of a file, known by its content and never by its name.
 
@@ -94,88 +94,94 @@ def decode(
         Of bytes that hold several pictures: which, from 0. An address names it itself.
     largest : int
         Of bytes: pixels above which the declared size is refused, at most `LARGEST`.
+    side : int, optional
+        Side of the square that the picture is wanted for, pixels. From `decoding` 3 on a JPEG may then come reduced to
+        no less than twice that (`picture_files.read`), unless a filter (`denoise`, `equalise`) is to see its pixels.
 
     Returns
     -------
     Decoded
-        uint8 [H, W] at the file's size less the border, and its facts. The digest of a frame or slice is that of the
-        file's digest and its number.
+        uint8 [H, W] at the file's size (or as `side` allows) less the border, and its facts. The digest of a frame or
+        slice is that of the file's digest and its number.
 
     Raises
     ------
     DecodeError
         Missing, empty, truncated, no image, too large, several pictures in one file, or values that are no intensities.
     """
+    if settings.decoding < 3 or (settings.denoise, settings.equalise) != ("none", "none"):
+        side = None
     if isinstance(content, bytes):
-        return _decoded(_of_bytes(content, settings, frame, largest), settings, source)
+        return _decoded(_of_bytes(content, settings, frame, largest, side), settings, source)
     try:
-        return _decoded(_at(addresses.of_path(content), settings), settings, source)
+        return _decoded(_at(addresses.of_path(content), settings, side), settings, source)
     except DecodeError as error:
         raise DecodeError(error.reason, str(content)) from error
 
 
 class _Read(NamedTuple):
-    """Stored values of one picture, and what is known of its file: format, mode, bytes, digest."""
+    """A picture, and what is known of its file: bytes, digest."""
 
-    stored: Stored
-    kind: str
-    mode: str
+    picture: Picture
     size: int
     digest: str
 
 
-def _at(address: str, settings: schema.Data) -> _Read:
+def _at(address: str, settings: schema.Data, side: int | None = None) -> _Read:
     """The picture at an address."""
     file, inside = addresses.split(address)
     if inside is None:
         content = reading.content(file)
         if kind_of(content[:HEAD]) in VOLUMES:
             raise DecodeError(volumes.refusal(content))
-        return _of_file(content, settings)
+        return _of_file(content, settings, side=side)
     if kind_of(reading.content(file, HEAD)) in VOLUMES:
         volume = volumes.held(file)
         stored, size = volumes.picture(volume, inside, settings.intensity), volume.size
-        kind, mode, digest = volume.kind, str(volume.values.dtype), volume.digest
+        picture, digest = _whole(stored, volume.kind, str(volume.values.dtype)), volume.digest
     else:
         content, digest = reading.held(file)
-        stored, kind, mode = _frame(content, inside, settings)
-        size = len(content)
-    return _Read(stored, kind, mode, size, hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
+        picture, size = _frame(content, inside, settings), len(content)
+    return _Read(picture, size, hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
 
 
-def _of_bytes(content: bytes, settings: schema.Data, frame: int | None, largest: int) -> _Read:
+def _whole(stored: Stored, kind: str, mode: str) -> Picture:
+    """A picture of the size of its values."""
+    height, width = stored.values.shape
+    return Picture(stored, kind, mode, (height, width))
+
+
+def _of_bytes(content: bytes, settings: schema.Data, frame: int | None, largest: int, side: int | None) -> _Read:
     """The picture of a file's content, or one of its pictures; with the digest that the same file has at an address."""
     if frame is None:
-        return _of_file(content, settings, largest)
+        return _of_file(content, settings, largest, side)
     inside = addresses.Inside(addresses.FRAME, frame)
-    stored, kind, mode = _frame(content, inside, settings, largest)
+    picture = _frame(content, inside, settings, largest)
     digest = hashlib.sha256(content).hexdigest()
-    return _Read(stored, kind, mode, len(content), hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
+    return _Read(picture, len(content), hashlib.sha256(f"{digest}{inside}".encode()).hexdigest())
 
 
-def _frame(
-    content: bytes, inside: addresses.Inside, settings: schema.Data, largest: int = LARGEST
-) -> tuple[Stored, str, str]:
-    """Stored values of one picture of a file that holds several, and the file's format and mode."""
+def _frame(content: bytes, inside: addresses.Inside, settings: schema.Data, largest: int = LARGEST) -> Picture:
+    """One picture of a file that holds several."""
     if inside.way != addresses.FRAME:
         raise DecodeError(f"is no volume, so it has no {inside.way} slices; #frame= names one of its pictures")
     if not reader.is_dicom(content):
         return picture_files.read(content, inside.number, largest)
     alone = frames.alone(content, inside.number)
     stored, mode = reader.read(alone, settings.intensity, largest, settings.decoding)
-    return stored, "DICOM", mode
+    return _whole(stored, "DICOM", mode)
 
 
-def _of_file(content: bytes, settings: schema.Data, largest: int = LARGEST) -> _Read:
+def _of_file(content: bytes, settings: schema.Data, largest: int = LARGEST, side: int | None = None) -> _Read:
     """The one picture of a file's content."""
     if not content:
         raise DecodeError("is empty (0 bytes)")
     if reader.is_dicom(content):
-        kind = "DICOM"
         stored, mode = reader.read(content, settings.intensity, largest, settings.decoding)
+        picture = _whole(stored, "DICOM", mode)
     else:
-        stored, kind, mode = picture_files.read(content, largest=largest)
-    return _Read(stored, kind, mode, len(content), hashlib.sha256(content).hexdigest())
+        picture = picture_files.read(content, largest=largest, side=side)
+    return _Read(picture, len(content), hashlib.sha256(content).hexdigest())
 
 
 def grey_of(image: Image.Image, settings: schema.Data) -> Bytes:
@@ -222,14 +228,14 @@ def _resized(grey: Bytes, width: int, height: int) -> Bytes:
 
 def stored_of(address: str) -> Stored:
     """The stored values of a picture that is no DICOM; `DecodeError` where it cannot be read."""
-    return _at(address, schema.Data()).stored
+    return _at(address, schema.Data()).picture.stored
 
 
 def _decoded(read: _Read, settings: schema.Data, source: str) -> Decoded:
     """The picture in 8 bits, and its facts."""
-    height, width = read.stored.values.shape
-    made = _mapped(read.stored, settings, source)
-    facts = Facts(read.kind, read.mode, width, height, read.size, read.digest, made.low, made.high, made.squeezed)
+    stored, kind, mode, (height, width) = read.picture
+    made = _mapped(stored, settings, source)
+    facts = Facts(kind, mode, width, height, read.size, read.digest, made.low, made.high, made.squeezed)
     return Decoded(filters.clean(made.grey, settings), facts)
 
 

@@ -6,7 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,21 @@ DAMAGED = (
 )  # fmt: skip
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 ORIENTATION = 274  # EXIF tag; 1 is upright
+ON_ITS_SIDE = (5, 6, 7, 8)  # its values that exchange width and height
 FRAMES = 100  # pictures of one TIFF that are counted: a small file can hold a million
 
 
-def read(content: bytes, frame: int | None = None, largest: int = LARGEST) -> tuple[Stored, str, str]:
-    """Stored values, format and mode of a file that Pillow reads.
+class Picture(NamedTuple):
+    """What a file holds: stored values, format, mode, and (height, width) in pixels as shown, before any reduction."""
+
+    stored: Stored
+    kind: str
+    mode: str
+    shape: tuple[int, int]
+
+
+def read(content: bytes, frame: int | None = None, largest: int = LARGEST, side: int | None = None) -> Picture:
+    """The picture of a file that Pillow reads.
 
     Parameters
     ----------
@@ -44,6 +54,9 @@ def read(content: bytes, frame: int | None = None, largest: int = LARGEST) -> tu
         Which picture of several, from 0.
     largest : int
         Pixels above which the declared size is refused.
+    side : int, optional
+        A JPEG may come reduced to a half, a quarter or an eighth, each side no less than twice this (pixels): its
+        cosine transform is then computed for fewer pixels, each the mean of those that it stands for.
 
     Raises
     ------
@@ -59,8 +72,12 @@ def read(content: bytes, frame: int | None = None, largest: int = LARGEST) -> tu
             _check_size(_webp_size(content), largest)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(image, frame, largest)
-            kind, mode = NAMES.get(str(image.format), str(image.format)), image.mode
-            return stored(image), kind, mode
+            kind, mode, size = NAMES.get(str(image.format), str(image.format)), image.mode, image.size
+            if side is not None and image.format == "JPEG":
+                image.draft(mode, (2 * side, 2 * side))
+            found_values = stored(image)
+            width, height = size[::-1] if image.getexif().get(ORIENTATION, 1) in ON_ITS_SIDE else size
+            return Picture(found_values, kind, mode, (height, width))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels(f"declares more than {LARGEST} pixels") from error
     except UnidentifiedImageError as error:

@@ -42,7 +42,7 @@ def test_settings_that_were_not_there_keep_the_meaning_of_then(tmp_path: Path) -
 
 def test_a_recipe_of_today_and_one_by_hand_have_the_new_meaning(tmp_path: Path) -> None:
     data = written(recorded(), tmp_path).data
-    assert (data.find_by, data.decoding) == ("content", 2)
+    assert (data.find_by, data.decoding) == ("content", 3)
     by_hand: dict[str, object] = {"source": "folders", "root": "images", "outside": False, "seed": 3}
     assert written(by_hand, tmp_path).data.find_by == "content"
 
