@@ -51,12 +51,22 @@ def launch(runtime: schema.Runtime) -> Fabric:
         accelerator=device,
         devices=local,
         num_nodes=count // local,
-        strategy=DDPStrategy(timeout=timedelta(minutes=runtime.timeout_minutes)) if count > 1 else "auto",
+        strategy=_strategy(runtime) if count > 1 else "auto",
         precision="32-true" if runtime.precision == "auto" else runtime.precision,
         plugins=[TorchElasticEnvironment() if count > 1 else LightningEnvironment()],
     )
     fabric.launch()
     return fabric
+
+
+def _strategy(runtime: schema.Runtime) -> DDPStrategy:
+    """Gradients are averaged where they lie; the running statistics of batch norms are shared once an epoch.
+
+    In training each process normalises by its own batch, so nobody uses the statistics that DDP would send before every
+    forward pass before the epoch ends (`TrainState.share_buffers`).
+    """
+    wait = timedelta(minutes=runtime.timeout_minutes)
+    return DDPStrategy(timeout=wait, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def _limit_threads(count: int, local: int) -> None:
