@@ -22,9 +22,10 @@ part() {  # part SECONDS NAME WORDS...
 }
 
 "$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "no GPU here")' || exit 2
-part 90 end_to_end_gpu benchmarks.end_to_end --repeats 3
-part 60 step_parts_gpu benchmarks.step_parts
-part 60 encoding_gpu benchmarks.encoding --repeats 3 --few 200 --many 2000
-part 130 end_to_end_gpu_graphs benchmarks.end_to_end --repeats 2 --phase pretrain --compile reduce-overhead
-part 130 end_to_end_gpu_compiled benchmarks.end_to_end --repeats 2 --phase pretrain --compile true
+# the first part also waits for a machine that has read nothing yet
+part 120 end_to_end_gpu benchmarks.end_to_end --repeats 2
+part 45 step_parts_gpu benchmarks.step_parts
+part 75 encoding_gpu benchmarks.encoding --repeats 2 --few 100 --many 500
+part 120 end_to_end_gpu_graphs benchmarks.end_to_end --repeats 1 --phase pretrain --compile reduce-overhead
+part 120 end_to_end_gpu_compiled benchmarks.end_to_end --repeats 1 --phase pretrain --compile true
 exit $failed

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli.show import look_at, print_next, prose, say, table
+from contrastive_cxr.cli.show import print_next, prose, say, table
 from contrastive_cxr.cli.use import Overwrite, Run
 from contrastive_cxr.preflight import export_checks
 
@@ -49,7 +49,8 @@ def export(
     other = {"onnx": "hf", "torch": "onnx", "hf": "onnx"}[to]
     place = shlex.quote(f"{out}-{other}")
     print_next(
-        look_at(out / export_checks.CHECK), (other, f"ccxr export {shlex.quote(str(run))} --to {other} --out {place}")
+        ("check", f"open {shlex.quote(str(out / export_checks.CHECK))}"),
+        (other, f"ccxr export {shlex.quote(str(run))} --to {other} --out {place}"),
     )
 
 

@@ -61,7 +61,12 @@ def after_run(out: Path) -> list[tuple[str, str]]:
         return after_run(out / STAGES[0])
     steps = [("predict", f"ccxr predict {shlex.quote(str(out))} IMAGES --out predictions.csv")]
     steps = steps if pool or set(found) & set(CLASSIFIERS) else []
-    return [*steps, *(to_similar(out, "train") if found else [])]
+    place = shlex.quote(str(out))
+    uses = [
+        ("explore", f"ccxr explore {place}"),
+        ("export", f"ccxr export {place} --to onnx --out {shlex.quote(f'{out}-onnx')}"),
+    ]
+    return [*steps, *([*to_similar(out, "train"), *uses] if found else [])]
 
 
 def to_similar(run: Path, source: str, image: str = "IMAGE", options: str = "") -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ def test_a_folder_of_hugging_face(ccxr: Call, finished: Path, tmp_path: Path) ->
     assert EmbeddingModel.from_pretrained(out).classes == ("normal", "nodule", "opacity")
     assert json.loads((out / "check.json").read_text())["format"] == "hf"
     steps = next_of(said)
-    assert list(steps) == ["look", "onnx"]
+    assert list(steps) == ["check", "onnx"]
     assert steps["onnx"] == ["export", str(finished), "--to", "onnx", "--out", f"{out}-onnx"]
 
 

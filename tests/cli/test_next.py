@@ -27,9 +27,11 @@ def test_a_run_is_used_by_the_models_that_it_has(tmp_path: Path) -> None:
         ("predict", f"ccxr predict '{whole}' IMAGES --out predictions.csv"),
         ("gallery", f"ccxr index '{whole}' train --out '{whole}/gallery'"),
         ("search", f"ccxr search '{whole}/gallery' IMAGE"),
+        ("explore", f"ccxr explore '{whole}'"),
+        ("export", f"ccxr export '{whole}' --to onnx --out '{whole}-onnx'"),
     ]
     embedding = run_with(tmp_path / "b", "embed")
-    assert [what for what, _ in after_run(embedding)] == ["gallery", "search"]
+    assert [what for what, _ in after_run(embedding)] == ["gallery", "search", "explore", "export"]
     assert after_run(tmp_path / "c") == []
 
 
@@ -59,7 +61,13 @@ def test_a_cascade_is_used_by_its_flat_run(tmp_path: Path) -> None:
     run_with(tmp_path / "run" / "flat", "pretrain")
     run_with(tmp_path / "run" / "stage1", "pretrain")
     assert after_run(tmp_path / "run") == after_run(tmp_path / "run" / "flat")
-    assert [what for what, _ in after_run(tmp_path / "run")] == ["predict", "gallery", "search"]
+    assert [what for what, _ in after_run(tmp_path / "run")] == [
+        "predict",
+        "gallery",
+        "search",
+        "explore",
+        "export",
+    ]
 
 
 @pytest.mark.parametrize(
