@@ -3,8 +3,8 @@
     git worktree add --detach FOLDER COMMIT
     python -m benchmarks.before_after FOLDER --data ../shared/data/xray [--seeds 0 1 2] [--scratch runs/before-after]
 
-A short training of `xray/three-class-scratch` (all three phases, smaller pictures, fewer epochs) by both programs in
-turn, seed by seed, each run a process of its own. Compared are the scores of the last epoch of each phase on the
+A short training of `xray/three-class-scratch`, or of --recipe FILE where the earlier program has another recipe of that
+name (all three phases, smaller pictures, fewer epochs), by both programs in turn, seed by seed, each run a process of its own. Compared are the scores of the last epoch of each phase on the
 validation part, later less earlier: none of them should fall by more than the earlier seeds differ among themselves.
 What is finished stays in the scratch folder and is not done again.
 """
@@ -23,7 +23,7 @@ from contrastive_cxr.run.log import MetricsLog
 
 SHORT = (
     "data.cache_size=112", "model.image_size=96", "pretrain.initial_image_size=48", "pretrain.epochs=3",
-    "embed.epochs=1", "finetune.epochs=10", "tracking.wandb=off", "evaluation.audit=false",
+    "embed.epochs=1", "finetune.epochs=3", "tracking.wandb=off", "evaluation.audit=false",
     "evaluation.baselines=false",
 )  # fmt: skip
 SCORES = {
@@ -40,11 +40,13 @@ def main() -> None:
     parser.add_argument("earlier", type=Path, help="a checkout of the earlier program")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--recipe", type=Path, help="a recipe file that both programs read")
     parser.add_argument("--scratch", type=Path, default=Path("runs/before-after"))
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
     trees = {"earlier": options.earlier.resolve(), "later": Path(__file__).resolve().parent.parent}
-    words = ["xray/three-class-scratch", f"data.root={options.data.resolve()}", *SHORT, *options.overrides]
+    recipe = str(options.recipe.resolve()) if options.recipe else "xray/three-class-scratch"
+    words = [recipe, f"data.root={options.data.resolve()}", *SHORT, *options.overrides]
     found: dict[str, Table] = {name: {} for name in trees}
     for seed in options.seeds:
         for name, tree in trees.items():
