@@ -4,9 +4,10 @@
     python -m benchmarks.before_after FOLDER --data ../shared/data/xray [--seeds 0 1 2] [--scratch runs/before-after]
 
 A short training of `xray/three-class-scratch`, or of --recipe FILE where the earlier program has another recipe of that
-name (all three phases, smaller pictures, fewer epochs), by both programs in turn, seed by seed, each run a process of its own. Compared are the scores of the last epoch of each phase on the
-validation part, later less earlier: none of them should fall by more than the earlier seeds differ among themselves.
-What is finished stays in the scratch folder and is not done again.
+name, by both programs in turn, seed by seed, each run a process of its own: all three phases, smaller pictures, fewer
+epochs. Compared are the scores of the last epoch of each phase on the validation part, later less earlier: none of them
+should fall by more than the earlier seeds differ among themselves. What is finished stays in the scratch folder and is
+not done again.
 """
 
 from __future__ import annotations
