@@ -38,16 +38,8 @@ def test_a_run_refuses_shards_that_do_not_fit_in_sentences(
     ccxr: Call, cache: Path, shards: Path, tmp_path: Path
 ) -> None:
     (shards / "shards/shard-000002.parquet").unlink()
-    words = (
-        "run",
-        "phantom",
-        *overrides(cache),
-        f"data.shards={shards}",
-        "data.resize=crop",
-        "--out",
-        tmp_path / "run",
-    )
-    code, _, said = ccxr(*words)
+    words = (*overrides(cache), f"data.shards={shards}", "data.resize=crop")
+    code, _, said = ccxr("run", "phantom", *words, "--out", tmp_path / "run")
     assert code == 2
     assert "data.resize is pad there and crop in the recipe" in said
     assert "shard-000002.parquet does not exist" in said

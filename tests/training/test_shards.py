@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from contrastive_cxr.data.shards.pack import pack
-from contrastive_cxr.evaluation.evaluate import evaluate
+from contrastive_cxr.evaluation.external import evaluate
 from contrastive_cxr.training.run import run
 from tests.small import PHASES, metrics, overrides, same_weights, small_recipe
 from tests.training.test_resume import MID_EPOCH, killed_at, same_runs
@@ -78,7 +78,7 @@ def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_weights(
 
 def command(cache: Path, shards: Path, out: Path, *more: str) -> list[str]:
     """A run from shards in a process of its own, with epochs of many steps."""
-    longer = ("pretrain.epochs=30", "pretrain.batch_size=2", "embed=null", "finetune=null", *MID_EPOCH, *SMALL_BUFFER)
+    longer = ("pretrain.epochs=4", "pretrain.batch_size=2", "embed=null", "finetune=null", *MID_EPOCH, *SMALL_BUFFER)
     words = ["run", "phantom", *overrides(cache, *longer, f"data.shards={shards}"), "--out", str(out), *more]
     return [sys.executable, "-m", "contrastive_cxr", *words]
 
@@ -93,7 +93,7 @@ def test_a_sigkill_within_an_epoch_and_a_resume_end_as_a_run_left_alone(
         )
         if out == "run":
             log = tmp_path / "run/pretrain/metrics.jsonl"
-            while not (log.is_file() and log.read_bytes().count(b'"train"') > 2):
+            while not (log.is_file() and log.read_bytes().count(b'"train"') > 1):
                 assert process.poll() is None, process.communicate()[1]
                 time.sleep(0.003)
             process.send_signal(signal.SIGKILL)
