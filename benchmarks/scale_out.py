@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ from contrastive_cxr.run import parquet
 
 Costs = dict[str, float]
 SIDE, FILE_SIDE, GROUP, SHARD, VECTOR = 256, 1024, 64, 1024, 512
-PART = 4096
+PART, STEP = 4096, 64
+EPOCH = "an epoch, a GPU each, from a "
+CALM = Troubles(spread=0.0, slow_share=0.0, hours_between_failures=0.0)
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 IMAGES = (1e6, 1e7, 1e8, 1e9)
 STORES = {
@@ -203,45 +206,43 @@ def of_gpu() -> tuple[float, float]:
     return step * value["forward: share of the step"], step
 
 
-def jobs(costs: Costs) -> dict[str, tuple[str, Worker]]:
-    """What workers do, and from which store; a worker is 16 cores, some with a GPU."""
+def jobs(costs: Costs) -> dict[str, tuple[str, Worker, Troubles]]:
+    """What workers do, from which store, and what goes wrong; a worker is 16 cores, some with a GPU.
+
+    A training waits for its slowest process in every step, so an epoch is simulated without troubles. The memory map is
+    read by one thread, image by image; shards by the four of `stream.THREADS`.
+    """
     png, gpu, step = costs["file, PNG of 1,024 x 1,024"], costs["GPU: forward pass"], costs["GPU: training step"]
     write, packed = costs["write a vector"], costs["a square of 256 x 256 in a shard"]
     decode_png, shard = costs["decode PNG to a square"], costs["read a square through the shuffle buffer"]
     on_cores = (decode_png + costs["encode on a core"] + write) / 16
+    usual, spot = Troubles(), Troubles(hours_between_failures=2.0)
+    by_gpu, epoch = Worker(1, png, decode_png, gpu, write), Worker(1 / GROUP, packed, shard, step, 0, connections=4)
     return {
-        "encode files, CPUs": ("object store", Worker(1, png, 0, on_cores, 0)),
-        "encode files, a GPU each": ("object store", Worker(1, png, decode_png, gpu, write)),
-        "encode shards, a GPU each": ("object store", Worker(1 / GROUP, packed, shard, gpu, write)),
-        "hash files, CPUs": ("object store", Worker(1, png, decode_png + costs["hash for the audit"], 0, 0)),
-        "an epoch from a memory map, a GPU each": ("network disk", Worker(1, SIDE * SIDE, 0, step, 0, connections=4)),
-        "an epoch from shards, a GPU each": ("network disk", Worker(1 / GROUP, packed, shard, step, 0, connections=4)),
+        "encode files, CPUs": ("object store", Worker(1, png, 0, on_cores, 0), usual),
+        "encode files, a GPU each": ("object store", by_gpu, usual),
+        "encode files, a GPU each, taken away every 2 hours": ("object store", by_gpu, spot),
+        "encode shards, a GPU each": ("object store", Worker(1 / GROUP, packed, shard, gpu, write), usual),
+        "hash files, CPUs": ("object store", Worker(1, png, decode_png + costs["hash for the audit"], 0, 0), usual),
+        f"{EPOCH}memory map": ("network disk", Worker(1, SIDE * SIDE, 0, step, 0, connections=1), CALM),
+        f"{EPOCH}folder of shards": ("network disk", epoch, CALM),
+        f"{EPOCH}bucket of shards": ("object store", epoch, CALM),
     }
 
 
 def simulated(costs: Costs, images: tuple[float, ...], workers: tuple[int, ...]) -> list[dict[str, Any]]:
     """A line for each job, number of images and number of workers."""
     lines = []
-    for name, (store, worker) in jobs(costs).items():
-        for count in images:
-            alone = 0.0
-            for several in workers:
-                driver = 0.0 if "epoch" in name else DRIVER
-                found = simulate(Job(count, PART, several, driver, STORES[store], worker))
-                alone = alone or found.seconds * several
-                shares = {part: round(share, 3) for part, share in found.shares.items()}
-                line = {"job": name, "images": count, "workers": several, "hours": record.rounded(found.seconds / 3600)}
-                lines.append(
-                    {
-                        **line,
-                        "efficiency": round(alone / found.seconds / several, 3),
-                        "bound": found.bound,
-                        "shares": shares,
-                    }
-                )
-                record.say(
-                    f"{name}, {count:.0e} images, {several} workers: {found.seconds / 3600:.4g} h, {found.bound}"
-                )
+    for (name, (store, worker, troubles)), count in product(jobs(costs).items(), images):
+        alone = 0.0
+        for several in workers:
+            part, driver = (STEP, 0.0) if name.startswith(EPOCH) else (PART, DRIVER)
+            found = simulate(Job(count, part, several, driver, STORES[store], worker, troubles))
+            alone = alone or found.seconds * several
+            line = {"job": name, "images": count, "workers": several, "hours": record.rounded(found.seconds / 3600)}
+            line |= {"efficiency": round(alone / found.seconds / several, 3), "bound": found.bound}
+            lines.append({**line, "shares": {part: round(share, 3) for part, share in found.shares.items()}})
+            record.say(f"{name}, {count:.0e} images, {several} workers: {found.seconds / 3600:.4g} h, {found.bound}")
     return lines
 
 
