@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr.data.files.addresses import join
+from contrastive_cxr.data.files.addresses import is_url, join
 from contrastive_cxr.data.shards import parquet_files
 from contrastive_cxr.data.shards.description import Description
+from contrastive_cxr.errors import CcxrError
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+logger = logging.getLogger(__name__)
+WAITS = (1.0, 5.0)
 HELD = 8
 """Row groups that `ShardStore` keeps for reads by number: 64 squares of 256 x 256 pixels each are 4 MiB."""
 
@@ -75,18 +80,30 @@ class ShardStore:
     def read(self, group: int) -> Bytes:
         """All squares of a row group, uint8 [n, 1, S, S]; may be called by several threads.
 
+        Behind a URL a failed reading is tried twice more, after `WAITS` seconds.
+
         Raises
         ------
         CcxrError
             The shard is cut or damaged, or cannot be reached.
         """
         shard = int(np.searchsorted(self._first_groups, group, side="right")) - 1
+        self.groups_read += 1
+        for wait in WAITS if is_url(self.place) else ():
+            try:
+                return self._read(shard, group - int(self._first_groups[shard]))
+            except CcxrError as error:
+                logger.warning("%s; it is tried again in %g s", error, wait)
+                time.sleep(wait)
+        return self._read(shard, group - int(self._first_groups[shard]))
+
+    def _read(self, shard: int, number: int) -> Bytes:
+        """A row group of a shard, whose footer is read once."""
         file = join(self.place, self.description.shards[shard].file)
         known = self._footers.get(shard)
         if known is None:
             known = self._footers[shard] = parquet_files.footer(file)
-        self.groups_read += 1
-        return parquet_files.group(file, known, group - int(self._first_groups[shard]), self.description.size)
+        return parquet_files.group(file, known, number, self.description.size)
 
     def __getitem__(self, key: Any) -> Any:
         """Squares of some slots, uint8 [B, 1, S, S]; or, with further indices, a part of one slot's square."""

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from contrastive_cxr.data.dataset import open_dataset, retask
-from contrastive_cxr.data.shards import description
+from contrastive_cxr.data.shards import description, store
 from contrastive_cxr.data.squares import statistics
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.metrics import baselines
@@ -160,3 +160,24 @@ def test_pyarrow_is_asked_for_in_a_sentence(shards: tuple[Recipe, Path], monkeyp
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"pip install 'contrastive_cxr\[parquet\]'"):
         from_shards(recipe, place)
+
+
+def test_a_reading_from_a_url_that_fails_once_is_tried_again(
+    shards: tuple[Recipe, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file is away for a moment; of one that stays away the name is told."""
+    recipe, place = shards
+    memory = fsspec.filesystem("memory")
+    memory.put(str(place), "memory://away", recursive=True)
+    try:
+        data = from_shards(recipe, "memory://away")
+        memory.mv("memory://away/shards/shard-000000.parquet", "memory://away/kept")
+        monkeypatch.setattr(store, "WAITS", (0.0, 0.0))
+        with pytest.raises(CcxrError, match=r"shard-000000.parquet' cannot be read .*is not there"):
+            data.take(np.arange(60))
+        assert caplog.text.count("it is tried again") == 2
+        back = lambda _: memory.mv("memory://away/kept", "memory://away/shards/shard-000000.parquet")  # noqa: E731
+        monkeypatch.setattr(store.time, "sleep", back)
+        assert np.array_equal(data.take(np.arange(60)), open_dataset(recipe.data, recipe.task).take(np.arange(60)))
+    finally:
+        memory.rm("memory://away", recursive=True)
