@@ -119,3 +119,15 @@ def test_processes_take_their_parts_and_read_less(sets: tuple[Dataset, Dataset])
 def test_occurrences() -> None:
     assert occurrences(np.array([], dtype=np.int64)).tolist() == []
     assert occurrences(np.array([4, 4, 1, 4])).tolist() == [0, 1, 0, 2]
+
+
+def test_what_is_held_stays_while_others_come_and_go(sets: tuple[Dataset, Dataset]) -> None:
+    plain, data = sets
+    assert data.images.shards is not None
+    rows = data.rows("train")
+    held = rows[:3]
+    steps = [np.concatenate([held[[number % 3]], rows[3 + 4 * number : 7 + 4 * number]]) for number in range(8)]
+    stream = Stream(data.images.shards, [data.images.slots[each] for each in steps], data.images.slots[held])
+    for step in steps:
+        assert np.array_equal(stream.take(), plain.take(step))
+    stream.close()
