@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contrastive_cxr.audit import links, thumbnails
 from contrastive_cxr.data.dataset import open_dataset, retask
 from contrastive_cxr.data.shards import description, store
 from contrastive_cxr.data.squares import statistics
@@ -181,3 +182,13 @@ def test_a_reading_from_a_url_that_fails_once_is_tried_again(
         assert np.array_equal(data.take(np.arange(60)), open_dataset(recipe.data, recipe.task).take(np.arange(60)))
     finally:
         memory.rm("memory://away", recursive=True)
+
+
+def test_the_audit_of_a_run_finds_the_same_from_shards(shards: tuple[Recipe, Path]) -> None:
+    recipe, place = shards
+    plain, data = open_dataset(recipe.data, recipe.task), from_shards(recipe, place)
+    every = [links.find(each.images.by_slot, each.images.slots, each.facts) for each in (plain, data)]
+    for name in ("first", "second", "symmetry", "identical", "cropped", "correlation"):
+        assert np.array_equal(getattr(every[0], name), getattr(every[1], name)), name
+    small = [thumbnails.small(each.images.by_slot, each.images.slots, each.facts) for each in (plain, data)]
+    assert np.array_equal(small[0], small[1])
