@@ -110,7 +110,7 @@ HEAVY = {
     "uvicorn": ("server/",),
     "python_multipart": ("server/",),
     "prometheus_client": ("server/",),
-    "pyarrow": ("run/parquet.py", "data/tables/table_files.py"),
+    "pyarrow": ("run/parquet.py", "data/tables/table_files.py", "data/shards/parquet_files.py"),
 }
 WITHOUT_TORCH = (
     "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "metrics/", "__init__.py",

@@ -64,6 +64,37 @@ def look(
         print_next(("audit", f"ccxr audit {named} --recipe {shlex.quote(recipe)}"))
 
 
+@app.command(cls=Command)
+def pack(
+    reference: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe file, or a shipped name (ccxr recipes).")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as data.root=DIR.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New folder for the shards, or one that this command began.")] = Path(
+        "shards"
+    ),
+    shard_images: Annotated[int, typer.Option(min=1, help="Images of a shard, a file of Parquet.")] = 1024,
+) -> None:
+    """Pack a recipe's decoded images into shards.
+
+    They are read from their beginning to their end: for network disks and object stores, with data.shards=FOLDER.
+    """
+    with terminal.Stages("pack", 1, first="reading the recipe"):
+        from contrastive_cxr import recipe as recipes
+
+        recipe = recipes.load(reference, overrides or [])
+        from contrastive_cxr.data.shards import pack as packing
+        from contrastive_cxr.space import size_words
+
+        done = packing.pack(recipe.data, recipe.task, out, shard_images=shard_images)
+    new = "" if done.written == done.shards else f", {done.written} of them new"
+    say(f"Packed: {done.images:,} images in {done.shards:,} shards{new}, {size_words(done.bytes)}: {out.resolve()}")
+    words = [reference, *(overrides or []), f"data.shards={out}"]
+    print_next(("train", f"ccxr run {shlex.join(words)}"))
+
+
 sets = typer.Typer(
     cls=Commands,
     invoke_without_command=True,

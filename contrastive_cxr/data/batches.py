@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from contrastive_cxr.data.class_walks import Walk
+from contrastive_cxr.data.shards.stream import Follower
 
 Rows = NDArray[np.int64]
 
@@ -24,6 +27,30 @@ class Pixels(Protocol):
 
     def __getitem__(self, rows: Rows) -> NDArray[np.uint8]:
         """uint8 [B, 1, S, S]."""
+
+
+class Step(Protocol):
+    """One process's part of a step, as the engine has it (`engine.Batch`)."""
+
+    @property
+    def rows(self) -> Rows:
+        """int64 [B], this process's part."""
+
+    @property
+    def global_rows(self) -> Rows:
+        """int64 [W * B], the whole batch."""
+
+    @property
+    def epoch(self) -> int:
+        """From 0."""
+
+    @property
+    def step(self) -> int:
+        """Over the whole phase, from 0."""
+
+    @property
+    def rank_slice(self) -> slice:
+        """Of `global_rows` that is `rows`."""
 
 
 def shuffled(rows: Rows, batch_size: int, rng: np.random.Generator, drop_last: bool = False) -> list[Rows]:
@@ -116,7 +143,7 @@ def balanced(
     faults = balanced_faults(labels, rows, classes_per_batch, images_per_class)
     assert not faults, f"the batches were not checked beforehand: {faults}"
     classes = np.unique(labels[rows])
-    walks = {label: _Walk(rows[labels[rows] == label], rng) for label in classes}
+    walks = {label: Walk(rows[labels[rows] == label], rng.permutation) for label in classes}
     wanted = len(classes) if classes_per_batch is None else classes_per_batch
     return [
         np.concatenate([walks[label].take(images_per_class) for label in rng.choice(classes, wanted, replace=False)])
@@ -124,31 +151,12 @@ def balanced(
     ]
 
 
-class _Walk:
-    """An endless walk through the rows of one class, in random order."""
-
-    def __init__(self, rows: Rows, rng: np.random.Generator) -> None:
-        self.rows = rows
-        self.rng = rng
-        self.ahead = rng.permutation(rows)
-
-    def take(self, count: int) -> Rows:
-        """The next `count` rows, all distinct."""
-        taken, self.ahead = self.ahead[:count], self.ahead[count:]
-        missing = count - len(taken)
-        if missing:
-            order = self.rng.permutation(self.rows)
-            seen = np.isin(order, taken)
-            order = np.concatenate([order[~seen], order[seen]])
-            taken, self.ahead = np.concatenate([taken, order[:missing]]), order[missing:]
-        return taken
-
-
 class Images:
     """The cached pixels, batch by batch, on the device.
 
     On a GPU the whole cache moves there once if it takes less than 40 % of the free memory (60,000 images of 256x256
     are 3.7 GiB); otherwise, each batch is copied through pinned memory. On a CPU a batch is read from the memory map.
+    From shards, the batches of a training that `follow` was told of are read ahead, row group by row group.
 
     Parameters
     ----------
@@ -161,6 +169,8 @@ class Images:
     def __init__(self, images: Pixels, device: torch.device | str) -> None:
         self.images = images
         self.device = torch.device(device)
+        self.shards: Any = getattr(images, "shards", None)
+        self.follower: Follower | None = None
         self.resident = self._move() if self._fits() else None
 
     def __len__(self) -> int:
@@ -170,13 +180,40 @@ class Images:
         """The images of some rows, uint8 [B, 1, S, S] on the device."""
         if self.resident is not None:
             return self.resident.index_select(0, torch.from_numpy(rows).to(self.device, non_blocking=True))
-        batch = torch.from_numpy(np.ascontiguousarray(self.images[rows]))
+        return self._moved(self.images[rows])
+
+    def follow(self, batches: Callable[[int], Sequence[Rows]]) -> Callable[[int], Sequence[Rows]]:
+        """Be told of a training's batches, `batches(epoch)`; returns what the loop is to draw its batches from."""
+        if self.shards is None:
+            return batches
+        self.follower = Follower(self.shards, self.images.slots, batches)  # type: ignore[attr-defined]
+        return self.follower.batches
+
+    def of_step(self, batch: Step) -> torch.Tensor:
+        """The images of this process's part of a step, uint8 [B, 1, S, S] on the device."""
+        if self.follower is None:
+            return self.take(batch.rows)
+        several = len(batch.global_rows) // len(batch.rows)
+        return self._moved(self.follower.take(batch.epoch, batch.step, batch.rank_slice.start, several))
+
+    def encoded(self, encode: Callable[[Rows], NDArray[np.float32]], rows: Rows) -> NDArray[np.float32]:
+        """What `encode(rows)` gives, float32 [n, ...], asked for in the order in which the rows are read fastest."""
+        if self.shards is None:
+            return encode(rows)
+        order = np.argsort(self.images.slots[rows], kind="stable")  # type: ignore[attr-defined]
+        found = encode(rows[order])
+        result = np.empty_like(found)
+        result[order] = found
+        return result
+
+    def _moved(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(pixels))
         if self.device.type == "cuda":
             return batch.pin_memory().to(self.device, non_blocking=True)
         return batch.to(self.device)
 
     def _fits(self) -> bool:
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or self.shards is not None:
             return False
         free, _ = torch.cuda.mem_get_info(self.device)
         return bool(np.prod(self.images.shape, dtype=np.int64) < RESIDENT_SHARE * free)

@@ -24,6 +24,8 @@ from contrastive_cxr.data.decoding.decode import DecodeError, decode, fit_square
 from contrastive_cxr.data.files import reading
 from contrastive_cxr.data.files.addresses import absolute, join, split
 from contrastive_cxr.data.manifest import Manifest
+from contrastive_cxr.data.shards.store import ShardStore
+from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
 
@@ -57,7 +59,7 @@ class Cache:
         The setting with the ranges that were found for it.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | ShardStore
     slots: npt.NDArray[np.int64]
     facts: pd.DataFrame
     rows_decoded: int
@@ -76,7 +78,7 @@ class Cache:
         if (slots < 0).any():
             missing = np.asarray(rows)[slots < 0][:LISTED].tolist()
             raise ValueError(f"rows {missing} have no image; leave out the rows with an error in facts")
-        return np.asarray(self.images)[slots]
+        return Squares(self.images, slots)[slice(None)]
 
 
 class _Todo(NamedTuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contrastive_cxr.data import cache, sources
 from contrastive_cxr.data.manifest import Manifest, encode, task_notes
 from contrastive_cxr.data.manifest_checks import check_leaks
+from contrastive_cxr.data.shards import opening
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.data.squares import Squares, statistics
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -46,7 +47,7 @@ class Dataset:
         Of all cached pixels of the training part, in 0..1, nothing left out (padding included, as the network sees it);
         nan where there is no training part. The standard deviation of an even grey is 0: the network guards it.
     skipped : DataFrame
-        `path` and `error` of the files that could not be read (`data.on_bad_image=skip`).
+        `path`, `source` and `error` of the files that could not be read (`data.on_bad_image=skip`).
     intensity : schema.Intensity
         How stored values became grey, with the ranges that were found for it.
     """
@@ -118,7 +119,8 @@ def open_dataset(
 ) -> Dataset:
     """Read, check, decode and divide the images of a task.
 
-    All rows of the sources are decoded, also those the task drops: tasks over the same images share one cache.
+    All rows of the sources are decoded, also those the task drops: tasks over the same images share one cache. Nothing
+    is decoded where `data.shards` names shards, which hold what they were packed from.
 
     Parameters
     ----------
@@ -146,9 +148,13 @@ def open_dataset(
     training = "train" in need
     labels = encode(manifest, task, all_classes=training)
     manifest = replace(manifest, notes=(*manifest.notes, *task_notes(manifest, task)))
-    cached = cache.build(manifest, data, progress)
+    if data.shards is None:
+        cached = cache.build(manifest, data, progress)
+    else:
+        cached = opening.opened(manifest, data, labels >= 0)
     bad = (cached.facts["error"] != "").to_numpy()
-    skipped = pd.DataFrame({"path": manifest.column("path")[bad], "error": cached.facts["error"].to_numpy()[bad]})
+    columns = {name: manifest.column(name)[bad] for name in ("path", "source")}
+    skipped = pd.DataFrame({**columns, "error": cached.facts["error"].to_numpy()[bad]})
     kept = np.flatnonzero((labels >= 0) & ~bad)
     if not len(kept):
         raise RequestError(

@@ -98,7 +98,7 @@ def audit(
         terminal.stage("neighbours in the run's embedding")
     more = None if model is None else _neighbours(model, table)
     terminal.stage("copies of images")
-    found = links.find(images.store, images.slots, table, more)
+    found = links.find(images.by_slot, images.slots, table, more)
     terminal.stage("leaks and links with the label")
     facts, gathered = facts_of(table, found, bad)
     facts["command"] = _again(places, overrides, recipe, run)
@@ -140,7 +140,7 @@ def of_dataset(dataset: Dataset, out: Path | None = None, command: str = "") -> 
     facts_of_files = dataset.facts.drop(columns="error", errors="ignore")
     table = _of_files(pd.concat([known, facts_of_files], axis=1)).iloc[rows].reset_index(drop=True)
     terminal.stage("copies of images")
-    found = links.find(dataset.images.store, dataset.images.slots[rows], table)
+    found = links.find(dataset.images.by_slot, dataset.images.slots[rows], table)
     terminal.stage("leaks and links with the label")
     facts, _ = facts_of(table, found, {"count": len(dataset.skipped), "listed": []})
     facts["command"] = command

@@ -15,7 +15,7 @@ PURPOSES = {
     "explain": "Grad-CAM in ccxr explain",
     "export": "ONNX files in ccxr export",
     "weights": "ImageNet weights without a network",
-    "parquet": "ccxr encode into Parquet files",
+    "parquet": "ccxr encode into Parquet files, and image shards",
     "tables": "tables in Parquet and Excel files",
     "tensorboard": "TensorBoard as a tracker (tracking.to)",
     "serve": "answers over HTTP (ccxr serve)",

@@ -72,7 +72,7 @@ def outputs(recipe: Recipe, data: Dataset, fabric: Fabric, phase: Path, rows: Ro
     def preds(pixels: Tensor) -> Tensor:
         return forward_packed(network, pixels, card["link"], tta)
 
-    found = engine.encode(fabric, preds, rows, batch, images.take, network=network)
+    found = images.encoded(lambda part: engine.encode(fabric, preds, part, batch, images.take, network=network), rows)
     vectors, *others = np.split(found, np.cumsum(widths(network, tta))[:-1], axis=1)
     if not others:
         return Outputs(rows, vectors, None, card=card, precision=settled)

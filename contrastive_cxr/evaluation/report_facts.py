@@ -122,7 +122,7 @@ def build_report_facts(
         costs=decisions.matrix(data.classes, options.costs) if options.costs else None,
         tta=tta_of(options.tta, final.probabilities_without_tta),
         last_layers={name: each.last_layer for name, each in preds.query.items() if each.last_layer is not None},
-        skipped=data.skipped,
+        skipped=data.skipped[["path", "error"]],
         notes=[*notes(recipe, final, split), *data.manifest.notes],
     )
     predictions = report.Predictions(preds.probabilities, data.labels[final.rows], data.patients[final.rows])

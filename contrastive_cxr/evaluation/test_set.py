@@ -52,9 +52,14 @@ def recorded_split(run: Path, recipe: Recipe, split: str | None) -> TestSet:
     if rows is None:
         there = [name for name in PARTS if counts.get(name, 0)]
         raise RequestError(f"--split {part}: the run has no such rows; it has {', '.join(there)}")
-    data = open_dataset(recorded.official(recipe.data), recipe.task, need=(part,), manifest=rows)
+    data = open_dataset(unpacked(recorded.official(recipe.data)), recipe.task, need=(part,), manifest=rows)
     notes = overlap_notes(run, data)
     return TestSet(data, part, recorded.reopen(run, recipe), notes)
+
+
+def unpacked(data: Data) -> Data:
+    """The section without shards: images that came later are not in them."""
+    return data.model_copy(update={"shards": None})
 
 
 def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> TestSet:
@@ -64,7 +69,8 @@ def new_images(run: Path, recipe: Recipe, words: Sequence[str], split: str) -> T
     """
     joined = [] if any(word.startswith("data.join") for word in words) else ["data.join=[]"]
     fresh = without_recorded_table(recipe.data, words)
-    section = recorded.recipe_of(run, ["data.split.kind=official", *joined, *fresh, *words]).data
+    unpacked = [] if any(word.startswith("data.shards") for word in words) else ["data.shards=null"]
+    section = recorded.recipe_of(run, ["data.split.kind=official", *joined, *unpacked, *fresh, *words]).data
     manifest = part_of(sources.read_data(section), split)
     data = open_dataset(section, recipe.task, need=(split,), manifest=manifest)
     if moved(recorded.rows_of(run), data.manifest_table(), split):

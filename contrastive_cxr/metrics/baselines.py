@@ -7,6 +7,7 @@ the picture, and a thumbnail of 32x32 pixels.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,7 +37,7 @@ class Pixels(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: slice, /) -> NDArray[np.uint8]: ...
+    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,9 @@ def border(images: Pixels, facts: pd.DataFrame) -> NDArray[np.float32]:
     outside[rim:-rim, rim:-rim] = False
     pads = facts[list(_PAD)].to_numpy(dtype=np.int64)
     found = np.empty((len(images), int(outside.sum())), dtype=np.float32)
-    for start in range(0, len(images), _BLOCK):
-        block = np.asarray(images[start : start + _BLOCK], dtype=np.float32)[:, 0]
-        for row, (square, (left, top, right, bottom)) in enumerate(
-            zip(block, pads[start : start + _BLOCK], strict=True), start=start
-        ):
+    for rows, block in _blocks(images):
+        for row, square in zip(rows, block, strict=True):
+            left, top, right, bottom = pads[row]
             picture = square[top : size - bottom, left : size - right]
             small = shares(picture.shape[0], SIDE) @ picture @ shares(picture.shape[1], SIDE).T
             found[row] = small[outside]
@@ -133,10 +132,19 @@ def thumbnails(images: Pixels, side: int = SIDE) -> NDArray[np.float32]:
     """
     cells = shares(images.shape[-1], side)
     small = np.empty((len(images), side * side), dtype=np.float32)
-    for start in range(0, len(images), _BLOCK):
-        block = np.asarray(images[start : start + _BLOCK], dtype=np.float32)[:, 0]
-        small[start : start + _BLOCK] = (cells @ block @ cells.T).reshape(len(block), -1)
+    for rows, block in _blocks(images):
+        small[rows] = (cells @ block @ cells.T).reshape(len(block), -1)
     return small
+
+
+def _blocks(images: Pixels) -> Iterator[tuple[Ints, NDArray[np.float32]]]:
+    """All images in blocks, in the order in which they are read fastest: row numbers [B], and float32 [B, S, S]."""
+    order = getattr(images, "reading_order", None)
+    rows: Ints = np.arange(len(images), dtype=np.int64) if order is None else order
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        pixels = images[start : start + _BLOCK] if order is None else images[block]
+        yield block, np.asarray(pixels, dtype=np.float32)[:, 0]
 
 
 @functools.lru_cache(maxsize=512)

@@ -153,8 +153,9 @@ class PhaseContext:
             pixels = images.take(part)
             return augment.plain(pixels, size) if view is None else view(pixels, part)
 
-        return encode(
-            self.fabric, function or network, rows, self.recipe.runtime.eval_batch_size, load, network=network
+        size_of_batch = self.recipe.runtime.eval_batch_size
+        return images.encoded(
+            lambda part: encode(self.fabric, function or network, part, size_of_batch, load, network=network), rows
         )
 
     def done(self, name: PhaseName) -> bool:
@@ -276,7 +277,7 @@ class Views:
         """
         recipe = self.context.recipe
         return augment.augment(
-            self.images.take(batch.rows if places is None else batch.global_rows[places.numpy()]),
+            self.images.of_step(batch) if places is None else self.images.take(batch.global_rows[places.numpy()]),
             input_size(self.phase, recipe.model.image_size, batch.epoch),
             choice,
             seeds.key(recipe.seed, self.name, batch.step, purpose),

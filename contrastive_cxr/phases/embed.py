@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from contrastive_cxr import augment, objectives
 from contrastive_cxr.data.batches import balanced, shuffled
 from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.data.shards import order
 from contrastive_cxr.engine import Batch, StepOutput, fit, gather, network_groups
 from contrastive_cxr.metrics import neighbours
 from contrastive_cxr.models import Network
@@ -63,7 +64,7 @@ def embed(context: PhaseContext) -> Path:
         network,
         objective=step.compare.objective,
         parameter_groups=network_groups(network, phase.optimiser, phase.head),
-        batches=lambda epoch: epoch_batches(phase, data, context.recipe.seed, epoch),
+        batches=step.images.follow(lambda epoch: epoch_batches(phase, data, context.recipe.seed, epoch)),
         step=step,
         validate=validation,
         choose_by=phase.choose_by,
@@ -84,7 +85,9 @@ def identities(phase: Embed, data: Dataset) -> NDArray[np.int64]:
 
 def epoch_batches(phase: Embed, data: Dataset, seed: int, epoch: int) -> list[Rows]:
     """The epoch's batches of anchors: P classes x K images, or uniform where no label is used."""
-    rows = data.rows("train")
+    rows, layout = data.rows("train"), data.images.layout
+    if layout is not None and not layout.holds(rows):
+        return from_shards(phase, data, layout, seed, epoch)
     steps = phase.epoch_steps(len(rows), len(data.classes))
     if phase.uses_labels:
         rng = seeds.numpy_generator(seed, "embed", epoch, "batches")
@@ -96,6 +99,20 @@ def epoch_batches(phase: Embed, data: Dataset, seed: int, epoch: int) -> list[Ro
         rng = seeds.numpy_generator(seed, "embed", epoch, "batches", len(batches))
         batches += shuffled(rows, size, rng, drop_last=True)
     return batches[:steps]
+
+
+def from_shards(phase: Embed, data: Dataset, layout: order.Layout, seed: int, epoch: int) -> order.Epoch:
+    """As `epoch_batches`, where the buffer does not hold all training images."""
+    rows = data.rows("train")
+    steps = phase.epoch_steps(len(rows), len(data.classes))
+    rng = seeds.numpy_generator(seed, "embed", epoch, "batches")
+    if phase.uses_labels:
+        return order.balanced(rows, data.labels, phase.classes_per_batch, phase.images_per_class, steps, layout, rng)
+    size = min(phase.batch_size, len(rows))
+    passes = order.Epoch([], rows[:0])
+    while len(passes) < steps:
+        passes += order.uniform(rows, np.zeros_like(data.labels), {0: len(rows)}, size, layout, rng)
+    return order.Epoch(passes[:steps], passes.held)
 
 
 class Comparison:

@@ -80,7 +80,9 @@ def network_spec(context: PhaseContext, phase: Finetune, network: Network, image
         objective=joint.compare.objective if joint else None,
         parameter_groups=groups(phase, network),
         prepare=waiting(network, phase.head, phase.head_epochs),
-        batches=epochs_of(train, context.data.labels, phase, context.recipe.seed, "finetune"),
+        batches=images.follow(
+            epochs_of(train, context.data.labels, phase, context.recipe.seed, "finetune", context.data.images.layout)
+        ),
         step=joint or step,
         summarise=point_scores,
         validate=Validation(context, step, images, robust=phase.choose_by == "robust_auc"),

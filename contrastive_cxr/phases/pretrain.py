@@ -52,7 +52,9 @@ def pretrain(context: PhaseContext) -> Path:
         network,
         parameter_groups=network_groups(network, phase.optimiser, phase.head, head_epochs=phase.head_epochs),
         prepare=waiting(network, phase.head, phase.head_epochs),
-        batches=epochs_of(train, data.labels, phase, context.recipe.seed, "pretrain"),
+        batches=images.follow(
+            epochs_of(train, data.labels, phase, context.recipe.seed, "pretrain", data.images.layout)
+        ),
         step=step,
         summarise=point_scores,
         validate=Validation(context, step, images, robust=phase.choose_by == "robust_auc"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from contrastive_cxr.augment import MixDraw
 from contrastive_cxr.data.batches import shuffled
 from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.data.shards import order
 from contrastive_cxr.engine import Batch, StepOutput
 from contrastive_cxr.metrics import scores
 from contrastive_cxr.models import links
@@ -144,7 +145,17 @@ def drawn(rows: Rows, count: int, rng: np.random.Generator) -> Rows:
     return np.concatenate([np.tile(rows, whole), rng.permutation(rows)[:rest]])
 
 
-def epochs_of(rows: Rows, labels: Rows, phase: Supervised, seed: int, name: str) -> Callable[[int], list[Rows]]:
+def epoch_counts(labels: Rows, imbalance: str) -> dict[int, int]:
+    """Images of each class in an epoch over training rows of these `labels` int64 [n]."""
+    kinds, counts = np.unique(labels, return_counts=True)
+    each = {"oversample": counts.max(), "undersample": counts.min()}.get(imbalance)
+    wanted = counts if each is None else np.full(len(counts), each)
+    return dict(zip(kinds.tolist(), wanted.tolist(), strict=True))
+
+
+def epochs_of(
+    rows: Rows, labels: Rows, phase: Supervised, seed: int, name: str, layout: order.Layout | None = None
+) -> Callable[[int], list[Rows]]:
     """`batches(epoch)`: shuffled passes; a last short batch is left out, unless it is the only one.
 
     Parameters
@@ -157,10 +168,15 @@ def epochs_of(rows: Rows, labels: Rows, phase: Supervised, seed: int, name: str)
         Its `batch_size` and `imbalance`.
     seed, name
         Of the recipe and of the phase: with the epoch they are the key of the draws.
+    layout : Layout, optional
+        Where the rows lie in shards. A buffer that holds all of them draws as from memory.
     """
     size = min(phase.batch_size, epoch_size(labels[rows], phase.imbalance))
 
     def batches(epoch: int) -> list[Rows]:
+        if layout is not None and not layout.holds(rows):
+            rng = seeds.numpy_generator(seed, name, epoch, "batches")
+            return order.uniform(rows, labels, epoch_counts(labels[rows], phase.imbalance), size, layout, rng)
         rng = seeds.numpy_generator(seed, name, epoch, "imbalance")
         chosen = epoch_rows(rows, labels, phase.imbalance, rng)
         return shuffled(chosen, size, seeds.numpy_generator(seed, name, epoch, "batches"), drop_last=True)

@@ -10,6 +10,7 @@ from contrastive_cxr.data import cache_files, sources
 from contrastive_cxr.data.decoding import ranges
 from contrastive_cxr.data.files.addresses import absolute
 from contrastive_cxr.data.manifest import Manifest, encode
+from contrastive_cxr.data.shards import opening
 from contrastive_cxr.data.split import divide
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.preflight.subgroup_columns import column_faults
@@ -132,6 +133,8 @@ def cache_faults(data: Data, manifest: Manifest) -> list[str]:
 
     What the run folder itself needs is checked later, when the network is known (`disk.require`).
     """
+    if data.shards is not None:
+        return opening.faults(data)
     images = len(manifest)
     if images * data.cache_size**2 <= free(cache_files.cache_folder(data.cache_dir)):
         return []

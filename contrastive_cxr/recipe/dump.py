@@ -21,6 +21,7 @@ def record(recipe: Recipe) -> str:
     data = recipe.data
     joined = tuple(source.model_copy(update={"root": _absolute(source.root)}) for source in data.join)
     found = {"root": _absolute(data.root), "cache_dir": _absolute(data.cache_dir), "join": joined}
+    found["shards"] = _absolute(data.shards)
     return dump(recipe.model_copy(update={"data": data.model_copy(update=found)}))
 
 

@@ -14,6 +14,7 @@ from contrastive_cxr.recipe.section import Section
 from contrastive_cxr.recipe.source import AxisName as AxisName
 from contrastive_cxr.recipe.source import Cell as Cell
 from contrastive_cxr.recipe.source import FrameRange as FrameRange
+from contrastive_cxr.recipe.source import Root as Root
 from contrastive_cxr.recipe.source import Source as Source
 from contrastive_cxr.recipe.source import UserPath as UserPath
 from contrastive_cxr.run_layout import PHASES, PhaseName
@@ -54,6 +55,18 @@ class Data(Source):
     split: Split = Field(default_factory=Split, description="which images train, choose and are scored")
     cache_size: Annotated[int, Field(ge=16, le=4096)] = Field(256, description="side of the cached images, pixels")
     cache_dir: UserPath | None = Field(None, description="folder of the caches; none: the user's cache folder")
+    shards: Root | None = Field(
+        None,
+        description="folder or fsspec URL of image shards (ccxr data pack) that are read in the place of the cache",
+    )
+    shuffle_buffer: Count = Field(
+        8192, description="images that wait in memory to be drawn from, on each process (shards); at least a batch"
+    )
+    shard_slices: Count = Field(
+        8,
+        description="parts of a batch that read shards of their own (shards): a multiple of the number of processes; "
+        "it changes the draws, the number of processes does not",
+    )
     resize: Literal["stretch", "pad", "crop"] = Field("pad", description="how a picture becomes square")
     intensity: Intensity = Field(default_factory=Intensity, description="how intensities become 8 bits")
     border_crop: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(0.0, description="share cut off at each side")

@@ -33,7 +33,7 @@ KEPT = (
 WITHOUT_DATA = (
     "data.source=phantom", "data.join=[]", "data.root=null", "data.csv=null", "data.merge=[]", "data.split_lists={}",
     "data.columns={}", "data.where={}", "data.leave_out=[]", "data.repeated=refuse", "data.table={}",
-    "data.outside=false",
+    "data.outside=false", "data.shards=null",
 )  # fmt: skip
 """What takes a recipe's own images out: many have none until somebody names them, and are refused without."""
 IMAGES, TABLE, RECIPE = "images", "rows.csv", "recipe.yaml"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # What a run is called and where it keeps things says nothing of how it was trained.
-_LEFT_OUT = ("name", "tracking", "data.cache_dir", "data.workers")
+_LEFT_OUT = ("name", "tracking", "data.cache_dir", "data.workers", "data.shards")
 GIVEN = "given"
 # A set's name, or a mapping over one: one setting in either form.
 _ONE = ("augment", "positive_augment")

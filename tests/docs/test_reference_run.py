@@ -37,6 +37,7 @@ PAGES = (
 # How a benchmark of a page is made short: a small size, or the table of no runs.
 SHORT = {
     "benchmarks.scale": ["--quick", "--result", "result.json"],
+    "benchmarks.scale_out": ["--quick", "--result", "result.json"],
     "benchmarks.studies.systems": ["--table-only", "--out", "runs/systems", "--result", "result.json"],
 }
 

@@ -110,6 +110,8 @@ def run(command: list[str], root: Path) -> str:
         words = ["run", "phantom", "--out", "runs/quickstart"]
     if words[0] in ("run", "pretrain", "embed", "finetune", "sweep"):
         words = small(words)
+    elif words[:2] == ["data", "pack"]:
+        words = ["data", *small(words[1:])]
     if command[0] == "torchrun":
         return two_processes(command[1 : command.index("-m")], words, root)
     before = Path.cwd()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import contrastive_cxr.recipe.checks.augmentation as augmentation
 import contrastive_cxr.recipe.checks.data as data
+import contrastive_cxr.recipe.checks.shards as shards
 import contrastive_cxr.recipe.checks.tuning as tuning
 from contrastive_cxr.errors import nearest
 from contrastive_cxr.recipe.schema import (
@@ -39,6 +40,7 @@ def faults(recipe: Recipe) -> list[str]:
         *_robustness(recipe),
         *(_cascade(recipe.cascade, recipe.task) if recipe.cascade else ()),
         *_machine(recipe),
+        *shards.faults(recipe),
     ]
 
 
