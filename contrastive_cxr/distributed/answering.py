@@ -1,0 +1,35 @@
+"""Whether a Ray cluster answers at an address: known in seconds, where Ray itself waits for minutes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""For `ray status`, which starts Python and imports Ray; two seconds where the machine is idle."""
+CURE = "start one with `ray start --head`, or leave --address out: ccxr then starts Ray on this machine"
+
+TOKEN = "export RAY_AUTH_MODE=token, with the cluster's token in RAY_AUTH_TOKEN or in the file RAY_AUTH_TOKEN_PATH names"
+
+
+def faults(address: str) -> list[str]:
+    """One sentence where no cluster answers at `auto` or HOST:PORT; none where one does."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        except OSError as error:
+            return [f"--address {address}: nothing answers there ({error.strerror or error}); {CURE}"]
+    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "status", "--address", address]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return [f"--address {address}: no Ray cluster answers there (waited {ANSWER_SECONDS:.0f} s); {CURE}"]
+    if done.returncode == 0:
+        return []
+    if "AuthenticationError" in done.stderr:
+        return [f"--address {address}: the cluster asks for a token; {TOKEN}"]
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return [f"--address {address}: no Ray cluster answers there ({lines[-1][:200] if lines else 'ray status'}); {CURE}"]
