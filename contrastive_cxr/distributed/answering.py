@@ -11,7 +11,7 @@ ANSWER_SECONDS = 30.0
 """For `ray status`, which starts Python and imports Ray; two seconds where the machine is idle."""
 CURE = "start one with `ray start --head`, or leave --address out: ccxr then starts Ray on this machine"
 
-TOKEN = "export RAY_AUTH_MODE=token, with the cluster's token in RAY_AUTH_TOKEN or in the file RAY_AUTH_TOKEN_PATH names"
+TOKEN = "export RAY_AUTH_MODE=token, with its token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names"
 
 
 def faults(address: str) -> list[str]:

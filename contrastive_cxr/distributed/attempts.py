@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MOST = 5
-"""Deaths of workers at one job, on one machine, after which it is given up: a file that ends every process that opens it,
-or a batch that needs more memory than there is."""
+"""Deaths of workers at one job, on one machine, after which it is given up: a file that ends every process that opens
+it, or a batch that needs more memory than there is."""
 
 
 def folder_of(stream: str) -> Path:

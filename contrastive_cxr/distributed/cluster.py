@@ -56,7 +56,7 @@ class Cluster:
             yield _got(waiting.popleft())
 
     def kept(self, function: Callable[..., Any], calls: Iterable[Sequence[Any]], parts: int = 1) -> list[Any]:
-        """As in `Spread`: results stay in the shared memory of the machine that made them, and on its disk beyond that."""
+        """As in `Spread`: results stay in the shared memory of the machine that made them, beyond that on its disk."""
         ray = _ray()
         remote = ray.remote(num_cpus=min(1, self.cpus), max_retries=RETRIES, num_returns=parts)(function)
         return [remote.remote(*arguments) for arguments in calls]

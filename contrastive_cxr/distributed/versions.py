@@ -17,10 +17,10 @@ def probe() -> Callable[[], str]:
 
     def version() -> str:
         try:
-            import contrastive_cxr
+            from contrastive_cxr import __version__ as found
         except ImportError:
             return ""
-        return str(contrastive_cxr.__version__)
+        return str(found)
 
     return version
 

@@ -115,9 +115,7 @@ def probabilities(
         on = device_of(cluster, device)
         terminal.stage("predicting")
         settled = [_settled(model, pictures, on, len(augment.TTA_SETS[model.card["tta"]])) for model in models]
-        record = shards.planned(
-            pictures, _identity(models, settled), len(models[0].classes), PART_IMAGES, settled[0]
-        )
+        record = shards.planned(pictures, _identity(models, settled), len(models[0].classes), PART_IMAGES, settled[0])
         spread_parts.begin_working(place, record)
         sent = cluster.share([_sent(model, each) for model, each in zip(models, settled, strict=True)])
         squeezed = spread_parts.fill(cluster, place, record, pictures, Predictor, sent, on, batch_size)
@@ -142,5 +140,8 @@ def _sent(model: EmbeddingModel, precision: schema.InferencePrecision) -> Sent:
 
 def _identity(models: Sequence[EmbeddingModel], settled: Sequence[str]) -> str:
     """SHA-256 of everything that the probabilities depend on, besides the images."""
-    said = [(model.digest, model.card.get("link"), model.card["tta"], each) for model, each in zip(models, settled, strict=True)]
+    said = [
+        (model.digest, model.card.get("link"), model.card["tta"], each)
+        for model, each in zip(models, settled, strict=True)
+    ]
     return hashlib.sha256(repr([*said, models[0].preprocessing]).encode()).hexdigest()

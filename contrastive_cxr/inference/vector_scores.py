@@ -45,7 +45,9 @@ class Folder:
             raise RequestError(f"{place}: holds no encoding; give a folder that ccxr encode --out FOLDER wrote")
         if not record.complete:
             raise RequestError(f"{place}: its encoding is not finished; the command that began it goes on with it")
-        return cls(str(place.resolve()), tuple(each.file for each in record.parts), tuple(each.images for each in record.parts))
+        return cls(
+            str(place.resolve()), tuple(each.file for each in record.parts), tuple(each.images for each in record.parts)
+        )
 
     def vectors(self, number: int) -> NDArray[np.float32]:
         """As in `metrics.parts.Parts`."""
@@ -66,7 +68,9 @@ class Folder:
             raise RequestError(f"{self.place}: knows no labels; encode a part of the run, or a source that has labels")
         without = int((table[name].astype(str) == "").sum())
         if without:
-            raise RequestError(f"{self.place}: {without} of {len(table)} images have no label; encode those that have one")
+            raise RequestError(
+                f"{self.place}: {without} of {len(table)} images have no label; encode those that have one"
+            )
         patient = table["patient"] if "patient" in table else ""
         return pd.DataFrame({"file": table["file"], "label": table[name].astype(str)}).assign(patient=patient)
 

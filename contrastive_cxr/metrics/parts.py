@@ -78,7 +78,9 @@ def scores(
         Labels or identities are not as many as the vectors, or vectors are not finite.
     """
     rows, asked = sum(gallery.sizes), sum(queries.sizes)
-    who = {name: _numbers(identity.get(name), rows if name.startswith("g") else asked) for name in Identity.__annotations__}
+    who = {
+        name: _numbers(identity.get(name), rows if name.startswith("g") else asked) for name in Identity.__annotations__
+    }
     for name, labels, count in (("gallery", gallery_labels, rows), ("query", query_labels, asked)):
         if len(labels) != count:
             raise CcxrError(f"{len(labels)} {name} labels for {count} vectors; give one a vector")
@@ -104,7 +106,9 @@ def of_block(
     float64 [count, scores], int64 [count, vote] (labels), float32 [count, vote] (similarities), as `neighbours.scores`
     """
     asked = unit(queries.vectors(number)[start : start + count], "queries")
-    barred = Barred({name: each if name.startswith("g") else each[first : first + count] for name, each in about.who.items()})
+    barred = Barred(
+        {name: each if name.startswith("g") else each[first : first + count] for name, each in about.who.items()}
+    )
     theirs, mine = about.gallery_labels, about.query_labels[first : first + count]
     sizes = np.bincount(theirs[theirs >= 0], minlength=int(mine.max(initial=0)) + 1)
     wanted = sizes[mine]
