@@ -95,7 +95,7 @@ def _address_faults(address: str) -> list[str]:
     """What is wrong with the word alone."""
     if address.startswith("ray://"):
         return [
-            f"--address {address}: a Ray Client is not taken; call ccxr on a machine of the cluster, with --address auto"
+            f"--address {address}: a Ray Client is not taken; call ccxr on a machine of the cluster: --address auto"
         ]
     host, colon, port = address.rpartition(":")
     if address != "auto" and not (host and colon and port.isdigit() and 0 < int(port) < 65536):

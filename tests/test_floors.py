@@ -117,8 +117,8 @@ HEAVY = {
     "pyarrow": ("run/parquet.py", "data/tables/table_files.py"),
 }
 WITHOUT_TORCH = (
-    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "spread.py", "metrics/", "__init__.py",
-    "__main__.py", "cli/__init__.py",
+    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "spread.py", "metrics/",
+    "__init__.py", "__main__.py", "cli/__init__.py",
 )  # fmt: skip
 
 

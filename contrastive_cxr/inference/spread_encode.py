@@ -103,7 +103,7 @@ def vectors(engine: Engine, model: EmbeddingModel, files: Sequence[str], out: Pa
 def probabilities(
     engine: Engine, models: Sequence[EmbeddingModel], files: Sequence[str], out: Path, device: str, batch_size: int
 ) -> tuple[Vectors, dict[str, int]]:
-    """Mean probabilities float32 [N, classes] of classifiers for image files; their parts stay in `out.parts` meanwhile.
+    """Mean probabilities float32 [N, classes] of classifiers for files; their parts stay in `out.parts` meanwhile.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def probabilities(
 
 
 def _settled(model: EmbeddingModel, pictures: Pictures, device: str, views: int = 1) -> schema.InferencePrecision:
-    """The precision of all workers: measured here as one process does where they are CPUs, else float32 or as chosen."""
+    """The precision of all workers: measured here where they are CPUs, as one process does; else float32 or as chosen."""
     if device != "cpu":
         return "32-true" if model.precision == "auto" else model.precision
     model.settle(pictures.pixels(0, min(inference_precision.SAMPLE, len(pictures))), len(pictures) * views)

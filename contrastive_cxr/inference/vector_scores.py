@@ -61,8 +61,8 @@ class Folder:
         RequestError
             No labels, or images without one.
         """
-        told = [parquet.read_columns(Path(self.place) / file, ("file", "patient", *LABELS)) for file in self.files]
-        table = pd.concat([pd.DataFrame(each) for each in told], ignore_index=True).fillna("")
+        read = [parquet.read_columns(Path(self.place) / file, ("file", "patient", *LABELS)) for file in self.files]
+        table = pd.concat([pd.DataFrame(each) for each in read], ignore_index=True).fillna("")
         name = next((each for each in LABELS if each in table), None)
         if name is None:
             raise RequestError(f"{self.place}: knows no labels; encode a part of the run, or a source that has labels")
@@ -71,8 +71,8 @@ class Folder:
             raise RequestError(
                 f"{self.place}: {without} of {len(table)} images have no label; encode those that have one"
             )
-        patient = table["patient"] if "patient" in table else ""
-        return pd.DataFrame({"file": table["file"], "label": table[name].astype(str)}).assign(patient=patient)
+        told = {"file": table["file"], "label": table[name].astype(str), "patient": table.get("patient", "")}
+        return pd.DataFrame(told)
 
 
 def neighbour_scores(

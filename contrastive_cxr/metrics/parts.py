@@ -137,8 +137,8 @@ def similarities(gallery: Parts, asked: Vectors) -> Vectors:
         vectors = unit(gallery.vectors(number), "gallery")
         if vectors.shape != (size, asked.shape[1]):
             raise CcxrError(
-                f"part {number} of the gallery is {list(vectors.shape)}, not [{size}, {asked.shape[1]}]; take both from "
-                "one model"
+                f"part {number} of the gallery is {list(vectors.shape)}, not [{size}, {asked.shape[1]}]; take both "
+                "from one model"
             )
         found[:, first : first + size] = asked @ vectors.T
         first += size
