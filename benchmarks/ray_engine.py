@@ -19,6 +19,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,14 @@ from PIL import Image
 
 from benchmarks import record
 from contrastive_cxr import models
-from contrastive_cxr.data import phantom
+from contrastive_cxr.audit import links, spread_links
+from contrastive_cxr.data import cache, phantom, sources, survey
+from contrastive_cxr.datasets import look
+from contrastive_cxr.distributed import connected
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.run.parquet import read_vectors
+from contrastive_cxr.spread import Engine
 
 ENGINES = ("embedded", "ray")
 WAIT = 3600.0  # seconds for a part to appear
@@ -43,7 +48,11 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--search", choices=ENGINES, help="look for copies in --scratch, in this process")
     options = parser.parse_args()
+    if options.search:
+        searched(options.scratch, options.search)
+        return
     if options.quick:
         options.images = min(options.images, 300)
     with tempfile.TemporaryDirectory() as temporary:
@@ -51,7 +60,8 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         images = painted(place, options.images)
         network(place / "model")
-        figures = compared(place, images, options) + killed(place, images, options)
+        figures = times(place, images, "encode", options) + killed(place, images, options)
+        figures += times(place, images, "index", options) + times(place, images, "search", options) + compared(place)
     what = {"question": "Work by Ray", "size": {"images": images}, "words": options.words}
     record.write(options.result, "ray_engine", {**what, "figures": figures})
 
@@ -86,43 +96,58 @@ def network(folder: Path) -> None:
     weights.save(made, folder, card)
 
 
-def compared(place: Path, images: int, options: Namespace) -> list[record.Figure]:
-    """Times of the commands with both engines, and how far apart the results are."""
+def times(place: Path, images: int, command: str, options: Namespace) -> list[record.Figure]:
+    """Seconds and images a second of a command with both engines."""
     figures = []
     for engine in ENGINES:
-        for command, words in works(place, engine).items():
-            spent = timed(place, f"{command}-{engine}", [command, *words, "--engine", engine], options)
-            figures.append(record.figure(f"{command}, {engine}", spent, "s"))
-            figures.append(record.figure(f"{command}, {engine}", images / spent, "images/s"))
+        spent = timed(place, f"{command}-{engine}", works(place, engine)[command], options)
+        figures.append(record.figure(f"{command}, {engine}", spent, "s"))
+        figures.append(record.figure(f"{command}, {engine}", images / spent, "images/s"))
+    return figures
+
+
+def compared(place: Path) -> list[record.Figure]:
+    """How far apart the results of both engines are."""
     apart = [np.abs(vectors(place / "encode-embedded") - vectors(place / "encode-ray")).max()]
     apart += [np.abs(np.subtract(*(np.load(place / f"index-{engine}" / "vectors.npy") for engine in ENGINES))).max()]
-    facts = [json.loads((place / f"audit-{engine}" / "audit.json").read_text()) for engine in ENGINES]
-    for each in facts:
-        each.pop("command")
+    pairs = [dict(np.load(place / f"search-{engine}.npz")) for engine in ENGINES]
+    differ = sum(not np.array_equal(pairs[0][name], pairs[1][name]) for name in pairs[0])
     return [
-        *figures,
         record.figure("largest difference of a vector's number, encode", float(apart[0]), wanted="<= 0.000001"),
         record.figure("largest difference of a vector's number, index", float(apart[1]), wanted="<= 0.000001"),
-        record.figure("groups of copies found", float(facts[0]["counts"]["groups"]), "groups"),
-        record.figure("audits that differ", float(facts[0] != facts[1]), wanted="<= 0"),
+        record.figure("pairs of copies found, embedded", len(pairs[0]["first"]), "pairs"),
+        record.figure("pairs of copies found, ray", len(pairs[1]["first"]), "pairs"),
+        record.figure("columns of the pairs that differ", differ, wanted="<= 0"),
     ]
 
 
 def works(place: Path, engine: str) -> dict[str, list[str]]:
     """The commands' words."""
-    model, images = str(place / "model"), str(place / "images")
-    cache = f"data.cache_dir={place / f'cache-{engine}'}"
+    ours, model, images = ["contrastive_cxr", "--quiet"], str(place / "model"), str(place / "images")
     return {
-        "encode": [model, images, "--out", str(place / f"encode-{engine}")],
-        "index": [model, images, "--out", str(place / f"index-{engine}")],
-        "audit": [images, cache, "data.cache_size=128", "--out", str(place / f"audit-{engine}")],
-    }
+        name: [*ours, name, model, images, "--out", str(place / f"{name}-{engine}"), "--engine", engine]
+        for name in ("encode", "index")
+    } | {"search": ["benchmarks.ray_engine", "--search", engine, "--scratch", str(place)]}
+
+
+def searched(place: Path, engine: str) -> None:
+    """Decode and look for copies, as `ccxr audit` does before its forests; the pairs into a file."""
+    words = [f"data.cache_dir={place / f'cache-{engine}'}", "data.cache_size=128"]
+    data = look.recipe_of([place / "images"], words, None).data
+    with nullcontext() if engine == "embedded" else connected(Engine(engine)) as spread:
+        rows, _ = sources.rows_of(data)
+        cached = cache.build(rows, data, spread=spread)
+        table = survey.table_of(rows, cached)
+        given = (cached.images, cached.slots, table)
+        found = links.find(*given) if spread is None else spread_links.find(*given, None, spread)
+    np.savez(place / f"search-{engine}.npz", **vars(found))
 
 
 def killed(place: Path, images: int, options: Namespace) -> list[record.Figure]:
     """An encoding whose workers, and then whose command, are killed; the same command then finishes it."""
     out, known = place / "encode-killed", place / "killed.json"
-    words = ["encode", str(place / "model"), str(place / "images"), "--out", str(out), "--engine", "ray"]
+    command = works(place, "ray")["encode"]
+    words = [str(out) if word == str(place / "encode-ray") else word for word in command]
     if not known.is_file():
         begun = time.perf_counter()
         process = started(words, options)
@@ -166,7 +191,7 @@ def timed(place: Path, name: str, words: list[str], options: Namespace) -> float
 def started(words: list[str], options: Namespace) -> subprocess.Popen[bytes]:
     """A command of this package, with as many threads."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), MARK: str(os.getpid())}
-    return subprocess.Popen([sys.executable, "-m", "contrastive_cxr", "--quiet", *words], env=environment)
+    return subprocess.Popen([sys.executable, "-m", *words], env=environment)
 
 
 def wait_for(process: subprocess.Popen[bytes], seen: Callable[[], bool]) -> bool:

@@ -123,7 +123,7 @@ def probabilities(
 
 
 def _settled(model: EmbeddingModel, pictures: Pictures, device: str, views: int = 1) -> schema.InferencePrecision:
-    """The precision of all workers: measured here where they are CPUs, as one process does; else float32 or as chosen."""
+    """The precision of all workers: on CPUs measured here as one process does, else float32 or as chosen."""
     if device != "cpu":
         return "32-true" if model.precision == "auto" else model.precision
     model.settle(pictures.pixels(0, min(inference_precision.SAMPLE, len(pictures))), len(pictures) * views)
