@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "serve": ["--quick", "--minutes", "0.3", "--in-flight", "20"],
     "report_page": ["--quick", "--rows", "500"],
     "explore": ["--quick", "--rows", "5000", "--gallery", "2000"],
+    "ray_engine": ["--quick"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],
 }
 """Name and the words of its quick size."""

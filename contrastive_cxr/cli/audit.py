@@ -41,8 +41,8 @@ def audit(
     Copies are found turned, mirrored and cropped too; leaks are those between the parts of the split; shortcuts are
     what tells the label without the image's content.
     """
-    worked = engine_options.chosen(engine, address)
-    raise_faults(worked.faults())
+    worked, faults = engine_options.chosen(engine, address)
+    raise_faults(faults)
     settings = [word for word in words if word.startswith(("data.", "task.", "task=")) and "=" in word]
     places = [Path(word) for word in words if word not in settings]
     target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"

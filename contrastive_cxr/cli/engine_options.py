@@ -20,6 +20,12 @@ Address = Annotated[
 ]
 
 
-def chosen(name: str, address: str | None) -> Engine:
-    """The engine of the two options; `Engine.faults` says what is wrong with them."""
-    return Engine(name, address)
+def chosen(name: str, address: str | None) -> tuple[Engine, list[str]]:
+    """The engine of the two options, and what is wrong with them: the words, or nothing answers at the address."""
+    engine = Engine(name, address)
+    faults = engine.faults()
+    if faults or address is None:
+        return engine, faults
+    from contrastive_cxr.distributed import answering
+
+    return engine, answering.faults(address)

@@ -53,7 +53,7 @@ def index(
     Their vectors are those of a run's model, or of a published encoder.
     """
     chosen = {"kind": kind, "device": device, **pictures(frames, axis)}
-    worked = engine_options.chosen(engine, address)
+    worked, also = engine_options.chosen(engine, address)
     if encoder is None:
         if len(places) != 2:
             raise RequestError(
@@ -62,7 +62,7 @@ def index(
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
         run = Path(places[0])
-        given_paths.check(run, places[1:], parts=True, also=worked.faults())
+        given_paths.check(run, places[1:], parts=True, also=also)
         with terminal.Stages("indexing", 4, first="loading PyTorch"):
             from contrastive_cxr.inference import tracked_gallery
             from contrastive_cxr.inference.gallery import index as run_index
@@ -76,7 +76,7 @@ def index(
         if track:
             raise RequestError("--track is for a gallery of a run; a published encoder has no run")
         alone = ["--engine ray is for the model of a run; leave it out with --encoder"] if worked.is_ray else []
-        given_paths.check(sources=places, also=[*worked.faults(), *alone])
+        given_paths.check(sources=places, also=[*also, *alone])
         with terminal.Stages("indexing", 2, first="loading PyTorch"):
             from contrastive_cxr.inference.published_encoder import index_encoder
 

@@ -94,8 +94,9 @@ def predict(
     A row an image, with what was fitted on the validation part: temperature and thresholds. A run over seeds or folds
     is one predictor: the mean of its models' probabilities.
     """
-    options = {"engine": engine_options.chosen(engine, address), **pictures(frames, axis)}
-    given_paths.check(run, source, out=out, endings=(".csv",), also=options["engine"].faults())
+    worked, also = engine_options.chosen(engine, address)
+    options = {"engine": worked, **pictures(frames, axis)}
+    given_paths.check(run, source, out=out, endings=(".csv",), also=also)
     with terminal.Stages("predicting", 3, first="loading PyTorch"):
         from contrastive_cxr.inference.predict import predict as run_predict
 
@@ -134,8 +135,8 @@ def encode(
 
     They are an array with a CSV table of its rows, or Parquet parts, which go on where they were stopped.
     """
-    options = {"engine": engine_options.chosen(engine, address), **pictures(frames, axis)}
-    also = options["engine"].faults()
+    worked, also = engine_options.chosen(engine, address)
+    options = {"engine": worked, **pictures(frames, axis)}
     given_paths.check(run, source, parts=True, out=out, endings=(".npy", ""), also=also)
     with terminal.Stages("encoding", 2, first="loading PyTorch"):
         from contrastive_cxr.inference.encode import encode as run_encode

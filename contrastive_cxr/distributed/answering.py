@@ -5,17 +5,24 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 """For `ray status`, which starts Python and imports Ray; two seconds where the machine is idle."""
 CURE = "start one with `ray start --head`, or leave --address out: ccxr then starts Ray on this machine"
 
+AGAIN_SECONDS = 60.0
+"""So long an answer counts: a command asks before it loads PyTorch, and again when it connects."""
 TOKEN = "export RAY_AUTH_MODE=token, with its token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names"
+
+_answered: dict[str, float] = {}
 
 
 def faults(address: str) -> list[str]:
     """One sentence where no cluster answers at `auto` or HOST:PORT; none where one does."""
+    if time.monotonic() - _answered.get(address, -AGAIN_SECONDS) < AGAIN_SECONDS:
+        return []
     if address != "auto":
         host, _, port = address.rpartition(":")
         try:
@@ -28,6 +35,7 @@ def faults(address: str) -> list[str]:
     except subprocess.TimeoutExpired:
         return [f"--address {address}: no Ray cluster answers there (waited {ANSWER_SECONDS:.0f} s); {CURE}"]
     if done.returncode == 0:
+        _answered[address] = time.monotonic()
         return []
     if "AuthenticationError" in done.stderr:
         return [f"--address {address}: the cluster asks for a token; {TOKEN}"]
