@@ -105,7 +105,7 @@ def neighbour_scores(
     faults = []
     for place in dict.fromkeys([Path(gallery), Path(queries or gallery)]):
         faults += faults_of(lambda place=place: found.append(Folder.opened(place)))  # type: ignore[misc]
-    raise_faults(faults)
+    raise_faults([*faults, *engine.faults()])
     theirs, mine = found[0].rows(), found[-1].rows()
     classes = tuple(sorted({*theirs["label"], *mine["label"]}))
     labels, files, patients = (_numbered(theirs[name], mine[name]) for name in ("label", "file", "patient"))
@@ -130,7 +130,6 @@ def _numbered(gallery: pd.Series[Any], queries: pd.Series[Any]) -> tuple[NDArray
 
 def _workers(engine: Engine) -> AbstractContextManager[Any]:
     if not engine.is_ray:
-        raise_faults(engine.faults())
         return nullcontext()
     from contrastive_cxr.distributed import connected
 
