@@ -1,9 +1,7 @@
 """The search for copies cut into calls that workers make side by side; it finds the links that `links.find` finds.
 
 Map and reduce over the hashes: a block of pictures is compared with a band of hashes (map), and the nearest of all
-bands are kept for each picture (reduce). Bands of rows and not of bits: to look only among hashes that agree in some of
-their bits loses pairs, since the hashes of a cropped copy differ in dozens of the 256 bits, and the links would be
-others.
+bands are kept for each picture (reduce). A band is a part of the pictures, not of the bits (docs/decisions.md).
 No call is given pictures: each reads the squares that it needs from the cache, which the workers have to see.
 """
 
