@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,7 +97,8 @@ def connected(engine: Engine) -> Iterator[Cluster]:
     ray = _ray()
     if ray.is_initialized():
         raise RequestError("--engine ray: this process is connected to Ray already; call ray.shutdown() first")
-    _begin(ray, engine.address)
+    with _own_signals():
+        _begin(ray, engine.address)
     try:
         versions.check(ray)
         total = ray.cluster_resources()
@@ -107,7 +110,6 @@ def connected(engine: Engine) -> Iterator[Cluster]:
 def _begin(ray: Any, address: str | None) -> None:
     quiet = {"include_dashboard": None, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        os.environ.pop("RAY_ADDRESS", None)
         quiet |= {
             "include_dashboard": False, "num_cpus": max(2, cores.available()), "object_store_memory": STORE_BYTES,
         }  # fmt: skip
@@ -116,6 +118,17 @@ def _begin(ray: Any, address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         words = " ".join(str(error).split())[:300]
         raise RequestError(f"--engine ray: Ray cannot be used here ({words})") from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """A signal ends this command as it did before: Ray has a handler of its own for SIGTERM, with another exit code."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if ours is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)
 
 
 def _ray() -> Any:

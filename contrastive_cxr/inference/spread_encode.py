@@ -18,6 +18,7 @@ from contrastive_cxr.inference.encode import check_out, write_array
 from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
 from contrastive_cxr.inference.given_rows import Sources
 from contrastive_cxr.inference.image_sources import Files, Pictures, pictures_of
+from contrastive_cxr.models import weights
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval import EmbeddingModel, inference_precision
@@ -48,6 +49,7 @@ def encode(
         As there; or Ray gave up.
     """
     faults = [*faults_of(lambda: check_out(out, overwrite)), *faults_of(lambda: inference_precision.check(precision))]
+    faults += faults_of(lambda: weights.find(run, ("embed", "finetune", "pretrain")))
     raise_faults([*faults, *faults_of(parquet.require)])
     array = out.suffix == ".npy"
     place = spread_parts.working(out) if array else out
