@@ -33,8 +33,10 @@ from contrastive_cxr.audit import links, spread_links
 from contrastive_cxr.data import cache, phantom, sources, survey
 from contrastive_cxr.datasets import look
 from contrastive_cxr.distributed import connected
+from contrastive_cxr.inference.gallery import index
 from contrastive_cxr.models import weights
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.retrieval import inference_precision
 from contrastive_cxr.run.parquet import read_vectors
 from contrastive_cxr.spread import Engine
 
@@ -48,8 +50,12 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--index", choices=ENGINES, help="make a gallery in --scratch, in this process")
     parser.add_argument("--search", choices=ENGINES, help="look for copies in --scratch, in this process")
     options = parser.parse_args()
+    if options.index:
+        indexed(options.scratch, options.index)
+        return
     if options.search:
         searched(options.scratch, options.search)
         return
@@ -122,12 +128,21 @@ def compared(place: Path) -> list[record.Figure]:
 
 
 def works(place: Path, engine: str) -> dict[str, list[str]]:
-    """The commands' words."""
-    ours, model, images = ["contrastive_cxr", "--quiet"], str(place / "model"), str(place / "images")
+    """The commands' words; both engines compute in float32, as which precision is faster is measured anew each time."""
+    model, images, out = str(place / "model"), str(place / "images"), str(place / f"encode-{engine}")
+    ours = ["benchmarks.ray_engine", "--scratch", str(place)]
+    encode = ["encode", model, images, "--out", out, "--engine", engine, "--precision", "32-true"]
     return {
-        name: [*ours, name, model, images, "--out", str(place / f"{name}-{engine}"), "--engine", engine]
-        for name in ("encode", "index")
-    } | {"search": ["benchmarks.ray_engine", "--search", engine, "--scratch", str(place)]}
+        "encode": ["contrastive_cxr", "--quiet", *encode],
+        "index": [*ours, "--index", engine],
+        "search": [*ours, "--search", engine],
+    }
+
+
+def indexed(place: Path, engine: str) -> None:
+    """`ccxr index`, which has no option for the precision, in float32."""
+    inference_precision.WORTH = float("inf")
+    index(place / "model", str(place / "images"), place / f"index-{engine}", engine=Engine(engine))
 
 
 def searched(place: Path, engine: str) -> None:
