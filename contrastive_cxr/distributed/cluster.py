@@ -69,9 +69,11 @@ class Cluster:
 
     def streamed(self, jobs: Sequence[Any], work: stream.Work) -> Iterator[Any]:
         """What comes out of `work` for each job, in any order (`stream.streamed`)."""
+        from ray.data.exceptions import SystemException
+
         try:
             yield from stream.streamed(jobs, work, self.cpus, self.gpus)
-        except _ray().exceptions.RayError as error:
+        except (_ray().exceptions.RayError, SystemException) as error:
             raise failed(error) from error
 
 

@@ -130,7 +130,7 @@ def _pipeline(jobs: Sequence[Any], work: Work, cpus: int, gpus: int, stream: str
     share = 1.0 if cpus > 1 else 0.5 * cpus  # both steps need room at the same time
     most = gpus if work.gpu else max(1, cpus - 1)
     rows = [{"number": number, "packed": packed(job)} for number, job in enumerate(jobs)]
-    data = ray.data.from_items(rows, override_num_blocks=min(len(rows), BLOCKS))
+    data: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), BLOCKS))
     # Of another size than the actors' pool: Ray Data would let the actors do both steps, one after the other.
     apart = ray.data.TaskPoolStrategy(size=cpus + 1)
     data = data.map(prepared, num_cpus=share, compute=apart)
@@ -157,7 +157,8 @@ def packed(value: Any) -> bytes:
     """Any value as one cell of a table: names of files need not be Unicode, which Arrow's text has to be."""
     import ray.cloudpickle
 
-    return bytes(ray.cloudpickle.dumps(value))
+    pickle: Any = ray.cloudpickle
+    return bytes(pickle.dumps(value))
 
 
 def unpacked(cell: bytes) -> Any:

@@ -49,7 +49,8 @@ def encode(
         As there; or Ray gave up.
     """
     faults = [*faults_of(lambda: check_out(out, overwrite)), *faults_of(lambda: inference_precision.check(precision))]
-    faults += faults_of(lambda: weights.find(run, ("embed", "finetune", "pretrain")))
+    found: list[Path] = []
+    faults += faults_of(lambda: found.append(weights.find(run, ("embed", "finetune", "pretrain"))))
     raise_faults([*faults, *faults_of(parquet.require)])
     array = out.suffix == ".npy"
     place = spread_parts.working(out) if array else out
