@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-import subprocess
+import subprocess  # nosec B404  # for Ray's own command alone
 import sys
 import time
 
@@ -14,7 +14,7 @@ CURE = "start one with `ray start --head`, or leave --address out: ccxr then sta
 
 AGAIN_SECONDS = 60.0
 """So long an answer counts: a command asks before it loads PyTorch, and again when it connects."""
-TOKEN = "export RAY_AUTH_MODE=token, with its token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names"
+TOKEN = "export RAY_AUTH_MODE=token, with its token in RAY_AUTH_TOKEN or in the file that RAY_AUTH_TOKEN_PATH names"  # nosec B105
 
 _answered: dict[str, float] = {}
 
@@ -29,9 +29,19 @@ def faults(address: str) -> list[str]:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         except OSError as error:
             return [f"--address {address}: nothing answers there ({error.strerror or error}); {CURE}"]
-    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "status", "--address", address]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from ray.scripts.scripts import main; main()",
+        "status",
+        "--address",
+        address,
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+        done = subprocess.run(  # nosec B603  # words of this file, and an address that has been checked
+            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return [f"--address {address}: no Ray cluster answers there (waited {ANSWER_SECONDS:.0f} s); {CURE}"]
     if done.returncode == 0:
