@@ -8,8 +8,9 @@ import sys
 import time
 
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 30.0
-"""For `ray status`, which starts Python and imports Ray; two seconds where the machine is idle."""
+ANSWER_SECONDS = 20.0
+"""For `ray status`, counted from when Ray is imported: on a busy machine that alone takes half a minute."""
+ASK = "import ray.scripts.scripts as ray; print('imported', flush=True); ray.main()"
 CURE = "start one with `ray start --head`, or leave --address out: ccxr then starts Ray on this machine"
 
 AGAIN_SECONDS = 60.0
@@ -29,25 +30,31 @@ def faults(address: str) -> list[str]:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         except OSError as error:
             return [f"--address {address}: nothing answers there ({error.strerror or error}); {CURE}"]
-    command = [
-        sys.executable,
-        "-P",
-        "-c",
-        "from ray.scripts.scripts import main; main()",
-        "status",
-        "--address",
-        address,
-    ]
-    try:
-        done = subprocess.run(  # nosec B603  # words of this file, and an address that has been checked
-            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
+    code, said = _asked(address)
+    if code is None:
         return [f"--address {address}: no Ray cluster answers there (waited {ANSWER_SECONDS:.0f} s); {CURE}"]
-    if done.returncode == 0:
+    if code == 0:
         _answered[address] = time.monotonic()
         return []
-    if "AuthenticationError" in done.stderr:
+    if "AuthenticationError" in said:
         return [f"--address {address}: the cluster asks for a token; {TOKEN}"]
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return [f"--address {address}: no Ray cluster answers there ({lines[-1][:200] if lines else 'ray status'}); {CURE}"]
+
+
+def _asked(address: str) -> tuple[int | None, str]:
+    """Exit code of `ray status` and what it said to stderr; None where it did not end in time."""
+    with subprocess.Popen(  # nosec B603  # words of this file, and an address that has been checked
+        [sys.executable, "-P", "-c", ASK, "status", "--address", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None, "it is a pipe"
+        process.stdout.readline()
+        try:
+            _, said = process.communicate(timeout=ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None, ""
+        return process.returncode, said
