@@ -117,7 +117,7 @@ def _begin(ray: Any, address: str | None) -> None:
         }  # fmt: skip
     try:
         ray.init(address=address or "local", **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
         words = " ".join(str(error).split())[:300]
         raise RequestError(f"--engine ray: Ray cannot be used here ({words})") from error
 

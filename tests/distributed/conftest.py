@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+# Before Ray is imported, which reads it then: the clusters of the tests have a token that nobody else knows.
+os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_AUTH_MODE": "token"}
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CCXR_TEST_CLUSTER"
 """A variable that all processes of a cluster of ours have in their environment."""
@@ -29,8 +31,8 @@ def free_port() -> int:
 def variables(path: Path = ROOT) -> dict[str, str]:
     """The environment of a cluster and of the commands that use it: a token of the test's own, no statistics."""
     return {
-        **os.environ, "PYTHONPATH": str(path), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1",
+        **os.environ, "PYTHONPATH": str(path), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
+        "OMP_NUM_THREADS": "1",
     }  # fmt: skip
 
 
@@ -79,19 +81,7 @@ def _listens(port: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A token for the clusters of the tests, which nobody else knows."""
-    kept = {name: os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE")}
-    os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_AUTH_MODE": "token"}
-    yield
-    for name, value in kept.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
-
-
-@pytest.fixture(scope="session")
-def head(token: None) -> Iterator[tuple[str, str]]:
+def head() -> Iterator[tuple[str, str]]:
     """Address and mark of a cluster whose workers have this version."""
     pytest.importorskip("ray")
     with started(variables()) as found:

@@ -196,7 +196,7 @@ def test_calls_come_back_in_order_and_errors_as_they_are(engine: Engine) -> None
             list(cluster.results(refusing, ((job,) for job in range(9))))
 
 
-def test_workers_of_another_version_are_refused_by_name(token: None, finished: Path, tmp_path: Path) -> None:
+def test_workers_of_another_version_are_refused_by_name(finished: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     fake = tmp_path / "fake" / "contrastive_cxr"
     fake.mkdir(parents=True)
