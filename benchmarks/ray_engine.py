@@ -166,11 +166,13 @@ def killed(place: Path, images: int, options: Namespace) -> list[record.Figure]:
     if not known.is_file():
         begun = time.perf_counter()
         process = started(words, options)
-        kept = 0
+        kept = workers = 0
         if wait_for(process, lambda: bool(processes("ray::MapWorker"))):
             for name in ("ray::MapWorker", "ray::Map(prepared)"):
+                wait_for(process, lambda name=name: bool(processes(name)))  # type: ignore[misc]
                 for number in processes(name)[:1]:
                     os.kill(number, signal.SIGKILL)
+                    workers += 1
             wait_for(process, lambda: len(list(out.glob("parts/part-*"))) >= 1)
             kept = len(list(out.glob("parts/part-*")))
             process.kill()
@@ -178,12 +180,13 @@ def killed(place: Path, images: int, options: Namespace) -> list[record.Figure]:
         again = started(words, options)
         if again.wait():
             sys.exit("the encoding did not go on")
-        known.write_text(json.dumps({"kept": kept, "seconds": time.perf_counter() - begun}))
+        known.write_text(json.dumps({"kept": kept, "workers": workers, "seconds": time.perf_counter() - begun}))
     facts = json.loads(known.read_text())
     files = [file for part in sorted(out.glob("parts/*.parquet")) for file in pd.read_parquet(part)["file"]]
     apart = float(np.abs(vectors(out) - vectors(place / "encode-embedded")).max())
     return [
-        record.figure("after two workers and the command were killed: parts that were kept", facts["kept"], "parts"),
+        record.figure("killed: workers, then the command", facts["workers"], "workers"),
+        record.figure("after that: parts that were kept", facts["kept"], "parts"),
         record.figure("the same: seconds of both commands together", facts["seconds"], "s"),
         record.figure("the same: images lost", images - len(set(files)), "images", wanted="<= 0"),
         record.figure("the same: images twice", len(files) - len(set(files)), "images", wanted="<= 0"),
