@@ -31,6 +31,7 @@ from benchmarks import record
 from contrastive_cxr import models
 from contrastive_cxr.audit import links, spread_links
 from contrastive_cxr.data import cache, phantom, sources, survey
+from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.datasets import look
 from contrastive_cxr.distributed import connected
 from contrastive_cxr.inference.gallery import index
@@ -50,6 +51,7 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--searched", type=int, default=0, help="phantoms among which copies are looked for; 0: all")
     parser.add_argument("--index", choices=ENGINES, help="make a gallery in --scratch, in this process")
     parser.add_argument("--search", choices=ENGINES, help="look for copies in --scratch, in this process")
     options = parser.parse_args()
@@ -57,7 +59,7 @@ def main() -> None:
         indexed(options.scratch, options.index)
         return
     if options.search:
-        searched(options.scratch, options.search)
+        search(options.scratch, options.search, options.searched)
         return
     if options.quick:
         options.images = min(options.images, 300)
@@ -67,8 +69,13 @@ def main() -> None:
         images = painted(place, options.images)
         network(place / "model")
         figures = times(place, images, "encode", options) + killed(place, images, options)
-        figures += times(place, images, "index", options) + times(place, images, "search", options) + compared(place)
-    what = {"question": "Work by Ray", "size": {"images": images}, "words": options.words}
+        figures += times(place, images, "index", options)
+        figures += times(place, options.searched or images, "search", options) + compared(place)
+    what = {
+        "question": "Work by Ray",
+        "size": {"images": images, "searched": options.searched or images},
+        "words": options.words,
+    }
     record.write(options.result, "ray_engine", {**what, "figures": figures})
 
 
@@ -106,7 +113,7 @@ def times(place: Path, images: int, command: str, options: Namespace) -> list[re
     """Seconds and images a second of a command with both engines."""
     figures = []
     for engine in ENGINES:
-        spent = timed(place, f"{command}-{engine}", works(place, engine)[command], options)
+        spent = timed(place, f"{command}-{engine}", works(place, engine, options.searched)[command], options)
         figures.append(record.figure(f"{command}, {engine}", spent, "s"))
         figures.append(record.figure(f"{command}, {engine}", images / spent, "images/s"))
     return figures
@@ -127,7 +134,7 @@ def compared(place: Path) -> list[record.Figure]:
     ]
 
 
-def works(place: Path, engine: str) -> dict[str, list[str]]:
+def works(place: Path, engine: str, searched: int = 0) -> dict[str, list[str]]:
     """The commands' words; both engines compute in float32, as which precision is faster is measured anew each time."""
     model, images, out = str(place / "model"), str(place / "images"), str(place / f"encode-{engine}")
     ours = ["benchmarks.ray_engine", "--scratch", str(place)]
@@ -135,7 +142,7 @@ def works(place: Path, engine: str) -> dict[str, list[str]]:
     return {
         "encode": ["contrastive_cxr", "--quiet", *encode],
         "index": [*ours, "--index", engine],
-        "search": [*ours, "--search", engine],
+        "search": [*ours, "--search", engine, "--searched", str(searched)],
     }
 
 
@@ -145,17 +152,27 @@ def indexed(place: Path, engine: str) -> None:
     index(place / "model", str(place / "images"), place / f"index-{engine}", engine=Engine(engine))
 
 
-def searched(place: Path, engine: str) -> None:
-    """Decode and look for copies, as `ccxr audit` does before its forests; the pairs into a file."""
+def search(place: Path, engine: str, count: int) -> None:
+    """Decode and look for copies, as `ccxr audit` does before its forests; the pairs into a file.
+
+    `count`: of so many phantoms and their copies; 0: of all.
+    """
     words = [f"data.cache_dir={place / f'cache-{engine}'}", "data.cache_size=128"]
     data = look.recipe_of([place / "images"], words, None).data
     with nullcontext() if engine == "embedded" else connected(Engine(engine)) as spread:
         rows, _ = sources.rows_of(data)
+        rows = first_of(rows, count) if count else rows
         cached = cache.build(rows, data, spread=spread)
         table = survey.table_of(rows, cached)
         given = (cached.images, cached.slots, table)
         found = links.find(*given) if spread is None else spread_links.find(*given, None, spread)
     np.savez(place / f"search-{engine}.npz", **vars(found))
+
+
+def first_of(rows: Manifest, count: int) -> Manifest:
+    """The first phantoms, and those copies that are of them."""
+    numbers = rows.rows["path"].str.extract(r"(\d+)\.png$")[0].astype(int)
+    return Manifest(rows.rows[(numbers < count).to_numpy()].reset_index(drop=True))
 
 
 def killed(place: Path, images: int, options: Namespace) -> list[record.Figure]:
