@@ -20,7 +20,7 @@ from PIL import Image
 from contrastive_cxr import __version__
 from contrastive_cxr.data import phantom
 from contrastive_cxr.datasets.audit import audit
-from contrastive_cxr.distributed import attempts, connected
+from contrastive_cxr.distributed import connected
 from contrastive_cxr.distributed.stream import Work
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.inference.encode import encode
@@ -29,6 +29,7 @@ from contrastive_cxr.inference.predict import predict
 from contrastive_cxr.inference.vector_scores import neighbour_scores
 from contrastive_cxr.spread import Engine
 from tests.distributed.conftest import ours, started, variables
+from tests.distributed.work import Same, deadly, halves, refusing, total
 
 pytestmark = pytest.mark.slow
 IMAGES = 240
@@ -153,37 +154,9 @@ def test_a_killed_command_is_gone_on_with(finished: Path, painted: Path, head: H
     whole(out, finished, painted, tmp_path)
 
 
-def deadly(job: int) -> int:
-    """Ends its process at one job, however often it is begun."""
-    if job == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return job
-
-
-class Same:
-    def __call__(self, value: int) -> int:
-        return value
-
-
 def test_a_job_that_ends_every_worker_is_given_up(engine: Engine) -> None:
-    before = set(attempts.folder_of("").parent.glob("ccxr-stream-*"))
     with connected(engine) as cluster, pytest.raises(CcxrError, match=r"workers died 5 times at 2: out of memory"):
         list(cluster.streamed([1, 2, 3], Work(deadly, Same)))
-    assert set(attempts.folder_of("").parent.glob("ccxr-stream-*")) == before
-
-
-def refusing(job: int) -> int:
-    if job == 5:
-        raise RequestError("the fifth is wrong")
-    return -job
-
-
-def halves(job: int) -> tuple[int, int]:
-    return job, 10 * job
-
-
-def total(*values: int) -> int:
-    return sum(values)
 
 
 def test_calls_come_back_in_order_and_errors_as_they_are(engine: Engine) -> None:
