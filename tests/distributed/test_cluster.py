@@ -78,10 +78,10 @@ def test_an_array_a_gallery_and_predictions(finished: Path, painted: Path, engin
     for name, each in (("one", Engine()), ("ray", engine)):
         encode(finished, "test", tmp_path / f"{name}.npy", engine=each)
         index(finished, str(painted), tmp_path / f"gallery-{name}", engine=each)
-        predict(finished, painted, tmp_path / f"{name}.csv", engine=each)
+        predict(finished, painted, tmp_path / f"said-{name}.csv", engine=each)
     np.testing.assert_allclose(np.load(tmp_path / "one.npy"), np.load(tmp_path / "ray.npy"), atol=1e-6)
     assert (tmp_path / "one.csv").read_text().splitlines()[0] == (tmp_path / "ray.csv").read_text().splitlines()[0]
-    one, ray = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("one", "ray"))
+    one, ray = (pd.read_csv(tmp_path / f"said-{name}.csv") for name in ("one", "ray"))
     pd.testing.assert_frame_equal(one, ray, atol=1e-5)
     left, right = (np.load(tmp_path / f"gallery-{name}" / "vectors.npy") for name in ("one", "ray"))
     np.testing.assert_allclose(left, right, atol=1e-6)
