@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "report_page": ["--quick", "--rows", "500"],
     "explore": ["--quick", "--rows", "5000", "--gallery", "2000"],
     "scale_out": ["--quick"],
+    "ray_engine": ["--quick"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],
 }
 """Name and the words of its quick size."""

@@ -35,6 +35,7 @@ FLOORS = {
     "audit": 3,
     "explain": 3,
     "engine": 2,
+    "distributed": 2,
     "data": 1,
     "augment": 1,
     "models": 1,
@@ -50,6 +51,7 @@ FLOORS = {
     "shipped": 0,
     "space": 0,
     "cores": 0,
+    "spread": 0,
     "tasks": 0,
     "status_line": 0,
     "terminal": 0,
@@ -74,6 +76,7 @@ GROUND = {
     "alerts": {"status_line"},
     "errors": set[str](),
     "run_layout": set[str](),
+    "spread": {"errors"},
 }
 
 # Library: the places, as beginnings of paths inside the package, that may import it.
@@ -111,10 +114,11 @@ HEAVY = {
     "python_multipart": ("server/",),
     "prometheus_client": ("server/",),
     "pyarrow": ("run/parquet.py", "data/tables/table_files.py", "data/shards/parquet_files.py"),
+    "ray": ("distributed/",),
 }
 WITHOUT_TORCH = (
-    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "metrics/", "__init__.py",
-    "__main__.py", "cli/__init__.py",
+    "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "spread.py", "metrics/",
+    "__init__.py", "__main__.py", "cli/__init__.py",
 )  # fmt: skip
 
 

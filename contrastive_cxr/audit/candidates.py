@@ -78,37 +78,71 @@ def propose(pictures: NDArray[np.uint8], nearest: int = NEAREST) -> Candidates:
         return join([])
     plain = hashes.spectra(pictures)
     usual = hashes.usual(plain)
-    index = faiss.IndexBinaryFlat(hashes.BITS)
-    index.add(hashes.bits(plain, usual))
+    index = Hashes(hashes.bits(plain, usual))
     gallery = hashes.relative(plain, usual)
     found, alike = [], []
     for symmetry, crop in WAYS:
-        left, top, right, bottom = crop
-        before = (
-            (right, top, left, bottom) if symmetry else crop
-        )  # the left side of the turned picture was the right side before
-        changed = turned_spectrum(hashes.spectra(pictures, before) if any(crop) else plain, symmetry)
-        first, second, cosine = _near(index, gallery, changed, usual, nearest)
+        first, second, cosine = _near(index, gallery, changed(pictures, plain, (symmetry, crop)), usual, nearest)
         cuts = np.broadcast_to(np.array(crop, dtype=np.float32), (len(first), 4))
         found.append(Candidates(first, second, np.full(len(first), symmetry), cuts))
         alike.append(cosine)
     return join(found, np.concatenate(alike))
 
 
+def changed(pictures: NDArray[np.uint8], plain: Floats, way: tuple[int, hashes.Crop]) -> Floats:
+    """The spectra of pictures after one of `WAYS`, float32 [N, 16, 16]; `plain` are those without a change."""
+    symmetry, (left, top, right, bottom) = way
+    # the left side of the turned picture was the right side before
+    before = (right, top, left, bottom) if symmetry else (left, top, right, bottom)
+    return turned_spectrum(hashes.spectra(pictures, before) if any(before) else plain, symmetry)
+
+
+class Hashes:
+    """Hashes among which the nearest are found, all of them compared.
+
+    Parameters
+    ----------
+    bits : uint8 [N, 32]
+    """
+
+    def __init__(self, bits: NDArray[np.uint8]) -> None:
+        self._index = faiss.IndexBinaryFlat(hashes.BITS)
+        self._index.add(bits)
+
+    def near(
+        self, spectra: Floats, gallery: Floats, usual: hashes.Usual, wanted: int
+    ) -> tuple[NDArray[np.int32], Ints, Floats]:
+        """The nearest hashes of each spectrum, nearest first; equally near ones in their order.
+
+        Parameters
+        ----------
+        spectra : float32 [n, 16, 16]
+        gallery : float32 [N, 256], relative spectra of the hashes
+        wanted : K, at most N are found
+
+        Returns
+        -------
+        int32 [n, K'], bits that differ
+        int64 [n, K'], positions
+        float32 [n, K'], cosine similarity of the spectra
+        """
+        apart, second = self._index.search(hashes.bits(spectra, usual), min(wanted, self._index.ntotal))
+        second = second.astype(np.int64)
+        first = np.broadcast_to(np.arange(len(spectra))[:, None], second.shape)
+        cosine = np.einsum("pc,pc->p", hashes.relative(spectra, usual)[first.ravel()], gallery[second.ravel()])
+        return apart, second, cosine.reshape(second.shape)
+
+
 def _near(
-    index: faiss.IndexBinaryFlat, gallery: Floats, changed: Floats, usual: hashes.Usual, nearest: int
+    index: Hashes, gallery: Floats, changed: Floats, usual: hashes.Usual, nearest: int
 ) -> tuple[Ints, Ints, Floats]:
     """Pairs (changed picture, picture) with near hashes and similar spectra, and the spectra's cosine similarity."""
     parts = []
     for start in range(0, len(changed), _BLOCK):
-        spectra = changed[start : start + _BLOCK]
-        _, second = index.search(hashes.bits(spectra, usual), min(nearest + 1, index.ntotal))
-        first = np.broadcast_to(np.arange(len(spectra))[:, None], second.shape)
-        there = (second != first + start) & (second >= 0)
-        first, second = first[there], second[there].astype(np.int64)
-        cosine = np.einsum("pc,pc->p", hashes.relative(spectra, usual)[first], gallery[second])
-        kept = cosine >= LIKE
-        parts.append((first[kept] + start, second[kept], cosine[kept]))
+        _, second, cosine = index.near(changed[start : start + _BLOCK], gallery, usual, nearest + 1)
+        first = np.broadcast_to(np.arange(len(second))[:, None] + start, second.shape)
+        kept = (second != first) & (cosine >= LIKE)
+        parts.append((first[kept], second[kept], cosine[kept]))
     first, second, cosine = (np.concatenate(column) for column in zip(*parts, strict=True))
     return first, second, cosine
 

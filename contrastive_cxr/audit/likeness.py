@@ -40,12 +40,16 @@ def confirm(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Ints, Float
     float32 [K], their correlation, as from `likeness`
     float32 [K, 4], where the second picture lies in the turned first one (`alignment.align`)
     """
-    correlation, finer, placement = likeness(pictures, pairs)
-    kept = np.flatnonzero((correlation >= SAME) & (finer >= FINER))
-    kept = kept[np.argsort(-correlation[kept], kind="stable")]
-    ends = np.sort(np.stack([pairs.first[kept], pairs.second[kept]], axis=1), axis=1)
-    kept = np.sort(kept[np.unique(ends, axis=0, return_index=True)[1]])
-    return kept, correlation[kept], placement[kept]
+    return kept(pairs, *likeness(pictures, pairs))
+
+
+def kept(pairs: Candidates, correlation: Floats, finer: Floats, placement: Floats) -> tuple[Ints, Floats, Floats]:
+    """The confirmed of the pairs whose likeness is known; what it gives is said at `confirm`."""
+    rows = np.flatnonzero((correlation >= SAME) & (finer >= FINER))
+    rows = rows[np.argsort(-correlation[rows], kind="stable")]
+    ends = np.sort(np.stack([pairs.first[rows], pairs.second[rows]], axis=1), axis=1)
+    rows = np.sort(rows[np.unique(ends, axis=0, return_index=True)[1]])
+    return rows, correlation[rows], placement[rows]
 
 
 def likeness(pictures: NDArray[np.uint8], pairs: Candidates) -> tuple[Floats, Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contrastive_cxr.audit import candidates, likeness, thumbnails
-from contrastive_cxr.audit.candidates import Ints
+from contrastive_cxr.audit.candidates import Candidates, Floats, Ints
 
 CROPPED = 0.02  # change of scale or shift, of a picture 2 wide, from which a copy is called cropped
 
@@ -54,7 +55,7 @@ def find(images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame, more: tupl
     Links. Memory: about 16 KiB for each image.
     """
     small = thumbnails.small(images, slots, facts)
-    origin = _origins(small, images, slots, facts)
+    origin = origins([hashlib.sha256(each).digest() for each in small], images, slots, facts)
     rows = np.flatnonzero(origin == np.arange(len(origin)))
     place = np.full(len(origin), -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
@@ -62,7 +63,19 @@ def find(images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame, more: tupl
     if more is not None:
         pairs = candidates.join([pairs, candidates.every_symmetry(*(place[origin[each]] for each in more))])
     kept, correlation, placement = likeness.confirm(small[rows], pairs)
-    near = pairs.take(kept)
+    return gathered(origin, rows, pairs.take(kept), correlation, placement)
+
+
+def gathered(origin: Ints, rows: Ints, near: Candidates, correlation: Floats, placement: Floats) -> Links:
+    """The links of identical images and of confirmed pairs.
+
+    Parameters
+    ----------
+    origin : int64 [N], the first row that is identical to each row
+    rows : int64 [U], rows that are identical to none before them
+    near : K confirmed pairs of positions in `rows`
+    correlation, placement : float32 [K], [K, 4]
+    """
     copies = np.flatnonzero(origin != np.arange(len(origin)))
     cropped = (np.abs(placement - np.array([1, 0, 1, 0])) > CROPPED).any(axis=1)
     return Links(
@@ -75,14 +88,19 @@ def find(images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame, more: tupl
     )
 
 
-def _origins(small: NDArray[np.uint8], images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame) -> Ints:
-    """The first row with the same bytes, or the same size and pixels, as each row, int64 [N]; or the row itself."""
-    digests, sizes = facts["digest"].to_numpy(), facts[["width", "height"]].to_numpy()
+def origins(digests: Sequence[bytes], images: NDArray[np.uint8], slots: Ints, facts: pd.DataFrame) -> Ints:
+    """The first row with the same bytes, or the same size and pixels, as each row, int64 [N]; or the row itself.
+
+    Parameters
+    ----------
+    digests : N digests of the small pictures: only where they are equal are the squares compared
+    """
+    of_bytes, sizes = facts["digest"].to_numpy(), facts[["width", "height"]].to_numpy()
     first: dict[object, int] = {}
-    origin = np.arange(len(small))
-    for row in range(len(small)):
-        by_bytes = first.setdefault(digests[row], row)
-        by_pixels = first.setdefault((*sizes[row].tolist(), hashlib.sha256(small[row]).digest()), row)
+    origin = np.arange(len(digests))
+    for row, digest in enumerate(digests):
+        by_bytes = first.setdefault(of_bytes[row], row)
+        by_pixels = first.setdefault((*sizes[row].tolist(), digest), row)
         if by_bytes != row:
             origin[row] = origin[by_bytes]
         elif by_pixels != row and np.array_equal(images[slots[row]], images[slots[by_pixels]]):

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.cli import engine_options
 from contrastive_cxr.cli.show import look_at, print_findings, print_next, say, table
+from contrastive_cxr.errors import raise_faults
 
 
 def audit(
@@ -31,19 +33,23 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(help="Folder for audit.json and .html; default runs/audit-<names>.")
     ] = None,
+    engine: engine_options.Name = "embedded",
+    address: engine_options.Address = None,
 ) -> None:
     """Look for copies, leaks and shortcuts before training.
 
     Copies are found turned, mirrored and cropped too; leaks are those between the parts of the split; shortcuts are
     what tells the label without the image's content.
     """
+    worked, faults = engine_options.chosen(engine, address)
+    raise_faults(faults)
     settings = [word for word in words if word.startswith(("data.", "task.", "task=")) and "=" in word]
     places = [Path(word) for word in words if word not in settings]
     target = out or Path("runs") / f"audit-{'-'.join(place.resolve().stem for place in places)[:80] or 'data'}"
     with terminal.Stages("audit", 7 + (2 if run else 0), first="loading the libraries"):
         from contrastive_cxr.datasets.audit import audit as audit_images
 
-        facts = audit_images(places, target, settings, recipe=recipe, run=run, fix=fix)
+        facts = audit_images(places, target, settings, recipe=recipe, run=run, fix=fix, engine=worked)
     if not terminal.is_quiet():
         print_audit(facts)
     say(f"Page: {(target / 'audit.html').resolve()}")

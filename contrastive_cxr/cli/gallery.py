@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
-from contrastive_cxr.cli import study_options
+from contrastive_cxr.cli import engine_options, study_options
 from contrastive_cxr.cli.show import look_at, print_next, prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
 from contrastive_cxr.errors import RequestError
@@ -45,12 +45,15 @@ def index(
     device: Device = "cpu",
     frames: Frames = None,
     axis: Axis = "axial",
+    engine: engine_options.Name = "embedded",
+    address: engine_options.Address = None,
 ) -> None:
     """Make a gallery of images, in which similar cases are found.
 
     Their vectors are those of a run's model, or of a published encoder.
     """
     chosen = {"kind": kind, "device": device, **pictures(frames, axis)}
+    worked, also = engine_options.chosen(engine, address)
     if encoder is None:
         if len(places) != 2:
             raise RequestError(
@@ -59,20 +62,21 @@ def index(
         if image_size is not None:
             raise RequestError("--image-size is for --encoder; a run has its own")
         run = Path(places[0])
-        given_paths.check(run, places[1:], parts=True)
+        given_paths.check(run, places[1:], parts=True, also=also)
         with terminal.Stages("indexing", 4, first="loading PyTorch"):
             from contrastive_cxr.inference import tracked_gallery
             from contrastive_cxr.inference.gallery import index as run_index
 
             if track:
                 tracked_gallery.tracked(run)
-            made = run_index(run, places[1], out, **chosen)
+            made = run_index(run, places[1], out, engine=worked, **chosen)
             if track:
                 tracked_gallery.record(run, made, out)
     else:
         if track:
             raise RequestError("--track is for a gallery of a run; a published encoder has no run")
-        given_paths.check(sources=places)
+        alone = ["--engine ray is for the model of a run; leave it out with --encoder"] if worked.is_ray else []
+        given_paths.check(sources=places, also=[*also, *alone])
         with terminal.Stages("indexing", 2, first="loading PyTorch"):
             from contrastive_cxr.inference.published_encoder import index_encoder
 

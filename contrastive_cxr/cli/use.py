@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.cli import engine_options
 from contrastive_cxr.cli.show import after_run, look_at, print_next, print_scores, say, tell, to_similar
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.preflight import given_paths
@@ -85,14 +86,17 @@ def predict(
     axis: Axis = "axial",
     overwrite: Overwrite = False,
     precision: Precision = "auto",
+    engine: engine_options.Name = "embedded",
+    address: engine_options.Address = None,
 ) -> None:
     """Write a classifier's probabilities and decisions to a table.
 
     A row an image, with what was fitted on the validation part: temperature and thresholds. A run over seeds or folds
     is one predictor: the mean of its models' probabilities.
     """
-    options = pictures(frames, axis)
-    given_paths.check(run, source, out=out, endings=(".csv",))
+    worked, also = engine_options.chosen(engine, address)
+    options = {"engine": worked, **pictures(frames, axis)}
+    given_paths.check(run, source, out=out, endings=(".csv",), also=also)
     with terminal.Stages("predicting", 3, first="loading PyTorch"):
         from contrastive_cxr.inference.predict import predict as run_predict
 
@@ -124,13 +128,16 @@ def encode(
     axis: Axis = "axial",
     overwrite: Overwrite = False,
     precision: Precision = "auto",
+    engine: engine_options.Name = "embedded",
+    address: engine_options.Address = None,
 ) -> None:
     """Write the vectors of images by a run's embedding.
 
     They are an array with a CSV table of its rows, or Parquet parts, which go on where they were stopped.
     """
-    options = pictures(frames, axis)
-    given_paths.check(run, source, parts=True, out=out, endings=(".npy", ""))
+    worked, also = engine_options.chosen(engine, address)
+    options = {"engine": worked, **pictures(frames, axis)}
+    given_paths.check(run, source, parts=True, out=out, endings=(".npy", ""), also=also)
     with terminal.Stages("encoding", 2, first="loading PyTorch"):
         from contrastive_cxr.inference.encode import encode as run_encode
 

@@ -28,11 +28,14 @@ from contrastive_cxr.data.shards.store import ShardStore
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import schema
+from contrastive_cxr.spread import Spread
 
 FACTS = (*COLUMNS.split(", "), "error")
 NO_FACTS: tuple[object, ...] = ("", "", 0, 0, 0, "", 0.0, 0.0, 0, 0, 0, 0, 0)
 COMMIT_SECONDS = 2.0
 LISTED = 20
+CALL = 64
+"""Files that a worker decodes at once."""
 
 Progress = Callable[[int, int], None]
 
@@ -97,7 +100,9 @@ class _Bad:
     reason: str
 
 
-def build(manifest: Manifest, data: schema.Data, progress: Progress | None = None) -> Cache:
+def build(
+    manifest: Manifest, data: schema.Data, progress: Progress | None = None, spread: Spread | None = None
+) -> Cache:
     """Find the images of `manifest` in the cache and decode those that are new or changed.
 
     A file is the same as long as its size and time of change are; a changed file costs one decode, other decode
@@ -113,6 +118,8 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
         The decode settings, `cache_dir`, `on_bad_image` and `workers`.
     progress : callable, optional
         Called with (done, to do) after each image that is decoded; not at all where nothing is to do.
+    spread : Spread, optional
+        Who decodes; none: threads of this process. This process alone writes.
 
     Returns
     -------
@@ -138,7 +145,7 @@ def build(manifest: Manifest, data: schema.Data, progress: Progress | None = Non
         _check_space(folder, len(pending) * data.cache_size**2)
         todo = [_Todo(place, stamps[place], sources[place]) for place in pending]
         with terminal.Stages("decoding images", 1, shown=bool(todo)):
-            bad = _decode_all(store, todo, data, progress)
+            bad = _decode_all(store, todo, data, progress, spread)
         if pending:
             found = _found(store, set(places))
         images = store.images()
@@ -182,11 +189,13 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _decode_all(store: Store, pending: list[_Todo], data: schema.Data, progress: Progress | None) -> list[_Bad]:
+def _decode_all(
+    store: Store, pending: list[_Todo], data: schema.Data, progress: Progress | None, spread: Spread | None
+) -> list[_Bad]:
     """Decode side by side, write in order, keep what is done whatever happens; the files that could not be read."""
     bad: list[_Bad] = []
     committed = time.monotonic()
-    with closing(_results(pending, data)) as results:
+    with closing(_results(pending, data) if spread is None else _spread(pending, data, spread)) as results:
         try:
             for done, result in enumerate(results, start=1):
                 if isinstance(result, _Bad):
@@ -219,6 +228,18 @@ def _results(pending: Sequence[_Todo], data: schema.Data) -> Generator[Record | 
                     waiting.append(pool.submit(_one, one, data))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _spread(pending: Sequence[_Todo], data: schema.Data, spread: Spread) -> Generator[Record | _Bad]:
+    """Files that workers decode, some of them a call, in the order of `pending`."""
+    calls = ((pending[start : start + CALL], data) for start in range(0, len(pending), CALL))
+    for found in spread.results(_some, calls):
+        yield from found
+
+
+def _some(todo: Sequence[_Todo], data: schema.Data) -> list[Record | _Bad]:
+    """Decode some files."""
+    return [_one(each, data) for each in todo]
 
 
 def _one(todo: _Todo, data: schema.Data) -> Record | _Bad:

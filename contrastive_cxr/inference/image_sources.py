@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contrastive_cxr.data.dataset import Dataset
-from contrastive_cxr.data.files.addresses import join
+from contrastive_cxr.data.files.addresses import is_url, join
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.inference.given_images import Frames
 from contrastive_cxr.inference.given_rows import Sources, given_rows
 from contrastive_cxr.recipe import schema
 from contrastive_cxr.retrieval.image_inputs import squares
+from contrastive_cxr.retrieval.spread_model import CachePiece, FilePiece, Piece, SentPiece
 from contrastive_cxr.run_folder import recorded
 
 PARTS = ("train", "val", "test", "all")
@@ -37,6 +38,9 @@ class Pictures(Protocol):
 
     def rows(self, first: int, end: int) -> pd.DataFrame:
         """A row an image, `file` first."""
+
+    def piece(self, first: int, end: int) -> Piece:
+        """Images first..end-1 for a worker of a cluster, which reads them itself."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Files:
         files = pd.DataFrame({"file": [shown(name) for name in self.files[first:end]]})
         return files.assign(**{str(name): self.known[name].to_numpy()[first:end] for name in self.known})
 
+    def piece(self, first: int, end: int) -> Piece:
+        """As in `Pictures`; relative names begin in the folder of this process."""
+        files = [name if is_url(name) else os.path.abspath(name) for name in self.files[first:end]]
+        return FilePiece(files, self.settings, first)
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -90,6 +99,13 @@ class Recorded:
         return pd.DataFrame(
             {"file": files, "class": classes, "patient": rows["patient"].to_numpy(), "split": self.data.split[chosen]}
         )
+
+    def piece(self, first: int, end: int) -> Piece:
+        """As in `Pictures`; of the cache's file, which the worker has to see. Squares of shards go with the piece."""
+        images = self.data.images
+        if not isinstance(images.store, np.memmap):
+            return SentPiece(images[self.chosen[first:end]])
+        return CachePiece(str(images.store.filename), images.store.shape, images.slots[self.chosen[first:end]])
 
 
 def pictures_of(

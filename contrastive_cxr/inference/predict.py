@@ -26,11 +26,15 @@ from contrastive_cxr.report.facts.report_json import VERSION
 from contrastive_cxr.retrieval import EmbeddingModel, inference_precision
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_layout import CLASSIFIERS, MODEL, kind_of, model_folder
+from contrastive_cxr.spread import Engine
+
+EMBEDDED = Engine()
 
 
 def predict(
     run: Path, source: Sources, out: Path, *, device: str = "cpu", batch_size: int = 64, frames: Frames = None,
     axis: AxisName = "axial", overwrite: bool = False, precision: InferencePrecision = "auto",
+    engine: Engine = EMBEDDED,
 ) -> pd.DataFrame:  # fmt: skip
     """Write a row an image: file, a probability a class, the decision.
 
@@ -53,6 +57,8 @@ def predict(
         CSV file to write; an existing one is refused, or replaced with `overwrite`.
     precision : str
         `32-true`, `bf16-mixed` or `auto` (`retrieval.inference_precision`).
+    engine : Engine
+        Of Ray: workers decode and predict. What they have done stays in `OUT.parts` until the table is written.
 
     Raises
     ------
@@ -60,18 +66,27 @@ def predict(
         No classifier, no image, unreadable images (each named), or `out` exists.
     """
     refuse_existing(out, ".csv", overwrite=overwrite)
-    check_device(device)
+    if not engine.is_ray:
+        check_device(device)
     inference_precision.check(precision)
     terminal.stage("reading the images")
     paths = given(source, frames, axis)
     phases = classifiers_of(run)
-    told = []
-    terminal.stage("predicting")
-    for phase in phases:  # one model at a time is held
-        model = EmbeddingModel.load(phase, device, precision)
-        told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
-    warn_of_squeezed(model.squeezed, len(paths))
-    probabilities = np.mean(np.stack(told), axis=0)
+    if engine.is_ray:
+        from contrastive_cxr.inference import spread_encode, spread_parts
+
+        models = [EmbeddingModel.load(phase, "cpu", precision) for phase in phases]
+        files = [of_path(path) for path in paths]
+        probabilities, squeezed = spread_encode.probabilities(engine, models, files, out, device, batch_size)
+        model = models[-1]
+    else:
+        told = []
+        terminal.stage("predicting")
+        for phase in phases:  # one model at a time is held
+            model = EmbeddingModel.load(phase, device, precision)
+            told.append(model.predict(paths, batch_size=batch_size, tta=model.card["tta"]))
+        probabilities, squeezed = np.mean(np.stack(told), axis=0), model.squeezed
+    warn_of_squeezed(squeezed, len(paths))
     table = pd.DataFrame({"file": [of_path(path) for path in paths]})
     for number, name in enumerate(model.classes):
         table[f"p_{name}"] = probabilities[:, number]
@@ -84,6 +99,8 @@ def predict(
     scored = run if pooled.is_pool(run) else phases[0].parent
     table = table.assign(**trusted(scored, phases[0].name, model.classes, probabilities))
     folders.write_table(out, for_spreadsheets(table))
+    if engine.is_ray:
+        spread_parts.drop_working(spread_parts.working(out))
     if pooled.is_pool(run):
         parts = pooled.parts_of(run)
         said_by = f"the {len(parts)} {kind_of(parts)} {', '.join(parts)}"

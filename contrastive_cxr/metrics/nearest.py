@@ -7,7 +7,7 @@ brought into order, so that a depth of a third of the gallery costs about as muc
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -78,6 +78,22 @@ def ranked(
     -----
     Costs 2 Q M D operations and some 64 MiB beside the arrays, plus 20 bytes a gallery row and thread.
     """
+    ranked_blocks(_blocks(gallery, queries), excluded, depth, take)
+
+
+def ranked_blocks(
+    blocks: Iterable[tuple[int, Vectors]],
+    excluded: Callable[[int], Ints],
+    depth: Callable[[int, Ints], int],
+    take: Callable[[int, Ranked], None],
+) -> None:
+    """As `ranked`, of similarities that are there.
+
+    Parameters
+    ----------
+    blocks : of (int, float32 [B, M])
+        The first query of each block and its similarities, which are written to.
+    """
 
     def one(query: int, similarity: Vectors) -> None:
         barred = excluded(query)
@@ -92,7 +108,7 @@ def ranked(
 
     threads = cores.threads()
     with ThreadPoolExecutor(threads) as pool:
-        for first, block in _blocks(gallery, queries):
+        for first, block in blocks:
             parts = [range(start, len(block), threads) for start in range(threads)]
             list(pool.map(lambda rows, held=block, start=first: some(rows, held, start), parts))
 

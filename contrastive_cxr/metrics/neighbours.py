@@ -203,7 +203,7 @@ def scores(
     vectors, queries, who = _prepared(gallery, queries, identity)
     if classes is None:
         classes = int(max(gallery_labels.max(initial=0), query_labels.max(initial=0))) + 1
-    barred = _Barred(who)
+    barred = Barred(who)
     sizes = np.bincount(gallery_labels[gallery_labels >= 0], minlength=int(query_labels.max(initial=0)) + 1)
     wanted = sizes[query_labels]
     table = np.full((len(queries), 2 * len(k) + 2), np.nan)
@@ -224,10 +224,10 @@ def scores(
     per_query: dict[str, Floats] = dict(zip(ranking.names(k), table.T.copy(), strict=True))
     correct = (votes.argmax(1) == query_labels).astype(float)
     per_query["knn_accuracy"] = np.where(np.isfinite(per_query["map_at_r"]), correct, np.nan)
-    return NeighbourScores(_values(per_query, votes, query_labels), per_query, votes, query_labels, near)
+    return NeighbourScores(values_of(per_query, votes, query_labels), per_query, votes, query_labels, near)
 
 
-class _Barred:
+class Barred:
     """The gallery rows that do not count for a query: itself, and those of its patient."""
 
     def __init__(self, who: dict[str, Ints]) -> None:
@@ -242,7 +242,8 @@ class _Barred:
         return np.union1d(own, same)
 
 
-def _values(per_query: dict[str, Floats], votes: Floats, labels: Ints) -> dict[str, dict[str, Any]]:
+def values_of(per_query: dict[str, Floats], votes: Floats, labels: Ints) -> dict[str, dict[str, Any]]:
+    """`NeighbourScores.values` of what each query has; `knn_accuracy` stands among it."""
     values: dict[str, dict[str, Any]] = {}
     for name, row in per_query.items():
         counted = row[np.isfinite(row)]

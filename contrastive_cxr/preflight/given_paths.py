@@ -20,6 +20,7 @@ def check(
     gallery: Path | None = None,
     out: Path | None = None,
     endings: Sequence[str] = (),
+    also: Sequence[str] = (),
 ) -> None:
     """Refuse paths where there is nothing, and a result whose ending is not written; what is in them is not looked at.
 
@@ -33,6 +34,8 @@ def check(
         `PARTS` are sources too.
     out : Path, optional
         The result, which ends in one of `endings` ('' stands for a name without one).
+    also : of str
+        Faults of other options, to be said with those of the paths.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def check(
     if out is not None and out.suffix not in endings and not ("" in endings and out.is_dir()):
         wanted = " or ".join(ending or "a name without an ending, for a folder" for ending in endings)
         faults.append(f"--out {out}: must end in {wanted}, such as {out.with_suffix(endings[0])}")
-    raise_faults(faults)
+    raise_faults([*faults, *also])
 
 
 def _of_folder(folder: Path, what: str, cure: str) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.files import write_bytes
 
 if TYPE_CHECKING:
@@ -67,3 +68,42 @@ def write_columns(path: Path, columns: dict[str, list[Any]]) -> None:
     buffer = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(table, buffer)
     write_bytes(path, buffer.getvalue())
+
+
+def read_vectors(path: Path) -> NDArray[np.float32]:
+    """The column `vector` of a file that `write` wrote, float32 [n, D].
+
+    Raises
+    ------
+    CcxrError
+        It is cut short, or no such file.
+    """
+    column = _read(path, ["vector"])["vector"].combine_chunks()
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Those of the named columns that a file has; the vectors are not read.
+
+    Raises
+    ------
+    CcxrError
+        As `read_vectors`.
+    """
+    table = _read(path, names)
+    return {name: table[name].to_pylist() for name in table.column_names}
+
+
+def _read(path: Path, names: Sequence[str]) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            there = [name for name in names if name in file.schema_arrow.names]
+            if names == ["vector"] and not there:
+                raise pyarrow.ArrowInvalid("no column 'vector'")
+            return file.read(columns=there, use_threads=False)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise CcxrError(f"{path} cannot be read as a table of vectors ({error}); encode its images again") from error

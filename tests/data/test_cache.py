@@ -22,6 +22,7 @@ from contrastive_cxr.data.decoding.decode import decode, fit_square
 from contrastive_cxr.data.manifest import Manifest
 from contrastive_cxr.errors import CcxrError, RequestError
 from contrastive_cxr.recipe.schema import Data, Intensity
+from contrastive_cxr.spread import Here
 
 COUNT = 12
 
@@ -276,3 +277,17 @@ def test_two_processes_decode_each_image_once(manifest: Manifest, data: Data, tm
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert sorted(map(int, done.stdout.split())) == [0, COUNT]
     assert build(manifest, data).rows_decoded == 0
+
+
+def test_who_decodes_makes_no_difference(
+    manifest: Manifest, data: Data, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contrastive_cxr.data.cache.CALL", 5)
+    (root / "05.png").write_bytes(b"no picture")
+    lenient = data.model_copy(update={"on_bad_image": "skip"})
+    one = build(manifest, lenient)
+    other = build(manifest, lenient.model_copy(update={"cache_dir": tmp_path / "others"}), spread=Here())
+    np.testing.assert_array_equal(other.slots, one.slots)
+    np.testing.assert_array_equal(other.images, one.images)
+    pd.testing.assert_frame_equal(other.facts, one.facts)
+    assert (one.slots < 0).sum() == 1
