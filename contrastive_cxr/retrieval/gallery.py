@@ -128,33 +128,6 @@ class Gallery(Held):
         found, gaps = nearest(self.index, self.vectors, checked, most, allowed, own)
         return masked(found, gaps, self._columns, k)
 
-    def search_images(
-        self,
-        model: EmbeddingModel,
-        inputs: Inputs,
-        k: int = 5,
-        exclude_patients: Sequence[str] | None = None,
-        where: Where | None = None,
-    ) -> SearchResult:
-        """Embed pictures with `model`, which must be the gallery's, and search for them; see `EmbeddingModel.embed`."""
-        self.check_model(model.digest, model.preprocessing)
-        return self.search(model.embed(inputs), k, exclude_patients, where=where)
-
-    def classify(
-        self, queries: npt.ArrayLike, classes: Sequence[str], k: int = 20, **search: Any
-    ) -> npt.NDArray[np.float64]:
-        """Class probabilities float64 [Q, C] by the vote of the k nearest rows, as `retrieval.voting.shares` says.
-
-        Parameters
-        ----------
-        classes : sequence of str
-            Labels, in the order of the columns; neighbours with other labels do not vote.
-        **search : as in `search`
-        """
-        absent = [name for name in classes if name not in set(self._columns["label"])]
-        raise_faults([f"classes: '{name}' is no label of the gallery" for name in absent])
-        return voting.shares(self.search(queries, k, **search), classes)
-
     def add(self, vectors: npt.ArrayLike, rows: pd.DataFrame, model_digest: str | None = None) -> None:
         """Put rows behind the others; parameters as in `build`. Rows without `id` are numbered on.
 
