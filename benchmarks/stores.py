@@ -2,16 +2,18 @@
 
 python -m benchmarks.stores [--quick] [--rows 1000000] [--some 200000] [--seconds 300] [--scratch FOLDER]
 
-Made vectors of 512 numbers in 2,000 clusters, those of `benchmarks.gallery`, written block by block. Each measurement is
-a process of its own: build (peak of anonymous memory, sampled every 20 ms), then open and search, one query at a time.
-The truth is an exact search over all vectors. Lance and FAISS's ivf-pq have all rows; FAISS's hnsw and pgvector's hnsw,
-whose graphs take long to build on one core, have `--some`. Last, a process appends 10,000 rows in 100 versions while
-four others search: each batch of 100 lies nearer to a probe than the one before, so an answer of 250 rows is of one
-version exactly where it holds two whole batches and half of a third, without a gap. What is done is not done again.
+Made vectors of 512 numbers in clusters of 500 rows, drawn as in `benchmarks.gallery`, written block by block. Each
+measurement is a process of its own: build (peak of anonymous memory, sampled every 20 ms), then open and search, one
+query at a time. The truth is an exact search over all vectors. Lance and FAISS's ivf-pq have all rows; FAISS's hnsw and
+pgvector's hnsw, whose graphs take long to build on one core, have `--some`. Last, a process appends 10,000 rows in 100
+versions while four others search: each batch of 100 lies nearer to a probe than the one before, so an answer of 250
+rows is of one version exactly where it holds two whole batches and half of a third, without a gap. What is done is not
+done again.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -24,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gallery import K, QUERIES, WIDTH, Vectors, memory, write_vectors
+from benchmarks.gallery import INSIDE, QUERIES, WIDTH, K, Vectors, drawn, memory
 
 KINDS = {"lance": "ivf-pq", "ivf-pq": "ivf-pq", "hnsw": "hnsw", "lance-some": "ivf-pq", "postgresql": "hnsw"}
 """What is measured, and the kind of its index."""
@@ -39,9 +41,11 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Measure, write `benchmarks/results/stores.json`."""
-    from benchmarks import record
-
-    parser = record.parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small size: does it work")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--result", type=Path)
+    parser.add_argument("--words", default="", help="a remark for the file")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--some", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=300)
@@ -53,8 +57,10 @@ def main() -> None:
         options.rows, options.some, options.seconds = 20_000, 10_000, 5.0
     if options.step:
         steps = {"build": build, "use": use, "write": write, "read": read}
-        record.say(json.dumps(steps[options.step](options)))
+        sys.stdout.write(json.dumps(steps[options.step](options)) + "\n")
         return
+    from benchmarks import record  # torch, which the measured processes do without
+
     options.scratch.mkdir(parents=True, exist_ok=True)
     if not (options.scratch / "vectors.npy").is_file():
         write_vectors(options.scratch, options.rows)
@@ -62,7 +68,8 @@ def main() -> None:
     appended = appending(options)
     what = {
         "question": "Galleries past memory: Lance and PostgreSQL beside FAISS", "words": options.words,
-        "rows": options.rows, "some": options.some, "width": WIDTH, "queries": QUERIES, "k": K, "threads": options.threads,
+        "rows": options.rows, "some": options.some, "width": WIDTH, "queries": QUERIES, "k": K,
+        "threads": options.threads,
     }  # fmt: skip
     lines = [line for kind in KINDS for line in figures(kind, found[kind], rows_of(kind, options))]
     lines += [
@@ -73,6 +80,20 @@ def main() -> None:
         record.figure(f"appending, {READERS} readers: median of a search", appended["p50_ms"], "ms"),
     ]
     record.write(options.result, "stores", {**what, "figures": lines, "kinds": found, "appending": appended})
+
+
+def write_vectors(scratch: Path, rows: int) -> None:
+    """`vectors.npy` [rows, 512] and `queries.npy` [500, 512], unit length, of the same clusters."""
+    rng = np.random.default_rng(0)
+    families = max(1, rows // 500 // 20)
+    centres = rng.normal(size=(20 * families, WIDTH)).astype(np.float32)
+    ways = rng.normal(size=(families, INSIDE, WIDTH)).astype(np.float32) / np.sqrt(INSIDE)
+    for name, count in (("queries", QUERIES), ("vectors", rows)):
+        out = np.lib.format.open_memmap(scratch / f".{name}.npy", "w+", np.float32, (count, WIDTH))
+        for first in range(0, count, 20_000):
+            out[first : first + 20_000] = drawn(rng, centres, ways, min(20_000, count - first))
+        out.flush()
+        (scratch / f".{name}.npy").rename(scratch / f"{name}.npy")
 
 
 def rows_of(kind: str, options: Any) -> int:
@@ -107,7 +128,7 @@ def measured(kind: str, options: Any) -> dict[str, Any]:
     done = options.scratch / f"{kind}.json"
     if done.is_file():
         return dict(json.loads(done.read_text()))
-    found = {step: json.loads(process(step, kind, options).communicate()[0].splitlines()[-1]) for step in ("build", "use")}
+    found = {step: told(process(step, kind, options)) for step in ("build", "use")}
     done.write_text(json.dumps(found, indent=2))
     if kind != "lance":
         shutil.rmtree(options.scratch / kind, ignore_errors=True)
@@ -121,6 +142,11 @@ def process(step: str, kind: str, options: Any) -> subprocess.Popen[str]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LANCE_CPU_THREADS")
     limits = dict.fromkeys(names, str(options.threads))
     return subprocess.Popen([sys.executable, *words], env=os.environ | limits, stdout=subprocess.PIPE, text=True)
+
+
+def told(running: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a step printed last."""
+    return dict(json.loads(running.communicate()[0].splitlines()[-1]))
 
 
 class Peak:
@@ -143,19 +169,24 @@ class Peak:
         self._thread.join()
 
 
-def table(count: int) -> Any:
-    """The rows: label, patient (4 rows each), path, split, ward (100 of them)."""
+def table(first: int, end: int) -> Any:
+    """Rows `first` to `end - 1`: label, patient (4 rows each), path, split, ward (100 of them)."""
     import pandas as pd
 
-    numbers = np.arange(count)
-    return pd.DataFrame(
-        {
-            "label": np.array(["normal", "covid", "other"], dtype=object)[numbers % 3],
-            "patient": "P" + pd.Series(numbers // 4).astype(str),
-            "path": "images/" + pd.Series(numbers).astype(str) + ".png",
-            "split": "train",
-            "ward": np.array([f"w{number:02d}" for number in range(100)], dtype=object)[numbers // 7 % 100],
-        }
+    from contrastive_cxr.retrieval.rows import table as checked
+
+    numbers = np.arange(first, end)
+    return checked(
+        pd.DataFrame(
+            {
+                "id": numbers,
+                "label": np.array(["normal", "covid", "other"], dtype=object)[numbers % 3],
+                "patient": "P" + pd.Series(numbers // 4).astype(str),
+                "path": "images/" + pd.Series(numbers).astype(str) + ".png",
+                "split": "train",
+                "ward": np.array([f"w{number:02d}" for number in range(100)], dtype=object)[numbers // 7 % 100],
+            }
+        )
     )
 
 
@@ -164,21 +195,23 @@ def build(options: Any) -> dict[str, Any]:
     kind, scratch, rows = options.kind, options.scratch, rows_of(options.kind, options)
     vectors = np.load(scratch / "vectors.npy", mmap_mode="r")[:rows]
     before = memory()["anonymous_mib"]
-    from contrastive_cxr.retrieval import Gallery
     from contrastive_cxr.retrieval.gallery_files import About
-    from contrastive_cxr.retrieval.stores.filling import fill
+    from contrastive_cxr.retrieval.stores.filling import Rows, fill
 
     begun, cpu = time.perf_counter(), time.process_time()
     told: dict[str, Any] = {}
     with Peak() as peak:
         if kind in ("ivf-pq", "hnsw"):
-            made = Gallery.build(vectors, table(rows), "a" * 64, kind=kind)
+            from contrastive_cxr.retrieval import Gallery
+
+            made = Gallery.build(vectors, table(0, rows), "a" * 64, kind=kind)
             made.save(scratch / kind)
             told["effort"] = made.index.effort
         else:
             about = About("a" * 64, {}, "", KINDS[kind])  # type: ignore[arg-type]
             store, _ = opened(kind, scratch)
-            done = fill(store, about, WIDTH, table(rows), lambda first, end: np.asarray(vectors[first:end]))
+            known = Rows(rows, tuple(table(0, 1).columns), table, f"made {rows}")
+            done = fill(store, about, WIDTH, known, lambda first, end: np.asarray(vectors[first:end]))
             told["effort"] = done.effort
             told["recall_at_build"] = None if done.recall is None else done.recall.model_dump()
     size = subprocess.run(["du", "-sm", str(scratch / kind)], capture_output=True, text=True, check=True)
@@ -224,7 +257,7 @@ def use(options: Any) -> dict[str, Any]:
     found, times = searched(gallery, queries, {})
     anonymous = memory()["anonymous_mib"]
     vectors = np.load(scratch / "vectors.npy", mmap_mode="r")[:rows]
-    filtered, known = {}, table(rows)
+    filtered, known = {}, table(0, rows)
     for words, where in FILTERS.items():
         fits = np.logical_and.reduce([(known[name] == value).to_numpy() for name, value in where.items()])
         near, took = searched(gallery, queries[:100], {"where": where})
@@ -282,8 +315,7 @@ def appending(options: Any) -> dict[str, Any]:
         return dict(json.loads(done.read_text()))
     readers = [process("read", "lance", options) for _ in range(READERS)]
     writer = process("write", "lance", options)
-    told = [json.loads(each.communicate()[0].splitlines()[-1]) for each in [*readers, writer]]
-    read, written = told[:-1], told[-1]
+    *read, written = [told(each) for each in [*readers, writer]]
     found = {
         "seconds": options.seconds, "rows": written["rows"], "readers": READERS,
         "searches": sum(each["searches"] for each in read), "failed": sum(each["failed"] for each in read),

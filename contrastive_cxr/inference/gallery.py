@@ -14,6 +14,7 @@ from contrastive_cxr.data import manifest as manifests
 from contrastive_cxr.data.decoding.intensity import DecodeError
 from contrastive_cxr.data.files import reading
 from contrastive_cxr.data.files.addresses import absolute, is_url, of_path, parted, split
+from contrastive_cxr.data.files.store_urls import Place, StoreUrl
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import cached_embeddings
 from contrastive_cxr.files import PARTIAL, complete, tidy
@@ -24,8 +25,15 @@ from contrastive_cxr.models import weights
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.facts.arrays import training_vectors
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery, Searched, StoreGallery, open_gallery
+from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.index import check_kind
+from contrastive_cxr.retrieval.stores import words
+from contrastive_cxr.retrieval.stores.convert import converted
+from contrastive_cxr.retrieval.stores.filling import fill
+from contrastive_cxr.retrieval.stores.lance_store import DATA, FILLING
+from contrastive_cxr.retrieval.stores.record import kind_for
+from contrastive_cxr.retrieval.stores.store import Store
 
 PARTS = ("train", "val", "test", "all")
 ENCODER = "encoder"
@@ -33,9 +41,9 @@ ENCODER = "encoder"
 
 
 def index(
-    run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu", frames: Frames = None,
-    axis: AxisName = "axial",
-) -> Gallery:  # fmt: skip
+    run: Path, source: str, out: Path | None, *, store: str | StoreUrl = "folder", kind: str = "auto",
+    device: str = "cpu", frames: Frames = None, axis: AxisName = "axial",
+) -> Searched:  # fmt: skip
     """Embed images with a run's model and write the gallery.
 
     Parameters
@@ -46,8 +54,11 @@ def index(
         `train`, `val`, `test` or `all`: that part of the run's own images, their class as label. Else an image, or a
         folder, archive, URL or table: a layout that is known (class folders, a table, COVID-CT) gives labels, patients
         and splits.
-    out : Path
-        New folder.
+    out : Path, optional
+        New folder; none for PostgreSQL.
+    store : str or StoreUrl
+        `folder` (vectors in memory), `lance`, `lance:URL` or `postgresql://...` (a block at a time; a killed command
+        goes on where it was).
     kind : str
         Kind of index, `auto` by size.
     device : str
@@ -57,25 +68,72 @@ def index(
     Raises
     ------
     RequestError
-        With every fault: no run, no such part or source, unreadable images, `out` is there already or being made.
+        With every fault: no run, no such part or source, unreadable images, `out` is there already or being made, a
+        package is missing, a server does not answer.
     """
-    faults = [*faults_of(lambda: check_kind(kind)), *faults_of(lambda: check_device(device))]
-    faults += faults_of(lambda: check_new(out))
+    faults = faults_of(lambda: check_device(device))
+    goals: list[tuple[Place, Store | None]] = []
+    faults += faults_of(lambda: goals.append(goal(store, out, kind)))
     found: list[pd.DataFrame] = []
     folders: list[Path] = []
     faults += faults_of(lambda: found.append(rows_of(run, source, frames, axis)))
     faults += faults_of(lambda: folders.append(weights.find(run, ("embed", "finetune", "pretrain"))))
     raise_faults(faults)
-    with locks.held(out / locks.NAME, f"the gallery '{out}'"):
-        tidy(out, held=True)
-        check_new(out)
+    chosen, place = goals[0][1], goals[0][0]
+    if chosen is not None:
+        return stored(folders[0], source, found[0], kind, device, chosen)
+    assert isinstance(place, Path), "a URL is a store"
+    with locks.held(place / locks.NAME, f"the gallery '{place}'"):
+        tidy(place, held=True)
+        check_new(place)
         made = embedded(folders[0], source, found[0], kind, device)
-        made.save(out)
+        made.save(place)
     return made
 
 
-def check_new(out: Path) -> None:
+def goal(store: str | StoreUrl, out: Path | None, kind: str) -> tuple[Place, Store | None]:
+    """Where a new gallery goes, and its store; None for a folder of its own files.
+
+    Raises
+    ------
+    RequestError
+        No such store or kind, its package is missing, or the folder holds something.
+    """
+    place, chosen = words.target(store, out)
+    if chosen is None:
+        check_kind(kind)
+    else:
+        kind_for(chosen.kind_of_store, 1, kind)
+    if isinstance(place, Path):
+        check_new(place, unfinished=chosen is not None)
+    return place, chosen
+
+
+def convert(source: str | Place, out: Path | None, *, store: str | StoreUrl = "folder", kind: str = "auto") -> Searched:
+    """Copy a gallery to another place: from a folder into a store, from a store into a folder, or between stores.
+
+    Raises
+    ------
+    RequestError
+        There is no gallery; or as of `index`.
+    """
+    goals: list[tuple[Place, Store | None]] = []
+    loaded: list[Searched] = []
+    faults = faults_of(lambda: goals.append(goal(store, out, kind)))
+    faults += faults_of(lambda: loaded.append(open_gallery(source)))
+    raise_faults(faults)
+    place, chosen = goals[0]
+    terminal.stage("copying the gallery")
+    return converted(loaded[0], place if isinstance(place, Path) else None, chosen, kind)
+
+
+def check_new(out: Path, *, unfinished: bool = False) -> None:
     """Refuse a folder with anything in it but what a killed process left half-written.
+
+    Parameters
+    ----------
+    unfinished : bool
+        Whether an unfinished gallery of Lance files is gone on with.
 
     Raises
     ------
@@ -85,17 +143,15 @@ def check_new(out: Path) -> None:
     locks.refuse_held(out / locks.NAME, f"the gallery '{out}'")
     if out.is_dir():
         complete(out)
-    left = (PARTIAL, locks.NAME, ENCODER)  # an encoder alone: a gallery that was never finished
+    left: tuple[str, ...] = (PARTIAL, locks.NAME, ENCODER)  # an encoder alone: a gallery that was never finished
+    left += (FILLING, DATA) if unfinished and (out / FILLING).is_file() else ()
     if out.is_file() or (out.is_dir() and any(not item.name.endswith(left) for item in out.iterdir())):
         raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
 
 
 def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str) -> Gallery:
     """The gallery of `rows`, by the model in `folder`."""
-    terminal.stage("loading the model")
-    model = EmbeddingModel.load(folder, device, "auto")
-    terminal.stage("encoding the images")
-    vectors = recorded_vectors(folder, model, rows) if source == "train" else None
+    model, vectors = _ready(folder, source, rows, device)
     if vectors is None:
         vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
         warn_of_squeezed(model.squeezed, len(rows))
@@ -103,6 +159,32 @@ def embedded(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: s
     return Gallery.build(
         vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(folder.resolve())
     )
+
+
+def stored(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str, store: Store) -> StoreGallery:
+    """The gallery of `rows` in a store, by the model in `folder`: embedded and written a block at a time."""
+    model, vectors = _ready(folder, source, rows, device)
+
+    def some(first: int, end: int) -> NDArray[np.float32]:
+        if vectors is not None:
+            return vectors[first:end]
+        part = rows.iloc[first:end]
+        return model.embed([Path(root) / path for root, path in zip(part["root"], part["path"], strict=True)])
+
+    about = About(model.digest, model.preprocessing, str(folder.resolve()), kind)  # type: ignore[arg-type]
+    record = fill(store, about, model.size, rows, some)
+    warn_of_squeezed(model.squeezed, len(rows))
+    return StoreGallery(store, record)
+
+
+def _ready(
+    folder: Path, source: str, rows: pd.DataFrame, device: str
+) -> tuple[EmbeddingModel, NDArray[np.float32] | None]:
+    """The model, and the vectors of the rows where the run's evaluation left them."""
+    terminal.stage("loading the model")
+    model = EmbeddingModel.load(folder, device, "auto")
+    terminal.stage("encoding the images")
+    return model, recorded_vectors(folder, model, rows) if source == "train" else None
 
 
 def rows_of(run: Path, source: str, frames: Frames = None, axis: AxisName = "axial") -> pd.DataFrame:

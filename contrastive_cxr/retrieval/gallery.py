@@ -17,13 +17,11 @@ import contrastive_cxr.retrieval.gallery_files as gallery_files
 import contrastive_cxr.retrieval.index as indexes
 import contrastive_cxr.retrieval.index_files as index_files
 import contrastive_cxr.retrieval.measure as measure
-import contrastive_cxr.retrieval.voting as voting
 from contrastive_cxr import locks
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.held import Held
-from contrastive_cxr.retrieval.image_inputs import Inputs
 from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.model import EmbeddingModel
 from contrastive_cxr.retrieval.near import PatientExclusion, nearest

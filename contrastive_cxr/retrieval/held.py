@@ -17,7 +17,8 @@ from contrastive_cxr.errors import RequestError
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.measure import Familiar, Recall
-from contrastive_cxr.retrieval.rows import Ids, Vectors, places, table
+from contrastive_cxr.retrieval.rows import Ids, Vectors, table
+from contrastive_cxr.retrieval.rows import places as places_of
 from contrastive_cxr.retrieval.searched import Searched
 
 _FILES_COMPARED = 1_000_000  # rows whose files are resolved to see whether a query is one of them
@@ -77,8 +78,17 @@ class Held(Searched):
         """Position of the row whose image is this file; None where there is none, or in more than a million rows."""
         if len(self) > _FILES_COMPARED:
             return [None] * len(files)
-        known = {Path(place).resolve(): number for number, place in enumerate(places(self.rows))}
+        known = {Path(place).resolve(): number for number, place in enumerate(places_of(self.rows))}
         return [known.get(Path(file).resolve()) for file in files]
+
+    def at_places(self, places: Sequence[str]) -> list[int | None]:
+        """As `at_files`, for roots and paths joined as the rows have them; '' is nowhere."""
+        known = {place: number for number, place in enumerate(places_of(self.rows)) if place}
+        return [known.get(place) for place in places]
+
+    def count(self, column: str, value: str) -> int:
+        """Rows that have this value in a column."""
+        return int((self.rows[column] == value).sum()) if column in self.rows else 0
 
     def labels(self) -> dict[str, int]:
         """Rows of each label."""

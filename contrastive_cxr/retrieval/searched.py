@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,13 @@ import pandas as pd
 import contrastive_cxr.retrieval.voting as voting
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.retrieval.gallery_files import About
-from contrastive_cxr.retrieval.image_inputs import Inputs
 from contrastive_cxr.retrieval.measure import Familiar, Recall
-from contrastive_cxr.retrieval.model import EmbeddingModel
 from contrastive_cxr.retrieval.result import SearchResult
 from contrastive_cxr.retrieval.rows import Ids, Vectors, Where
+
+if TYPE_CHECKING:
+    from contrastive_cxr.retrieval.image_inputs import Inputs
+    from contrastive_cxr.retrieval.model import EmbeddingModel
 
 
 class Searched(ABC):
@@ -74,6 +76,14 @@ class Searched(ABC):
     @abstractmethod
     def at_files(self, files: Sequence[str]) -> list[int | None]:
         """Position of the row whose image is this file (an absolute address); None where there is none."""
+
+    @abstractmethod
+    def at_places(self, places: Sequence[str]) -> list[int | None]:
+        """As `at_files`, for roots and paths joined as the rows have them; '' is nowhere."""
+
+    @abstractmethod
+    def count(self, column: str, value: str) -> int:
+        """Rows that have this value in a column."""
 
     @abstractmethod
     def labels(self) -> dict[str, int]:

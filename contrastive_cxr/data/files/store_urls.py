@@ -38,7 +38,9 @@ class StoreUrl:
             _ = parts.port
             parameters = parse_qsl(parts.query, keep_blank_values=True)
         except ValueError:  # its words may repeat a part of the password
-            raise RequestError("the PostgreSQL URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE") from None
+            raise RequestError(
+                "the PostgreSQL URL cannot be read; write postgresql://USER@HOST:PORT/DATABASE"
+            ) from None
         self.name = dict(parameters).get(GALLERY, GALLERY)
         if not _NAME.fullmatch(self.name):
             raise RequestError(

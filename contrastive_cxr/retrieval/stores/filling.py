@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -26,15 +27,44 @@ Some = Callable[[int, int], Vectors]
 """`some(first, end) -> float32 [end - first, D]`: the vectors of these rows."""
 
 
-def fill(store: Store, about: About, dimensions: int, rows: pd.DataFrame, some: Some) -> StoreRecord:
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are given a block at a time.
+
+    Attributes
+    ----------
+    count : int
+    columns : of all rows, `id` first
+    some : `some(first, end) -> DataFrame`, as `retrieval.rows.table` gives it
+    digest : str
+        Of all rows, to see whether an unfinished gallery is of the same.
+    """
+
+    count: int
+    columns: tuple[str, ...]
+    some: Callable[[int, int], pd.DataFrame]
+    digest: str
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Rows:
+        """Those of a table in memory, about 300 bytes a row."""
+        known = table(rows)
+        found = hashlib.sha256()
+        for first in range(0, len(known), BLOCK):
+            hashes = pd.util.hash_pandas_object(known.iloc[first : first + BLOCK], index=False)
+            found.update(hashes.to_numpy().tobytes())
+        return cls(len(known), tuple(map(str, known.columns)), lambda a, b: known.iloc[a:b], found.hexdigest())
+
+
+def fill(store: Store, about: About, dimensions: int, rows: pd.DataFrame | Rows, some: Some) -> StoreRecord:
     """Make a gallery of rows and the vectors that `some` gives for them, a block at a time.
 
     Parameters
     ----------
     about : About
         `kind` is that of the finished gallery.
-    rows : DataFrame [M]
-        As `retrieval.rows.table` takes them.
+    rows : DataFrame [M] or Rows
+        A table as `retrieval.rows.table` takes it.
 
     Raises
     ------
@@ -42,19 +72,20 @@ def fill(store: Store, about: About, dimensions: int, rows: pd.DataFrame, some: 
         There is a gallery already, another process writes it, a column's name is taken by the store, or vectors are not
         finite and of unit length.
     """
-    known = table(rows)
+    known = rows if isinstance(rows, Rows) else Rows.of(rows)
     raise_faults(_taken_names(known.columns))
     record = StoreRecord(
-        store=store.kind_of_store, dimensions=dimensions, columns=tuple(map(str, known.columns)), model=about.model,
-        preprocessing=about.preprocessing or {}, made_by=about.made_by, source=source_of(known, about.model, dimensions),
+        store=store.kind_of_store, dimensions=dimensions, columns=known.columns, model=about.model,
+        preprocessing=about.preprocessing or {}, made_by=about.made_by,
+        source=hashlib.sha256(f"{about.model} {dimensions} {known.columns} {known.digest}".encode()).hexdigest(),
     )  # fmt: skip
-    kind = kind_for(store.kind_of_store, len(known), about.kind)
+    kind = kind_for(store.kind_of_store, known.count, about.kind)
     with store.writing():
         begun = store.begin(record)
         if begun:
-            logger.warning("%s: %d of the %d rows are there; going on", store, begun, len(known))
-        for first in range(begun, len(known), BLOCK):
-            part = with_places(known.iloc[first : first + BLOCK])
+            logger.warning("%s: %d of the %d rows are there; going on", store, begun, known.count)
+        for first in range(begun, known.count, BLOCK):
+            part = with_places(known.some(first, min(first + BLOCK, known.count)))
             vectors = unit_vectors(some(first, first + len(part)), "vectors")
             if vectors.shape != (len(part), dimensions):
                 raise RequestError(f"vectors are {list(vectors.shape)} for {len(part)} rows of {dimensions} numbers")
@@ -72,18 +103,11 @@ def indexed(store: Store, record: StoreRecord, kind: Kind) -> StoreRecord:
         return measured(view, record, kind).model_copy(update={"source": "", "versions": versions})
 
 
-def source_of(rows: pd.DataFrame, model: str, dimensions: int) -> str:
-    """SHA-256 of the rows and of what their vectors are, to see whether an unfinished gallery is the same."""
-    found = hashlib.sha256(f"{model} {dimensions} {list(rows.columns)}".encode())
-    for first in range(0, len(rows), BLOCK):
-        found.update(pd.util.hash_pandas_object(rows.iloc[first : first + BLOCK], index=False).to_numpy().tobytes())
-    return found.hexdigest()
-
-
 def with_places(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the address of each image in a column of its own, '' where it has no path."""
     roots = rows["root"] if "root" in rows else [""] * len(rows)
-    return rows.assign(**{PLACE: [_address(join(str(root), str(path))) if path else "" for root, path in zip(roots, rows["path"], strict=True)]})  # fmt: skip
+    pairs = zip(roots, rows["path"], strict=True)
+    return rows.assign(**{PLACE: [_address(join(str(root), str(path))) if path else "" for root, path in pairs]})
 
 
 def _address(place: str) -> str:
@@ -106,8 +130,8 @@ def _taken_names(columns: Iterable[object]) -> list[str]:
     wrong = [name for name in names if name in (VECTOR, PLACE) or name.startswith("_") or "." in name or len(name) > 60]
     wrong += [name for name in names if [other.lower() for other in names].count(name.lower()) > 1]
     return [
-        f"column '{name}': no name for a column of a store; give one of its own, without a dot, not beginning with _ and "
-        f"not '{VECTOR}', of up to 60 letters"
+        f"column '{name}': no name for a column of a store; give one of its own of up to 60 letters, without a dot, "
+        f"not beginning with _ and not '{VECTOR}'"
         for name in dict.fromkeys(wrong)
     ]
 

@@ -14,9 +14,9 @@ from contrastive_cxr.retrieval.measure import Familiar
 from contrastive_cxr.retrieval.result import SearchResult, masked
 from contrastive_cxr.retrieval.rows import Ids, Vectors, Where, table, unit_vectors
 from contrastive_cxr.retrieval.searched import Searched
-from contrastive_cxr.retrieval.stores.filling import BLOCK, checked_columns, indexed, with_places
+from contrastive_cxr.retrieval.stores.filling import checked_columns, indexed, with_places
 from contrastive_cxr.retrieval.stores.record import StoreRecord, kind_for
-from contrastive_cxr.retrieval.stores.store import PLACE, Store, View
+from contrastive_cxr.retrieval.stores.store import PLACE, Among, Store, View
 
 TOLD = ("id", "label", "path", "patient")
 
@@ -124,6 +124,15 @@ class StoreGallery(Searched):
         known = dict(zip(rows[PLACE].tolist()[::-1], rows["id"].tolist()[::-1], strict=True))
         return [known.get(place) for place in places]
 
+    def at_places(self, places: Sequence[str]) -> list[int | None]:
+        """As `at_files`: a store keeps absolute addresses."""
+        return self.at_files(places)
+
+    def count(self, column: str, value: str) -> int:
+        """Rows that have this value in a column."""
+        with self.store.view() as view:
+            return view.count([Among(column, (value,))]) if column in self.columns else 0
+
     def labels(self) -> dict[str, int]:
         """Rows of each label; one pass over that column."""
         found: dict[str, int] = {}
@@ -156,9 +165,7 @@ class StoreGallery(Searched):
         with self.store.writing():
             with self.store.view() as view:
                 if "id" not in rows:
-                    new["id"] += 1 + max(
-                        (int(part["id"].max()) for part, _ in view.blocks(("id",), vectors=False) if len(part)), default=-1
-                    )
+                    new["id"] += 1 + _last_id(view)
                 taken = [] if "id" not in rows else view.rows(new["id"].tolist(), ("id",))["id"].tolist()
             if taken:
                 raise RequestError(
@@ -224,6 +231,11 @@ class StoreGallery(Searched):
         self._take_record(record)
 
 
+def _last_id(view: View) -> int:
+    """The largest id; -1 where there is none."""
+    return max((int(rows["id"].max()) for rows, _ in view.blocks(("id",), vectors=False) if len(rows)), default=-1)
+
+
 def _in_order(view: View, ids: Ids | Sequence[int], columns: Sequence[str]) -> pd.DataFrame:
     """Rows with these ids, in their order.
 
@@ -256,6 +268,3 @@ def _or_one(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     if len(values):
         return values
     return np.zeros(1, np.int64) if values.dtype.kind in "iu" else np.array([""], dtype=object)
-
-
-__all__ = ["BLOCK", "StoreGallery"]

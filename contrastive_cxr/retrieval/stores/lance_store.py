@@ -91,8 +91,8 @@ class LanceStore:
             known = parse(str(self.folder / FILLING), read_json(self.folder / FILLING))
             if known.source != record.source:
                 raise RequestError(
-                    f"{self.folder}: holds an unfinished gallery of other images or another model; name another folder, "
-                    "or remove it"
+                    f"{self.folder}: holds an unfinished gallery of other images or another model; name another "
+                    "folder, or remove it"
                 )
             with suppress(RequestError):  # killed before there was a version
                 return int(self._dataset(lance).count_rows())
@@ -128,7 +128,8 @@ class LanceStore:
         lance = imported()
         dataset = self._dataset(lance)
         with said(self.folder):
-            if len(dataset.get_fragments()) > 1:
+            fragments = len(dataset.get_fragments())
+            if fragments > max(1, 2 * dataset.count_rows() // BLOCK):  # many small additions
                 dataset.optimize.compact_files(target_rows_per_fragment=2**20, batch_size=1024, num_threads=1)
                 dataset = self._dataset(lance)
             for name in dict.fromkeys([*_TREES, *_BITMAPS]):

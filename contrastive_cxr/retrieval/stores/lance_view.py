@@ -123,7 +123,9 @@ def batch(rows: pd.DataFrame, vectors: Vectors, wanted: Any) -> Any:
     import pyarrow
 
     flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
-    columns = {name: pyarrow.array(rows[name].tolist(), wanted.field(name).type) for name in wanted.names if name != VECTOR}
+    columns = {
+        name: pyarrow.array(rows[name].tolist(), wanted.field(name).type) for name in wanted.names if name != VECTOR
+    }
     columns[VECTOR] = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pyarrow.record_batch([columns[name] for name in wanted.names], schema=wanted)
 
@@ -138,7 +140,10 @@ def vectors_of(found: Any, width: int) -> Vectors:
 def _frame(found: Any) -> pd.DataFrame:
     """A table of ids and texts as pandas holds it."""
     return pd.DataFrame(
-        {name: found[name].to_numpy() if name == "id" else texts(found[name].to_pylist()) for name in found.column_names}
+        {
+            name: found[name].to_numpy() if name == "id" else texts(found[name].to_pylist())
+            for name in found.column_names
+        }
     )
 
 

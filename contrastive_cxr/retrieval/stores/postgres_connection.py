@@ -9,7 +9,6 @@ from typing import Any
 
 from contrastive_cxr.data.files.store_urls import StoreUrl
 from contrastive_cxr.errors import CcxrError, RequestError
-from contrastive_cxr.space import FULL
 
 INSTALL = "pip install 'contrastive_cxr[postgres]'"
 OLDEST = (0, 8)
@@ -46,9 +45,8 @@ def connect(url: StoreUrl, *, create: bool = False) -> Any:
     from pgvector.psycopg import register_vector
 
     with said(url):
-        chosen = psycopg.conninfo.conninfo_to_dict(url.conninfo)
-        chosen.setdefault("connect_timeout", str(SECONDS))
-        made = psycopg.connect(**chosen, application_name="ccxr", autocommit=True)
+        chosen: dict[str, Any] = {"connect_timeout": SECONDS, **psycopg.conninfo.conninfo_to_dict(url.conninfo)}
+        made = psycopg.connect(**chosen | {"application_name": "ccxr", "autocommit": True})
         try:
             _extension(url, made, create)
             register_vector(made)
@@ -67,14 +65,16 @@ def _extension(url: StoreUrl, made: Any, create: bool) -> None:
         try:
             made.execute("CREATE EXTENSION IF NOT EXISTS vector")
         except psycopg.Error as error:
-            raise RequestError(f"{url}: PostgreSQL has no extension vector there ({_first(url, error)}); {cure}") from None
+            raise RequestError(
+                f"{url}: PostgreSQL has no extension vector there ({_first(url, error)}); {cure}"
+            ) from None
     found = made.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
     if found is None:
         raise RequestError(f"{url}: PostgreSQL has no extension vector there; {cure}")
     if tuple(int(part) for part in found[0].split(".")[:2]) < OLDEST:
         raise RequestError(
-            f"{url}: its pgvector is {found[0]}, and filtered searches need {'.'.join(map(str, OLDEST))}; an administrator "
-            "installs a newer one and runs ALTER EXTENSION vector UPDATE"
+            f"{url}: its pgvector is {found[0]}, and filtered searches need {'.'.join(map(str, OLDEST))}; an "
+            "administrator installs a newer one and runs ALTER EXTENSION vector UPDATE"
         )
 
 
@@ -119,6 +119,3 @@ def _first(url: StoreUrl, error: Any) -> str:
     """The words of an error in one line, without the password."""
     words = " ".join(str(error).split("\nLINE ")[0].split())
     return url.without_secrets(words)[:300]
-
-
-__all__ = ["FULL", "connect", "require", "said"]

@@ -1,4 +1,4 @@
-"""A gallery in PostgreSQL with pgvector: a table of rows and vectors, and a table of one row that says what they are."""
+"""A gallery in PostgreSQL with pgvector: a table of rows and vectors, and one of a single row, the record."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ from contrastive_cxr.retrieval.stores.store import PLACE, VECTOR
 WIDEST = 2000
 """Numbers of a vector that pgvector's hnsw takes."""
 _INDEXED = ("label", "patient", "split", "digest", PLACE)
+_COLUMNS = (
+    "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+    "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+)
 _INLINE = 1200  # numbers of a vector that fit into a page beside the texts
 _KEY = 0x63637872  # the first half of the advisory locks of this program
 
@@ -91,7 +95,9 @@ class PostgresStore:
                 self._make(connection, record)
                 return 0
             if found[1]:
-                raise RequestError(f"{self}: holds a gallery already; name another with ?gallery=NAME, or drop its tables")
+                raise RequestError(
+                    f"{self}: holds a gallery already; name another with ?gallery=NAME, or drop its tables"
+                )
             if found[0].source != record.source:
                 raise RequestError(
                     f"{self}: holds an unfinished gallery of other images or another model; name another with "
@@ -118,7 +124,7 @@ class PostgresStore:
             self._next_version(connection)
 
     def build_index(self, kind: Kind, columns: Sequence[str]) -> Mapping[str, str]:
-        """Build the indexes; the server does so with its own memory (maintenance_work_mem), searches go on meanwhile."""
+        """Build the indexes, with the server's own memory (maintenance_work_mem); searches go on meanwhile."""
         with self._connection() as connection:
             for name in (*columns, PLACE):
                 if name in _INDEXED:
@@ -143,7 +149,7 @@ class PostgresStore:
     def _make(self, connection: Any, record: StoreRecord) -> None:
         from psycopg import sql
 
-        columns = [sql.SQL("id bigint PRIMARY KEY")]
+        columns: list[Any] = [sql.SQL("id bigint PRIMARY KEY")]
         columns += [sql.SQL("{} text NOT NULL").format(sql.Identifier(name)) for name in (*record.columns[1:], PLACE)]
         columns.append(sql.SQL("{} vector({}) NOT NULL").format(sql.Identifier(VECTOR), sql.Literal(record.dimensions)))
         with connection.transaction():
@@ -165,8 +171,7 @@ class PostgresStore:
 
     def _drifted(self, connection: Any, record: StoreRecord) -> list[str]:
         """What the table's columns lack of those that the record names, and another length of the vectors."""
-        text = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"  # fmt: skip
-        types = dict(connection.execute(text, (f'"{self._table}"',)).fetchall())
+        types = dict(connection.execute(_COLUMNS, (f'"{self._table}"',)).fetchall())
         faults = [
             f"{self}: the table {self._table} has no column '{name}', which the record names"
             for name in (*record.columns, PLACE, VECTOR)
@@ -185,7 +190,7 @@ class PostgresStore:
 
         listed = sql.SQL(", ").join(map(sql.Identifier, columns))
         names = {"table": sql.Identifier(self._table), "about": sql.Identifier(self._about)}
-        return sql.SQL(text).format(**names, columns=listed, index=sql.Identifier(index[:63] or "none"))  # type: ignore[arg-type]
+        return sql.SQL(text).format(**names, columns=listed, index=sql.Identifier(index[:63] or "none"))
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:

@@ -102,7 +102,7 @@ class PostgresView:
         for each in where:
             told = sql.SQL("{} <> ALL({})" if each.inverse else "{} = ANY({})")
             conditions.append(told.format(sql.Identifier(each.column), sql.Literal(list(each.values))))
-        return sql.SQL(text).format(  # type: ignore[arg-type]
+        return sql.SQL(text).format(
             table=self._table, vector=sql.Identifier(VECTOR), where=sql.SQL(" AND ").join(conditions), **parts
         )
 

@@ -24,7 +24,7 @@ class StoreRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: StoreName = Field(description="what holds the rows")
-    format: Literal[1] = Field(FORMAT, description="version of this record")
+    format: Literal[1] = Field(1, description="version of this record")
     metric: Literal["inner product of unit vectors"] = Field("inner product of unit vectors", description="the measure")
     dimensions: Annotated[int, Field(ge=1)] = Field(description="length of a vector")
     columns: tuple[str, ...] = Field(description="of the rows, `id` first")
@@ -66,7 +66,9 @@ def parse(place: str, found: Any) -> StoreRecord:
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"
-        raise RequestError(f"{place}: its record is damaged ({where}: {first['msg']}); make the gallery again") from error
+        raise RequestError(
+            f"{place}: its record is damaged ({where}: {first['msg']}); make the gallery again"
+        ) from error
 
 
 def kind_for(store: StoreName, rows: int, word: str = "auto") -> Kind:
@@ -82,4 +84,4 @@ def kind_for(store: StoreName, rows: int, word: str = "auto") -> Kind:
         return "exact" if rows <= AUTO_EXACT else kinds[1]
     if word not in kinds:
         raise RequestError(f"--kind {word}: a gallery in {store} is {' or '.join(kinds)}, or auto by size")
-    return word  # type: ignore[return-value]
+    return word

@@ -57,7 +57,7 @@ class Nearest:
             self._near[query], self._ids[query], self._vectors[query] = near[order], known[order], held[order]
 
     def found(self) -> tuple[Ids, Vectors]:
-        """Ids int64 [Q, k] and true distances float32 [Q, k], nearest first; -1 and infinity where there are no more."""
+        """Ids int64 [Q, k] and true distances float32 [Q, k], nearest first; -1 and infinity where none is left."""
         ids = np.where(np.isfinite(self._near), self._ids, -1)
         return ranked(self.queries, ids, self._vectors, self.k)
 

@@ -43,8 +43,8 @@ def search(
     few = bool(where) and fitting <= max(_FEW, min(_FEW_SHARE * total, _FEW_MOST))
     if record.kind == "exact" or few:
         return exactly(view, queries, most, where, whose)
-    effort = reach(record, fitting / total)
-    found = [one(view, record, query, most, where, own, effort) for query, own in zip(queries, whose, strict=True)]
+    share = fitting / total
+    found = [one(view, record, query, most, where, own, share) for query, own in zip(queries, whose, strict=True)]
     ids, gaps = np.stack([each[0] for each in found]), np.stack([each[1] for each in found])
     short = np.flatnonzero(ids[:, -1] < 0)
     if len(short):
@@ -52,32 +52,29 @@ def search(
     return ids, gaps
 
 
-def reach(record: StoreRecord, share: float) -> int:
-    """How far to look where a filter keeps a share of the rows: the nearest of those that fit are further away."""
-    return int(min(8.0, 1 / max(share, 1e-9)) * record.effort)
-
-
 def one(
-    view: View, record: StoreRecord, query: Vectors, k: int, where: Conditions, own: str, effort: int
+    view: View, record: StoreRecord, query: Vectors, k: int, where: Conditions, own: str, share: float
 ) -> tuple[Ids, Vectors]:
-    """The k nearest rows of one query by the index: int64 [k] and float32 [k], -1 where it gives too few."""
-    count = max(FACTOR[record.kind] * k, k + (OWN if own else 0))
-    ids, gaps = ranked_one(query, view.near(query, count, where, effort), k, own)
+    """The k nearest rows of one query by the index: int64 [k] and float32 [k], -1 where it gives too few.
+
+    Where a filter keeps a share of the rows, their nearest are further away: more lists are looked through, and more
+    candidates are ranked by their true distances.
+    """
+    effort = int(min(8.0, 1 / share) * record.effort)
+    wide = FACTOR[record.kind] * k
+    wide = wide if wide == k else int(min(3.0, 1 / share) * wide)
+    ids, gaps = ranked_one(query, view.near(query, max(wide, k + (OWN if own else 0)), where, effort), k, own)
     if ids[-1] < 0 and own:  # more rows of the patient than that: leave them to the store
         also = [*where, Among("patient", (own,), inverse=True)]
-        ids, gaps = ranked_one(query, view.near(query, FACTOR[record.kind] * k, also, effort), k, own)
+        ids, gaps = ranked_one(query, view.near(query, wide, also, effort), k, own)
     return ids, gaps
 
 
-def exactly(
-    view: View, queries: Vectors, k: int, where: Conditions, patients: Sequence[str]
-) -> tuple[Ids, Vectors]:
+def exactly(view: View, queries: Vectors, k: int, where: Conditions, patients: Sequence[str]) -> tuple[Ids, Vectors]:
     """As `search`, by comparing all rows that fit."""
     if len(queries) >= TOGETHER:
-        parts = [
-            scan(view.blocks(("id", "patient"), where), queries[first : first + _PASS], k, patients[first : first + _PASS])
-            for first in range(0, len(queries), _PASS)
-        ]  # fmt: skip
+        cuts = [slice(first, first + _PASS) for first in range(0, len(queries), _PASS)]
+        parts = [scan(view.blocks(("id", "patient"), where), queries[cut], k, patients[cut]) for cut in cuts]
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
     found = []
     for query, own in zip(queries, patients, strict=True):
@@ -115,9 +112,8 @@ def conditions(view: View, columns: Sequence[str], where: Where | None) -> Condi
             known = _some_values(view, column)
             listed = ", ".join(repr(each) for each in known[:_LISTED])
             more = " and others" if len(known) > _LISTED else ""
-            faults += [
-                f"where {column}={value}: no row has it{nearest(value, known)}; there are {listed}{more}" for value in absent
-            ]
+            for value in absent:
+                faults.append(f"where {column}={value}: no row has it{nearest(value, known)}; there are {listed}{more}")
     raise_faults(faults)
     if len(made) > 1 and not view.count(made):
         raise RequestError(f"where {dict(where or {})}: no row of the gallery fits all of it; ask for less")

@@ -14,7 +14,7 @@ from contrastive_cxr.retrieval.rows import Ids, Vectors
 faiss: Any = _faiss  # its own types lack half of it
 SAMPLE_BYTES = 256 * 2**20
 """Of the vectors that are trained on; they bound the number of lists."""
-_POINTS = 48  # vectors a centroid
+_POINTS = 40  # vectors a centroid
 _CODED = 256 * 64  # vectors that the codes are trained on
 _CENTROIDS = 256  # of a byte
 
@@ -37,9 +37,7 @@ def trained(sample: Vectors, lists: int) -> tuple[Vectors, Vectors]:
     A byte stands for 8 dimensions; of fewer than 256 vectors half a byte does.
     """
     width = sample.shape[1]
-    means = faiss.Kmeans(
-        width, lists, niter=10, seed=0, max_points_per_centroid=len(sample), min_points_per_centroid=1
-    )
+    means = faiss.Kmeans(width, lists, niter=10, seed=0, max_points_per_centroid=len(sample), min_points_per_centroid=1)
     means.train(sample)
     some = np.ascontiguousarray(sample[:: max(1, len(sample) // _CODED)])
     rests = some - means.centroids[means.index.search(some, 1)[1][:, 0]]
