@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from contrastive_cxr.errors import RequestError
 
@@ -47,14 +47,14 @@ class StoreUrl:
                 f"gallery={self.name}: is no name of a gallery in PostgreSQL; give up to 40 letters a-z, digits and _"
             )
         others = [(name, value) for name, value in parameters if name != GALLERY]
-        self.conninfo = urlunsplit(parts._replace(query=urlencode(others)))
+        self.conninfo = _whole(parts, parts.netloc, urlencode(others, quote_via=quote))
         self._secrets = [value for name, value in others if name in _SECRET and value]
         user, at, host = parts.netloc.rpartition("@")
         if ":" in user:
             user, _, secret = user.partition(":")
             self._secrets += [secret, unquote(secret)]
         told = [(name, "***" if name in _SECRET else value) for name, value in parameters]
-        self._shown = urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=urlencode(told, safe="/*")))
+        self._shown = _whole(parts, f"{user}{at}{host}", urlencode(told, safe="/*", quote_via=quote))
 
     def __str__(self) -> str:
         return self._shown
@@ -73,6 +73,11 @@ class StoreUrl:
         for secret in sorted(filter(None, self._secrets), key=len, reverse=True):
             words = words.replace(secret, "***")
         return words
+
+
+def _whole(parts: SplitResult, netloc: str, query: str) -> str:
+    """The URL again; `urlunsplit` drops the slashes where there is no host."""
+    return f"{parts.scheme}://{netloc}{parts.path}{'?' if query else ''}{query}"
 
 
 Place = Path | StoreUrl

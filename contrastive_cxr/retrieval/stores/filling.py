@@ -23,6 +23,7 @@ from contrastive_cxr.retrieval.stores.record import StoreRecord, kind_for
 from contrastive_cxr.retrieval.stores.store import BLOCK, PLACE, VECTOR, Store
 
 logger = logging.getLogger(__name__)
+_NO_NAME = frozenset(".\"`'\\")
 Some = Callable[[int, int], Vectors]
 """`some(first, end) -> float32 [end - first, D]`: the vectors of these rows."""
 
@@ -127,11 +128,15 @@ def _real(folder: str) -> str:
 def _taken_names(columns: Iterable[object]) -> list[str]:
     """Columns that no store can hold."""
     names = list(map(str, columns))
-    wrong = [name for name in names if name in (VECTOR, PLACE) or name.startswith("_") or "." in name or len(name) > 60]
+    wrong = [
+        name
+        for name in names
+        if name in (VECTOR, PLACE) or name.startswith("_") or len(name) > 60 or not _NO_NAME.isdisjoint(name)
+    ]
     wrong += [name for name in names if [other.lower() for other in names].count(name.lower()) > 1]
     return [
-        f"column '{name}': no name for a column of a store; give one of its own of up to 60 letters, without a dot, "
-        f"not beginning with _ and not '{VECTOR}'"
+        f"column '{name}': no name for a column of a store; give one of its own of up to 60 letters, without a dot, a "
+        f"quotation mark or a backslash, not beginning with _ and not '{VECTOR}'"
         for name in dict.fromkeys(wrong)
     ]
 

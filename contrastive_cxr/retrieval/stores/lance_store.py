@@ -27,6 +27,7 @@ from contrastive_cxr.retrieval.stores.training import trained
 from contrastive_cxr.space import FULL, unwritable
 
 RECORD, FILLING, DATA = "gallery.json", "filling.json", "vectors.lance"
+NAME = "vector_idx"
 CACHE = 2**30
 """Bytes of the index, and of the files' metadata, that are kept in memory."""
 KEPT = timedelta(hours=1)
@@ -135,13 +136,12 @@ class LanceStore:
             for name in dict.fromkeys([*_TREES, *_BITMAPS]):
                 if name in dataset.schema.names:
                     dataset.create_scalar_index(name, "BITMAP" if name in _BITMAPS else "BTREE", replace=True)
-            for old in [each["name"] for each in dataset.list_indices() if each["fields"] == [VECTOR]]:
-                if kind == "exact":
-                    dataset.drop_index(old)
+            if kind == "exact" and NAME in [each.name for each in dataset.describe_indices()]:
+                dataset.drop_index(NAME)
             if kind != "exact":
                 centroids, codebook = trained(*LanceView(dataset).sample())
                 dataset.create_index(
-                    VECTOR, "IVF_PQ", metric="l2", replace=True, num_partitions=len(centroids),
+                    VECTOR, "IVF_PQ", name=NAME, metric="l2", replace=True, num_partitions=len(centroids),
                     num_sub_vectors=len(codebook), num_bits=int(np.log2(codebook.shape[1])), ivf_centroids=centroids,
                     pq_codebook=codebook,
                 )  # fmt: skip

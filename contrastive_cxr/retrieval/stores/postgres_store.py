@@ -166,7 +166,7 @@ class PostgresStore:
         row = None if known is None else connection.execute(self._sql("SELECT record, whole FROM {about}")).fetchone()
         if row is None:
             return None
-        content = row[0] if isinstance(row[0], dict) else json.loads(row[0])
+        content = json.loads(row[0]) if isinstance(row[0], str) else row[0]
         return parse(str(self), content), bool(row[1])
 
     def _drifted(self, connection: Any, record: StoreRecord) -> list[str]:

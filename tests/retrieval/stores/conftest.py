@@ -36,11 +36,11 @@ def url(server: Any) -> StoreUrl:
     return StoreUrl(f"{server.get_uri()}&gallery=g{next(NUMBERS)}")
 
 
-@pytest.fixture(params=["lance", "postgresql"])
-def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+@pytest.fixture(scope="module", params=["lance", "postgresql"])
+def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
     """A maker of empty stores, of Lance files and of PostgreSQL."""
     if request.param == "lance":
         pytest.importorskip("lance")
-        return lambda: LanceStore(tmp_path / f"store{next(NUMBERS)}")
+        return lambda: LanceStore(tmp_path_factory.mktemp("stores") / "gallery")
     server = request.getfixturevalue("server")
     return lambda: PostgresStore(StoreUrl(f"{server.get_uri()}&gallery=g{next(NUMBERS)}"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -36,11 +39,27 @@ def filled(store: Store, vectors: Any, rows: pd.DataFrame, kind: Kind = "exact")
     return again
 
 
-@pytest.fixture(params=["exact", "indexed"])
-def gallery(request: pytest.FixtureRequest, new_store: New) -> StoreGallery:
+def made(new_store: New, word: str) -> StoreGallery:
     store = new_store()
-    kind: Kind = "exact" if request.param == "exact" else KINDS[store.kind_of_store][1]
+    kind: Kind = "exact" if word == "exact" else KINDS[store.kind_of_store][1]
     return filled(store, clusters.vectors(COUNT, 0), clusters.rows(COUNT), kind)
+
+
+@pytest.fixture(scope="module", params=["exact", "indexed"])
+def gallery(request: pytest.FixtureRequest, new_store: New) -> StoreGallery:
+    """Of each kind; it is only read."""
+    return made(new_store, request.param)
+
+
+@pytest.fixture
+def changing(new_store: New) -> StoreGallery:
+    """With an index, to be changed."""
+    return made(new_store, "indexed")
+
+
+def place_of(gallery: StoreGallery) -> Path | StoreUrl:
+    store = gallery.store
+    return store.folder if isinstance(store, LanceStore) else store.url  # type: ignore[attr-defined]
 
 
 def allowed(where: dict[str, Any] | None = None, patient: str = "") -> Any:
@@ -131,8 +150,8 @@ def test_rows_and_vectors_by_id(gallery: StoreGallery) -> None:
         check_dtype=False,
     )
     assert (gallery.take_vectors(wanted) == known[[50, 0, 24, 50]]).all()
-    right = rows["id"][rows["patient"] == "P1"].tolist()
-    assert gallery.find("patient", ["P1", "nobody"]) == {"P1": right, "nobody": []}
+    own = rows["id"][rows["patient"] == "P1"].tolist()
+    assert gallery.find("patient", ["P1", "nobody"]) == {"P1": own, "nobody": []}
     assert gallery.find("nothing", ["x"]) == {"x": []}
     assert gallery.count("label", "class 0") == int((rows["label"] == "class 0").sum())
     with pytest.raises(CcxrError, match="row 8 was taken out of the gallery meanwhile"):
@@ -181,23 +200,23 @@ def test_queries_of_another_size_or_length_are_refused(gallery: StoreGallery) ->
         gallery.check_model(MODEL, {"resize": "crop"})
 
 
-def test_rows_are_added_and_removed(gallery: StoreGallery) -> None:
+def test_rows_are_added_and_removed(changing: StoreGallery) -> None:
     new = -clusters.vectors(30, 5)
-    before = gallery.version
-    gallery.add(new, pd.DataFrame({"label": ["new"] * 30, "patient": "N"}), MODEL)
+    before = changing.version
+    changing.add(new, pd.DataFrame({"label": ["new"] * 30, "patient": "N"}), MODEL)
     last = 7 + 2 * (COUNT - 1)
-    found = gallery.search(new[:3], 1)
+    found = changing.search(new[:3], 1)
     assert found.ids[:, 0].tolist() == [last + 1, last + 2, last + 3]
     np.testing.assert_allclose(found.distances[:, 0], 0, atol=1e-6)
-    assert gallery.version != before
-    assert gallery.search(new[:1], 30, where={"label": "new"}).counts.tolist() == [30]
-    gallery.remove([last + 1, 7])
-    assert len(gallery) == COUNT + 28
-    assert last + 1 not in gallery.search(new[:1], COUNT + 28).ids[0].tolist()
-    gallery.rebuild()
-    assert gallery.record.measured == COUNT + 28
-    assert last + 1 not in gallery.search(new[:1], 40).ids[0].tolist()
-    assert gallery.search(new[2:3], 1).ids.tolist() == [[last + 3]]
+    assert changing.version != before
+    assert changing.search(new[:1], 30, where={"label": "new"}).counts.tolist() == [30]
+    changing.remove([last + 1, 7])
+    assert len(changing) == COUNT + 28
+    assert last + 1 not in changing.search(new[:1], COUNT + 28).ids[0].tolist()
+    changing.rebuild()
+    assert changing.record.measured == COUNT + 28
+    assert last + 1 not in changing.search(new[:1], 40).ids[0].tolist()
+    assert changing.search(new[2:3], 1).ids.tolist() == [[last + 3]]
 
 
 def test_what_cannot_be_added_or_removed_is_refused(gallery: StoreGallery) -> None:
@@ -265,45 +284,50 @@ def test_a_filling_that_stopped_goes_on(new_store: New, monkeypatch: pytest.Monk
         fill(again, About(MODEL), 16, rows, some)
 
 
-@pytest.mark.parametrize("name", ["vector", "_place", "_rowid", "a.b", "Label", "x" * 61])
+@pytest.mark.parametrize("name", ["vector", "_place", "_rowid", "a.b", 'a"b', "a`b", "Label", "x" * 61])
 def test_names_that_a_store_cannot_hold_are_refused(new_store: New, name: str) -> None:
     with pytest.raises(RequestError, match=r"no name for a column of a store"):
         filled(new_store(), clusters.vectors(3, 0), clusters.rows(3).assign(**{name: "x"}))
 
 
 def test_odd_names_and_values_are_kept(new_store: New) -> None:
-    rows = clusters.rows(4).assign(**{'Größe "x" `y`': ["it's", 'a"b', "\\", "%s {}"], "sex; --": ""})
+    rows = clusters.rows(4).assign(**{"Größe (cm) %s {}": ["it's", 'a"b', "\\", "%s {}"], "sex; --": ""})
     made = filled(new_store(), clusters.vectors(4, 0), rows)
-    name = 'Größe "x" `y`'
+    name = "Größe (cm) %s {}"
     for value in rows[name]:
         found = made.search(clusters.vectors(1, 1), 3, where={name: value})
         assert made.take(found.ids[0].compressed())[name].tolist() == [value]
 
 
-def test_a_second_writer_is_refused_by_name(gallery: StoreGallery) -> None:
-    place = gallery.store.folder if isinstance(gallery.store, LanceStore) else str(gallery.store.url.conninfo)  # type: ignore[attr-defined]
-    name = "" if isinstance(gallery.store, LanceStore) else gallery.store.url.name  # type: ignore[attr-defined]
-    context = multiprocessing.get_context("spawn")
-    held, over = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(str(place), name, held, over))
-    other.start()
-    try:
-        assert held.wait(120)
-        assert gallery.search(clusters.vectors(1, 1), 1).counts.tolist() == [1]  # readers go on
+def test_a_second_writer_is_refused_by_name(changing: StoreGallery) -> None:
+    one, place = clusters.vectors(1, 5), place_of(changing)
+    with ExitStack() as held:
+        if isinstance(place, Path):
+            held.enter_context(other_process(place))
+        else:
+            held.enter_context(PostgresStore(place).writing())  # a connection of its own
+        assert changing.search(one, 1).counts.tolist() == [1]  # readers go on
         with pytest.raises(RequestError, match=r"is in use by process|another process is writing"):
-            gallery.add(clusters.vectors(1, 5), pd.DataFrame({"label": ["a"]}))
-    finally:
-        over.set()
-        other.join()
-    gallery.add(clusters.vectors(1, 5), pd.DataFrame({"label": ["a"]}))
+            changing.add(one, pd.DataFrame({"label": ["a"]}))
+    changing.add(one, pd.DataFrame({"label": ["a"]}))
+    assert len(changing) == COUNT + 1
 
 
-def hold(place: str, name: str, held: Any, over: Any) -> None:
-    """Hold a gallery for writing; in a process of its own."""
-    store = PostgresStore(StoreUrl(f"{place}&gallery={name}")) if name else LanceStore(Path(place))
-    with store.writing():
-        held.set()
-        over.wait(120)
+@contextmanager
+def other_process(folder: Path) -> Iterator[None]:
+    """A process that holds a folder."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom contrastive_cxr import locks\n"
+        f"with locks.held(Path({str(folder)!r}) / locks.NAME, 'it'):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            running.communicate("")
 
 
 @pytest.mark.parametrize("seconds", [2, pytest.param(12, marks=pytest.mark.slow)])
@@ -315,7 +339,7 @@ def test_searches_while_rows_are_added_are_of_one_version(new_store: New, second
     errors: list[BaseException] = []
     seen: list[set[str]] = [set() for _ in range(4)]
     over = threading.Event()
-    place = gallery.store.folder if isinstance(gallery.store, LanceStore) else gallery.store.url  # type: ignore[attr-defined]
+    place = place_of(gallery)
 
     def reading(number: int) -> None:
         try:
