@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "report_page": ["--quick", "--rows", "500"],
     "explore": ["--quick", "--rows", "5000", "--gallery", "2000"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],
+    "stores": ["--quick", "--scratch", str(QUICK / "stores")],
 }
 """Name and the words of its quick size."""
 REAL = ("against_plain", "time_to_result")

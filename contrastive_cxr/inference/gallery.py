@@ -32,7 +32,7 @@ from contrastive_cxr.retrieval.stores import words
 from contrastive_cxr.retrieval.stores.convert import converted
 from contrastive_cxr.retrieval.stores.filling import fill
 from contrastive_cxr.retrieval.stores.lance_store import DATA, FILLING
-from contrastive_cxr.retrieval.stores.record import kind_for
+from contrastive_cxr.retrieval.stores.record import check_kind as check_store_kind
 from contrastive_cxr.retrieval.stores.store import Store
 
 PARTS = ("train", "val", "test", "all")
@@ -101,11 +101,12 @@ def goal(store: str | StoreUrl, out: Path | None, kind: str) -> tuple[Place, Sto
     """
     place, chosen = words.target(store, out)
     if chosen is None:
-        check_kind(kind)
+        faults = faults_of(lambda: check_kind(kind))
     else:
-        kind_for(chosen.kind_of_store, 1, kind)
+        faults = faults_of(lambda: check_store_kind(chosen.kind_of_store, kind))
     if isinstance(place, Path):
-        check_new(place, unfinished=chosen is not None)
+        faults += faults_of(lambda: check_new(place, unfinished=chosen is not None))
+    raise_faults(faults)
     return place, chosen
 
 

@@ -85,3 +85,8 @@ def kind_for(store: StoreName, rows: int, word: str = "auto") -> Kind:
     if word not in kinds:
         raise RequestError(f"--kind {word}: a gallery in {store} is {' or '.join(kinds)}, or auto by size")
     return word
+
+
+def check_kind(store: StoreName, word: str) -> None:
+    """Refuse a word that is neither `auto` nor a kind of this store."""
+    kind_for(store, 1, word)
