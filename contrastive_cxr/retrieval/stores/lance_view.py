@@ -34,6 +34,11 @@ class LanceView:
         """Lance's number of the version."""
         return str(self._dataset.version)
 
+    @property
+    def filtered_pass(self) -> bool:
+        """Lance compares all vectors and filters then: of 100,000 rows 137 ms, where a pass over 1 % of them takes 17."""
+        return True
+
     def count(self, where: Conditions = ()) -> int:
         """Number of rows."""
         return int(self._dataset.count_rows(words(where)))

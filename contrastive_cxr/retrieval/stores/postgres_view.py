@@ -36,6 +36,11 @@ class PostgresView:
         """The number of changes since the gallery was made."""
         return self._version
 
+    @property
+    def filtered_pass(self) -> bool:
+        """The server filters first, and vectors that are not near stay there."""
+        return False
+
     def count(self, where: Conditions = ()) -> int:
         """Number of rows."""
         return int(self._run("SELECT count(*) FROM {table} WHERE {where}", where).fetchone()[0])

@@ -72,7 +72,7 @@ def one(
 
 def exactly(view: View, queries: Vectors, k: int, where: Conditions, patients: Sequence[str]) -> tuple[Ids, Vectors]:
     """As `search`, by comparing all rows that fit."""
-    if len(queries) >= TOGETHER:
+    if len(queries) >= TOGETHER or (where and view.filtered_pass):
         cuts = [slice(first, first + _PASS) for first in range(0, len(queries), _PASS)]
         parts = [scan(view.blocks(("id", "patient"), where), queries[cut], k, patients[cut]) for cut in cuts]
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

