@@ -173,7 +173,7 @@ def stored(folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str
         return model.embed([Path(root) / path for root, path in zip(part["root"], part["path"], strict=True)])
 
     about = About(model.digest, model.preprocessing, str(folder.resolve()), kind)  # type: ignore[arg-type]
-    record = fill(store, about, model.size, rows, some)
+    record = fill(store, about, model.size, rows, some, together=1)  # vectors cost the most: a kill loses one block
     warn_of_squeezed(model.squeezed, len(rows))
     return StoreGallery(store, record)
 

@@ -16,7 +16,7 @@ from contrastive_cxr.retrieval.rows import Ids, Vectors, Where, table, unit_vect
 from contrastive_cxr.retrieval.searched import Searched
 from contrastive_cxr.retrieval.stores.filling import checked_columns, indexed, with_places
 from contrastive_cxr.retrieval.stores.record import StoreRecord, kind_for
-from contrastive_cxr.retrieval.stores.store import PLACE, Among, Store, View
+from contrastive_cxr.retrieval.stores.store import BLOCK, PLACE, Among, Store, View
 
 TOLD = ("id", "label", "path", "patient")
 
@@ -171,7 +171,9 @@ class StoreGallery(Searched):
                 raise RequestError(
                     f"{len(taken)} ids are in the gallery already, such as {min(taken)}; leave the column id out"
                 )
-            self.store.append(with_places(new.reindex(columns=list(self.columns), fill_value="")), checked)
+            kept = with_places(new.reindex(columns=list(self.columns), fill_value=""))
+            cuts = [slice(first, first + BLOCK) for first in range(0, len(kept), BLOCK)]
+            self.store.append((kept.iloc[cut], checked[cut]) for cut in cuts)
 
     def merge(self, other: StoreGallery) -> None:
         """Add all rows of another gallery of the same model, block by block; they are numbered on.

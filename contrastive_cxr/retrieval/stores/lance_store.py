@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -22,12 +22,14 @@ from contrastive_cxr.retrieval.rows import Vectors
 from contrastive_cxr.retrieval.stores.lance_library import imported
 from contrastive_cxr.retrieval.stores.lance_view import LanceView, batch, schema
 from contrastive_cxr.retrieval.stores.record import StoreName, StoreRecord, parse
-from contrastive_cxr.retrieval.stores.store import BLOCK, PLACE, VECTOR
+from contrastive_cxr.retrieval.stores.store import PLACE, VECTOR
 from contrastive_cxr.retrieval.stores.training import trained
 from contrastive_cxr.space import FULL, unwritable
 
 RECORD, FILLING, DATA = "gallery.json", "filling.json", "vectors.lance"
 NAME = "vector_idx"
+SMALL = 65_536
+"""Rows of a file below which, on average, the files are gathered; that takes 0.7 GiB for the time."""
 CACHE = 2**30
 """Bytes of the index, and of the files' metadata, that are kept in memory."""
 KEPT = timedelta(hours=1)
@@ -104,16 +106,19 @@ class LanceStore:
             )  # fmt: skip
         return 0
 
-    def append(self, rows: pd.DataFrame, vectors: Vectors) -> None:
-        """Add rows as one new version."""
+    def append(self, blocks: Iterable[tuple[pd.DataFrame, Vectors]]) -> None:
+        """Add rows as one new version; a block at a time is in memory."""
         lance = imported()
         dataset = self._dataset(lance)
         with said(self.folder):
-            batches = (
-                batch(rows.iloc[first : first + BLOCK], vectors[first : first + BLOCK], dataset.schema)
-                for first in range(0, len(rows), BLOCK)
-            )
-            lance.write_dataset(batches, dataset.uri, schema=dataset.schema, mode="append", session=self._session)
+            raised: list[BaseException] = []
+            batches = _batches(blocks, dataset.schema, raised)
+            try:
+                lance.write_dataset(batches, dataset.uri, schema=dataset.schema, mode="append", session=self._session)
+            except BaseException:
+                if raised:  # Lance says of it that its stream failed
+                    raise raised[0] from None
+                raise
 
     def delete(self, ids: Sequence[int]) -> None:
         """Take rows out as one new version."""
@@ -130,7 +135,7 @@ class LanceStore:
         dataset = self._dataset(lance)
         with said(self.folder):
             fragments = len(dataset.get_fragments())
-            if fragments > max(1, 2 * dataset.count_rows() // BLOCK):  # many small additions
+            if fragments > max(1, dataset.count_rows() // SMALL):
                 dataset.optimize.compact_files(target_rows_per_fragment=2**20, batch_size=1024, num_threads=1)
                 dataset = self._dataset(lance)
             for name in dict.fromkeys([*_TREES, *_BITMAPS]):
@@ -169,6 +174,18 @@ class LanceStore:
             elif self._open.latest_version != self._open.version:
                 self._open = lance.dataset(self._data, session=self._session)
             return self._open
+
+
+def _batches(blocks: Iterable[tuple[pd.DataFrame, Vectors]], schema: Any, raised: list[BaseException]) -> Iterator[Any]:
+    """Blocks as Lance takes them; what comes up in making one is put into `raised`."""
+    try:
+        for rows, vectors in blocks:
+            yield batch(rows, vectors, schema)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        raised.append(error)
+        raise
 
 
 def drifted(place: str, record: StoreRecord, found: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,16 +105,17 @@ class PostgresStore:
                 )
             return int(connection.execute(self._sql("SELECT count(*) FROM {table}")).fetchone()[0])
 
-    def append(self, rows: pd.DataFrame, vectors: Vectors) -> None:
+    def append(self, blocks: Iterable[tuple[pd.DataFrame, Vectors]]) -> None:
         """Add rows as one new version."""
-        names = [*(name for name in rows.columns if name != "id")]
-        with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            text = self._sql("COPY {table} ({columns}) FROM STDIN WITH (FORMAT BINARY)", ["id", *names, VECTOR])
-            with cursor.copy(text) as copy:
-                copy.set_types(["int8", *["text"] * len(names), "vector"])
-                kept = [rows[name].tolist() for name in names]
-                for line in zip(rows["id"].tolist(), *kept, vectors, strict=True):
-                    copy.write_row(line)
+        with self._connection() as connection, connection.transaction():
+            for rows, vectors in blocks:
+                names = [name for name in rows.columns if name != "id"]
+                text = self._sql("COPY {table} ({columns}) FROM STDIN WITH (FORMAT BINARY)", ["id", *names, VECTOR])
+                with connection.cursor() as cursor, cursor.copy(text) as copy:
+                    copy.set_types(["int8", *["text"] * len(names), "vector"])
+                    kept = [rows[name].tolist() for name in names]
+                    for line in zip(rows["id"].tolist(), *kept, vectors, strict=True):
+                        copy.write_row(line)
             self._next_version(connection)
 
     def delete(self, ids: Sequence[int]) -> None:

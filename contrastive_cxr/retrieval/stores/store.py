@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -103,7 +103,7 @@ class Store(Protocol):
     def begin(self, record: StoreRecord) -> int:
         """Make an empty, unfinished gallery, or go on with one of the same source; how many rows it has."""
 
-    def append(self, rows: pd.DataFrame, vectors: Vectors) -> None:
+    def append(self, blocks: Iterable[tuple[pd.DataFrame, Vectors]]) -> None:
         """Add rows as one new version: all of them, or none."""
 
     def delete(self, ids: Sequence[int]) -> None:

@@ -268,14 +268,14 @@ def test_a_filling_that_stopped_goes_on(new_store: New, monkeypatch: pytest.Monk
 
     store = new_store()
     with pytest.raises(KeyboardInterrupt):
-        fill(store, About(MODEL), 16, rows, some)
+        fill(store, About(MODEL), 16, rows, some, together=1)
     place = store.folder if isinstance(store, LanceStore) else store.url  # type: ignore[attr-defined]
     with pytest.raises(RequestError, match="its gallery is unfinished; run the same ccxr index again"):
         open_gallery(place)
     with pytest.raises(RequestError, match="unfinished gallery of other images"):
         fill(store, About("b" * 64), 16, rows, some)
     again = LanceStore(store.folder) if isinstance(store, LanceStore) else PostgresStore(place)  # type: ignore[arg-type]
-    fill(again, About(MODEL), 16, rows, some)
+    fill(again, About(MODEL), 16, rows, some, together=1)
     assert asked == [0, 100, 200, 200, 300]  # the third block anew, the first two not
     made = open_gallery(place)
     assert len(made) == 350
