@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "scale_out": ["--quick"],
     "ray_engine": ["--quick"],
     "gallery": ["--rows", "2000", "--kinds", "ivf", "--scratch", str(QUICK / "gallery")],
+    "stores": ["--quick", "--scratch", str(QUICK / "stores")],
 }
 """Name and the words of its quick size."""
 REAL = ("against_plain", "time_to_result")

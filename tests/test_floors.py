@@ -83,7 +83,7 @@ GROUND = {
 HEAVY = {
     "kornia": ("augment/",),
     "pytorch_metric_learning": ("objectives/",),
-    "faiss": ("metrics/neighbours.py", "retrieval/index.py", "audit/candidates.py"),
+    "faiss": ("metrics/neighbours.py", "retrieval/index.py", "retrieval/stores/training.py", "audit/candidates.py"),
     "wandb": ("run/wandb_run.py", "run/wandb_media.py", "run/wandb_records.py"),
     "tensorboard": ("run/tensorboard_events.py",),
     "torchvision": ("models/backbones/torchvision_nets.py",),
@@ -113,8 +113,16 @@ HEAVY = {
     "uvicorn": ("server/",),
     "python_multipart": ("server/",),
     "prometheus_client": ("server/",),
-    "pyarrow": ("run/parquet.py", "data/tables/table_files.py", "data/shards/parquet_files.py"),
+    "pyarrow": (
+        "run/parquet.py",
+        "data/tables/table_files.py",
+        "data/shards/parquet_files.py",
+        "retrieval/stores/lance_view.py",
+    ),
     "ray": ("distributed/",),
+    "lance": ("retrieval/stores/lance_library.py",),
+    "psycopg": ("retrieval/stores/",),
+    "pgvector": ("retrieval/stores/postgres_connection.py",),
 }
 WITHOUT_TORCH = (
     "recipe/", "tasks.py", "errors.py", "files.py", "locks.py", "space.py", "cores.py", "spread.py", "metrics/",

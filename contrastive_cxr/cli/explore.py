@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.cli.gallery_options import GalleryBeside
 from contrastive_cxr.cli.serve import (
     LOCAL,
     MIB,
     NEEDED,
-    GalleryBeside,
     Host,
     ModelRun,
     Port,
@@ -23,6 +23,7 @@ from contrastive_cxr.cli.serve import (
 )  # fmt: skip
 from contrastive_cxr.cli.show import print_next, say, tell
 from contrastive_cxr.cli.use import Device
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import raise_faults
 
 INSTALL = "pip install 'contrastive_cxr[explore]'"
@@ -78,7 +79,7 @@ def explore(
     say("Stopped.")
 
 
-def export(file: Path, place: Path, gallery: Path | None, run: Path | None, device: str, predict: bool) -> None:
+def export(file: Path, place: Path, gallery: Place | None, run: Path | None, device: str, predict: bool) -> None:
     """Write the Parquet."""
     with terminal.Stages("exploring", STAGES + 1, first="loading the models"):
         from contrastive_cxr.explore.served import explorer

@@ -11,8 +11,10 @@ import typer
 
 from contrastive_cxr import terminal
 from contrastive_cxr.cli import engine_options, study_options
+from contrastive_cxr.cli.gallery_options import FromGallery, GalleryPlace, Out, StoreOption, copied
 from contrastive_cxr.cli.show import look_at, print_next, prose, say, table, tell, value_words
 from contrastive_cxr.cli.use import Axis, Device, Frames, pictures
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.preflight import given_paths
 
@@ -24,13 +26,15 @@ Images = Annotated[
 
 def index(
     places: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="RUN SOURCE",
+            metavar="[RUN SOURCE]",
             help="A run, then train, val, test or all of its images, a folder, archive or URL; with --encoder images.",
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="New folder for the gallery.")],
+    ] = None,
+    out: Out = None,
+    store: StoreOption = "folder",
+    from_gallery: FromGallery = None,
     encoder: Annotated[
         str | None,
         typer.Option(help="A published encoder in the place of RUN: a backbone, a weights file, hf-hub:ORG/NAME."),
@@ -52,9 +56,17 @@ def index(
 
     Their vectors are those of a run's model, or of a published encoder.
     """
-    chosen = {"kind": kind, "device": device, **pictures(frames, axis)}
+    places = places or []
+    chosen = {"store": store, "kind": kind, "device": device, **pictures(frames, axis)}
     worked, also = engine_options.chosen(engine, address)
-    if encoder is None:
+    if from_gallery is not None:
+        copied(from_gallery, places, encoder, track)
+        given_paths.check(gallery=from_gallery, also=also)
+        with terminal.Stages("copying", 2, first="loading PyTorch"):
+            from contrastive_cxr.inference.gallery import convert
+
+            made = convert(from_gallery, out, store=store, kind=kind)
+    elif encoder is None:
         if len(places) != 2:
             raise RequestError(
                 f"RUN and SOURCE are two, and {len(places)} are given; or name an encoder: --encoder NAME"
@@ -71,7 +83,7 @@ def index(
                 tracked_gallery.tracked(run)
             made = run_index(run, places[1], out, engine=worked, **chosen)
             if track:
-                tracked_gallery.record(run, made, out)
+                tracked_gallery.record(run, made, out or store)
     else:
         if track:
             raise RequestError("--track is for a gallery of a run; a published encoder has no run")
@@ -87,9 +99,10 @@ def index(
             tell(line)
         if not terminal.is_quiet():
             print_probe(found.probe)
+    told, place = (str(store), str(store)) if out is None else (str(out.resolve()), str(out))
     recall = f", recall {made.recall.value:.3f} of the {made.recall.k} nearest" if made.recall else ""
-    say(f"Gallery: {len(made):,} images, {made.about.kind}{recall}: {out.resolve()}")
-    print_next(("search", f"ccxr search {shlex.quote(str(out))} IMAGE --html similar.html"))
+    say(f"Gallery: {len(made):,} images, {made.about.kind}{recall}: {told}")
+    print_next(("search", f"ccxr search {shlex.quote(place)} IMAGE --html similar.html"))
 
 
 def print_probe(facts: dict[str, Any]) -> None:
@@ -103,7 +116,7 @@ def print_probe(facts: dict[str, Any]) -> None:
 
 
 def search(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder that ccxr index wrote.")],
+    gallery: GalleryPlace,
     images: Images = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours an image.")] = 5,
     where: Annotated[
@@ -148,7 +161,7 @@ def search(
     return show(gallery, facts, html, images or [])
 
 
-def show(gallery: Path, facts: dict[str, Any], html: Path | None, images: Sequence[Path] = ()) -> None:
+def show(gallery: Place, facts: dict[str, Any], html: Path | None, images: Sequence[Path] = ()) -> None:
     """Print what was found, and what to do next."""
     for query in facts["queries"]:
         lines = [

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from contrastive_cxr import terminal
+from contrastive_cxr.cli.gallery_options import GalleryBeside, RunOrGallery
 from contrastive_cxr.cli.show import print_next, say, tell
 from contrastive_cxr.cli.use import Device
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.preflight import given_paths
 
@@ -20,7 +22,6 @@ INSTALL = "pip install 'contrastive_cxr[serve]'"
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 MIB = 2**20
 
-GalleryBeside = Annotated[Path | None, typer.Option(help="Gallery beside a run.")]
 ModelRun = Annotated[Path | None, typer.Option(help="Run of the gallery's model, where it has moved.")]
 Host = Annotated[str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: one that is free.")]
@@ -31,7 +32,7 @@ LOCAL = "127.0.0.1"
 
 
 def serve(
-    place: Annotated[Path, typer.Argument(metavar="RUN|GALLERY", help="A run folder, or one that ccxr index wrote.")],
+    place: RunOrGallery,
     gallery: GalleryBeside = None,
     run: ModelRun = None,
     host: Host = LOCAL,
@@ -93,7 +94,7 @@ def check_installed(packages: Sequence[str], command: str, install: str) -> None
         raise RequestError(f"{', '.join(missing)}: not installed, and {command} needs it; {install}")
 
 
-def place_faults(place: Path, gallery: Path | None, run: Path | None, **written: Any) -> list[str]:
+def place_faults(place: Place, gallery: Place | None, run: Path | None, **written: Any) -> list[str]:
     """What is wrong with the folders of a command that serves; `written` as in `given_paths.check`."""
     from contrastive_cxr.preflight.data_checks import faults_of
 

@@ -10,6 +10,7 @@ import typer
 
 from contrastive_cxr import terminal
 from contrastive_cxr.cli.show import say
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import raise_faults
 from contrastive_cxr.preflight import given_paths
 
@@ -51,7 +52,7 @@ def check(url: str | None, study: str, given: Mapping[str, Any], images: Sequenc
 
 
 def searched(
-    gallery: Path, url: str, study: str, given: Mapping[str, Any], options: Mapping[str, Any]
+    gallery: Place, url: str, study: str, given: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Search a study, and say what was written of it.
 

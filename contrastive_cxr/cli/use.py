@@ -10,6 +10,7 @@ import typer
 
 from contrastive_cxr import terminal
 from contrastive_cxr.cli import engine_options
+from contrastive_cxr.cli.gallery_options import VotingGallery
 from contrastive_cxr.cli.show import after_run, look_at, print_next, print_scores, say, tell, to_similar
 from contrastive_cxr.errors import RequestError, nearest
 from contrastive_cxr.preflight import given_paths
@@ -51,9 +52,7 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test where there is one.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
-    gallery: Annotated[
-        Path | None, typer.Option(help="Score the vote of this gallery's nearest images, not the classifier.")
-    ] = None,
+    gallery: VotingGallery = None,
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Score the images under benign changes too: crops, noise, JPEG, ...")
     ] = False,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from contrastive_cxr import __version__, terminal
 from contrastive_cxr.data.decoding.decode import DecodeError
 from contrastive_cxr.data.files.addresses import of_path, split
+from contrastive_cxr.data.files.store_urls import Place, place_of
 from contrastive_cxr.dicomweb import objects, picture, report
 from contrastive_cxr.dicomweb.patients import own_patients
 from contrastive_cxr.dicomweb.request import StudyRequest
@@ -29,6 +30,7 @@ from contrastive_cxr.inference.search import UNFAMILIAR, SearchRequest, drawn, f
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.pages import search_page
+from contrastive_cxr.retrieval.opened import is_gallery
 from contrastive_cxr.run import folder as folders
 
 logger = logging.getLogger(__name__)
@@ -50,14 +52,14 @@ class SearchSettings:
     axis: AxisName = "axial"
 
 
-def search_study(gallery: Path, request: StudyRequest, settings: SearchSettings | None = None) -> dict[str, Any]:
+def search_study(gallery: str | Place, request: StudyRequest, settings: SearchSettings | None = None) -> dict[str, Any]:
     """Find the nearest cases of each image of a study on a server.
 
     The images lie in a temporary folder while they are searched, and nowhere afterwards.
 
     Parameters
     ----------
-    gallery : Path
+    gallery : str, Path or StoreUrl
         Folder that `ccxr index` wrote.
     request : StudyRequest
         Which study, and what is written; checked by `request.faults_in`.
@@ -87,10 +89,11 @@ def search_study(gallery: Path, request: StudyRequest, settings: SearchSettings 
         faults += faults_of(lambda: fetched.append(fetch(server, request, Path(folder))))
         terminal.stage("loading the models")
         models: list[LoadedModels] = []
-        faults += faults_of(lambda: models.append(_loaded(gallery, chosen)))
+        place = place_of(gallery)
+        faults += faults_of(lambda: models.append(_loaded(place, chosen)))
         raise_faults(faults)
         facts, made = _searched(fetched[0], models[0], request, chosen)
-    facts["gallery"] = str(gallery)
+    facts["gallery"] = str(place)
     if chosen.html is not None:
         folders.write_text(chosen.html, search_page.page(facts, made.pictures, made.reasons))
     facts["dicom"] = _written(made.objects, request)
@@ -120,7 +123,7 @@ def _searched(
     assert gallery is not None, "a gallery was loaded"
     terminal.stage("encoding the images")
     places, pictures = _read(fetched.images, models, chosen)
-    patients, note = own_patients([image for _, image in places], gallery.rows)
+    patients, note = own_patients([image for _, image in places], gallery)
     files = [file for file, _ in places]
     asked = SearchRequest(
         gallery, embedder, files, loaded_answers.vectors(models, pictures), chosen.unfamiliar, tuple(patients)
@@ -212,9 +215,9 @@ def _maker(models: LoadedModels, facts: Mapping[str, Any]) -> objects.Maker:
     return objects.Maker(models.embedder.digest, str(models.embedder.card["backbone"]), tuple(words))
 
 
-def _loaded(gallery: Path, chosen: SearchSettings) -> LoadedModels:
+def _loaded(gallery: Place, chosen: SearchSettings) -> LoadedModels:
     """The gallery with its models."""
-    if not (gallery / "gallery.json").is_file():
+    if not is_gallery(gallery):
         raise RequestError(f"{gallery}: is no gallery (no gallery.json); give a folder that ccxr index wrote")
     return load(gallery, run=chosen.run, device=chosen.device, verify=chosen.verify, trust_index=chosen.trust_index)
 

@@ -34,6 +34,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
     "explore": ("fastapi", "opentsne", "prometheus-client", "python-multipart", "uvicorn"),
     "dicomweb": ("dicomweb-client", "highdicom", "pydicom"),
+    "lance": ("pyarrow", "pylance"),
+    "postgres": ("pgvector", "psycopg"),
 }  # fmt: skip
 """Packages of each optional extra of `pyproject.toml` that a user may want."""
 WEIGHTS_ENDINGS = (".pth", ".pt", ".bin", ".safetensors")

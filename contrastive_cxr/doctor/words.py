@@ -22,6 +22,8 @@ PURPOSES = {
     "serve": "answers over HTTP (ccxr serve)",
     "explore": "a gallery as a page (ccxr explore)",
     "dicomweb": "studies of a DICOMweb server (ccxr search)",
+    "lance": "a gallery in Lance files (ccxr index --store lance)",
+    "postgres": "a gallery in PostgreSQL (ccxr index --store postgresql://...)",
 }
 LITTLE_MEMORY = 4 * 2**30
 LITTLE_DISK = 5 * 2**30

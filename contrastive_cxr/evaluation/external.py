@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contrastive_cxr import engine, terminal
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation import cascade, knn_vote, pooled
 from contrastive_cxr.evaluation.evaluate import finished_phases, score_split
@@ -24,7 +25,7 @@ def evaluate(
     *,
     split: str | None = None,
     out: Path | None = None,
-    gallery: Path | None = None,
+    gallery: str | Place | None = None,
     robustness: bool = False,
 ) -> Path:
     """Score the models of `run`; with `data.root=DIR` (or another source) on new images, as an external test.
@@ -43,7 +44,7 @@ def evaluate(
         Folder for report and arrays; default: `RUN`, or `RUN/external-<split>` for new images. If a gallery votes,
         the name ends in `-gallery` (`RUN/test-gallery`). For a pool or a cascade, each of its runs has a folder below
         `out`; by default, these are folders of the runs.
-    gallery : Path, optional
+    gallery : str, Path or StoreUrl, optional
         A gallery that one of the run's models made: the vote of its nearest rows is scored instead of the classifier.
     robustness : bool
         Score the images under benign changes too, as `evaluation.robustness=on` does (docs/reference/robustness.md).
@@ -89,7 +90,7 @@ def evaluate(
 
 
 def evaluate_pool(
-    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: Path | None
+    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: str | Place | None
 ) -> Path:
     """Score each run of a pool as `evaluate` does, then pool their predictions.
 
@@ -129,7 +130,7 @@ def default_out(run: Path, wanted: TestSet, chosen: knn_vote.KnnClassifier | Non
 
 
 def evaluate_cascade(
-    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: Path | None
+    run: Path, overrides: Sequence[str], *, split: str | None, out: Path | None, gallery: str | Place | None
 ) -> Path:
     """Score the flat run and both stages of a cascade as `evaluate` does, then the verdict that the stages make.
 

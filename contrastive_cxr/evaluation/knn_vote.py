@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from contrastive_cxr.data.dataset import Dataset
+from contrastive_cxr.data.files.store_urls import Place, place_of
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.evaluation.predictions import Outputs
-from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.retrieval import Searched, open_gallery
 from contrastive_cxr.retrieval.rows import places
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run_folder import recorded
@@ -23,14 +24,14 @@ class KnnClassifier:
 
     Attributes
     ----------
-    place : Path
-        Folder of the gallery.
+    place : Path or StoreUrl
+        Of the gallery.
     k : int
         How many nearest rows vote.
     """
 
-    gallery: Gallery
-    place: Path
+    gallery: Searched
+    place: Place
     phase: PhaseName
     k: int
 
@@ -56,7 +57,7 @@ class KnnClassifier:
         )
 
 
-def voters(run: Path, place: Path, k: int) -> KnnClassifier:
+def voters(run: Path, place: str | Place, k: int) -> KnnClassifier:
     """Load the gallery that votes.
 
     Parameters
@@ -69,7 +70,8 @@ def voters(run: Path, place: Path, k: int) -> KnnClassifier:
     RequestError
         There is no gallery, or none of the run's models made it.
     """
-    gallery = Gallery.load(place)
+    place = place_of(place)
+    gallery = open_gallery(place)
     made = {name: folders.read_json(run / name / MODEL)["sha256"] for name in phases_with_model(run)}
     phase = next((name for name, digest in made.items() if digest == gallery.model_digest), None)
     if phase is None:
@@ -96,13 +98,13 @@ def check(chosen: KnnClassifier, data: Dataset, split: str, reference: Dataset) 
     RequestError
         It lists every fault.
     """
-    labels = set(chosen.gallery.rows["label"])
+    labels = chosen.gallery.labels()
     absent = [name for name in data.classes if name not in labels]
     faults = [f"--gallery {chosen.place}: no row has the label '{name}', a class of the run" for name in absent]
     parts = {"scored": (data, split)} | ({} if split == "val" else {"validation": (reference, "val")})
     for name, (images, part) in parts.items():
         query = images.manifest_table().iloc[images.rows(part)]
-        held = query["path"][_known(query, chosen.gallery.rows)]
+        held = query["path"][_known(query, chosen.gallery)]
         if len(held):
             faults.append(
                 f"--gallery {chosen.place}: holds {len(held)} of the {len(query)} {name} images "
@@ -111,8 +113,10 @@ def check(chosen: KnnClassifier, data: Dataset, split: str, reference: Dataset) 
     raise_faults(faults)
 
 
-def _known(query: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
+def _known(query: pd.DataFrame, gallery: Searched) -> pd.Series:
     """Which images are among the rows of a gallery: by content if it is recorded, else by root and path."""
-    if "digest" in rows:
-        return query["digest"].isin(set(rows["digest"]) - {""})
-    return pd.Series(places(query), query.index).isin(set(places(rows)) - {""})
+    if "digest" in gallery.columns:
+        found = gallery.find("digest", sorted(set(query["digest"]) - {""}))
+        return query["digest"].isin([value for value, rows in found.items() if rows])
+    held = gallery.at_places(places(query))
+    return pd.Series([row is not None for row in held], query.index, dtype=bool)

@@ -11,9 +11,9 @@ import numpy as np
 
 from contrastive_cxr.explore import table as tables
 from contrastive_cxr.explore.computed import Computed
+from contrastive_cxr.explore.opened import in_memory
 from contrastive_cxr.explore.pictures import Pictures
 from contrastive_cxr.inference.loaded import LoadedModels
-from contrastive_cxr.retrieval import Gallery
 
 SHOWN = 8
 """Nearest cases that are shown of a case."""
@@ -30,9 +30,10 @@ class Explorer:
     """
 
     def __init__(self, loaded: LoadedModels, found: Computed, pictures: Pictures, name: str) -> None:
-        assert loaded.gallery is not None, "who asks has opened one"
+        gallery = in_memory(loaded)
+        assert gallery is not None, "who asks has opened one"
         self.loaded, self.found, self.pictures, self.name = loaded, found, pictures, name
-        self.gallery: Gallery = loaded.gallery
+        self.gallery = gallery
         self.cases = tables.table(loaded, found)
         self.places = np.ascontiguousarray(found.places, dtype="<f4").tobytes()
         self.payload = json.dumps(self.about(), separators=(",", ":"), allow_nan=False).encode()

@@ -14,7 +14,7 @@ from contrastive_cxr.data.decoding.intensity import DecodeError
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.explore import copies, kept, layout
 from contrastive_cxr.explore.neighbours import Near, near_rows
-from contrastive_cxr.explore.opened import recorded_probabilities
+from contrastive_cxr.explore.opened import in_memory, recorded_probabilities
 from contrastive_cxr.explore.pictures import Pictures, addresses
 from contrastive_cxr.inference import loaded_answers
 from contrastive_cxr.inference.loaded import LoadedModels, Picture
@@ -56,7 +56,7 @@ def computed(loaded: LoadedModels, folder: Path, pictures: Pictures, predict: bo
     RequestError
         openTSNE is needed and not installed; or a prediction is wanted without a classifier.
     """
-    gallery = loaded.gallery
+    gallery = in_memory(loaded)
     assert gallery is not None, "who asks has opened one"
     if predict and not loaded.classifiers:
         raise RequestError("--predict: the run has no classifier; leave it out")
@@ -117,8 +117,9 @@ def read_case(loaded: LoadedModels, file: str) -> Picture:
 
 def pictures_of(loaded: LoadedModels) -> Pictures:
     """The pictures of the gallery's rows."""
-    assert loaded.gallery is not None, "who asks has opened one"
-    return Pictures(addresses(loaded.gallery.rows), loaded.readings[0])
+    gallery = in_memory(loaded)
+    assert gallery is not None, "who asks has opened one"
+    return Pictures(addresses(gallery.rows), loaded.readings[0])
 
 
 def _near(held: kept.Kept, gallery: Gallery) -> Near:

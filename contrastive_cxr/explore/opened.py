@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.explore.pictures import addresses
-from contrastive_cxr.inference.gallery import part_of
+from contrastive_cxr.inference.gallery_rows import part_of
 from contrastive_cxr.inference.loaded import RECORD, LoadedModels, load
 from contrastive_cxr.report.facts import arrays
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery, StoreGallery
 
 Floats = NDArray[np.float32]
 
 
 def opened(
-    place: Path, *, gallery: Path | None = None, run: Path | None = None, device: str = "cpu"
+    place: Path, *, gallery: Place | None = None, run: Path | None = None, device: str = "cpu"
 ) -> tuple[LoadedModels, Path]:
     """The models with the cases of the map, and the folder in which the map is kept.
 
@@ -35,22 +36,34 @@ def opened(
         As in `inference.loaded.load`; or a run that holds no vectors.
     """
     loaded = load(place, gallery=gallery, run=run, device=device)
+    held = loaded.gallery
+    if isinstance(held, StoreGallery):
+        raise RequestError(
+            f"{held.store}: the page draws every row, so it takes a gallery in a folder; copy it: "
+            f"ccxr index --from-gallery {held.store} --out DIR"
+        )
     if (place / RECORD).is_file():
         return loaded, place
     if gallery is not None:
-        return loaded, gallery
+        return loaded, Path(str(gallery))
     model = loaded.embedder
     if model is None or model.folder is None:
         raise RequestError(
             f"{place}: a run over seeds or folds has no embedding of its own; name one of its runs, or a gallery"
         )
-    cases = _cases(place, model, loaded.gallery)
+    cases = _cases(place, model, in_memory(loaded))
     if cases is None:
         raise RequestError(
             f"{place}: holds no vectors of its images, since it was not evaluated; make a gallery and name it: "
             f"ccxr index {place} all --out {place / 'gallery'}"
         )
     return dataclasses.replace(loaded, gallery=cases), model.folder / "arrays"
+
+
+def in_memory(loaded: LoadedModels) -> Gallery | None:
+    """The gallery, which is none of a store: `opened` refuses those."""
+    assert loaded.gallery is None or isinstance(loaded.gallery, Gallery), "who asks has opened one"
+    return loaded.gallery
 
 
 def _cases(place: Path, model: EmbeddingModel, train: Gallery | None) -> Gallery | None:

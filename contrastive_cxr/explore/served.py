@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.explore import routes
 from contrastive_cxr.explore.answers import Explorer
 from contrastive_cxr.explore.computed import computed, pictures_of
@@ -15,7 +16,7 @@ from contrastive_cxr.server.app import build
 from contrastive_cxr.server.limits import Limits
 
 
-def explorer(place: Path, gallery: Path | None, run: Path | None, device: str, predict: bool) -> Explorer:
+def explorer(place: Path, gallery: Place | None, run: Path | None, device: str, predict: bool) -> Explorer:
     """What the page is served from; computed now, or read as it was kept beside the gallery.
 
     Raises
@@ -25,11 +26,13 @@ def explorer(place: Path, gallery: Path | None, run: Path | None, device: str, p
     """
     loaded, folder = opened(place, gallery=gallery, run=run, device=device)
     pictures = pictures_of(loaded)
-    return Explorer(loaded, computed(loaded, folder, pictures, predict), pictures, (gallery or place).resolve().name)
+    return Explorer(
+        loaded, computed(loaded, folder, pictures, predict), pictures, Path(str(gallery or place)).resolve().name
+    )
 
 
 def application(
-    place: Path, gallery: Path | None, run: Path | None, device: str, predict: bool, limits: Limits, access: Access
+    place: Path, gallery: Place | None, run: Path | None, device: str, predict: bool, limits: Limits, access: Access
 ) -> FastAPI:
     """The application of `ccxr serve` with the page and its addresses."""
     return around(explorer(place, gallery, run, device, predict), limits, access)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contrastive_cxr.explore.computed import Computed
 from contrastive_cxr.explore.neighbours import votes
+from contrastive_cxr.explore.opened import in_memory
 from contrastive_cxr.inference.loaded import LoadedModels
 from contrastive_cxr.inference.loaded_answers import decided
 from contrastive_cxr.inference.search import UNFAMILIAR
@@ -34,7 +35,7 @@ def table(loaded: LoadedModels, found: Computed) -> pd.DataFrame:
         `vote_says` (agrees, contradicts, no label), `distance` (to the nearest of them), `percentile` (of the
         gallery's cases that lie nearer to theirs).
     """
-    gallery = loaded.gallery
+    gallery = in_memory(loaded)
     assert gallery is not None, "who asks has opened one"
     rows = gallery.rows.copy()
     labels = rows["label"].to_numpy(dtype=object)

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from contrastive_cxr import locks, terminal
-from contrastive_cxr.data import manifest as manifests
-from contrastive_cxr.data.decoding.intensity import DecodeError
-from contrastive_cxr.data.files import reading
-from contrastive_cxr.data.files.addresses import absolute, is_url, of_path, parted, split
+from contrastive_cxr.data.files.addresses import of_path
+from contrastive_cxr.data.files.store_urls import Place, StoreUrl
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.evaluation import cached_embeddings
 from contrastive_cxr.files import PARTIAL, complete, tidy
-from contrastive_cxr.inference.given_images import Frames, images_of, warn_of_squeezed
-from contrastive_cxr.inference.given_rows import is_table, layout_of
+from contrastive_cxr.inference.gallery_rows import recorded_vectors, rows_of
+from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
 from contrastive_cxr.inference.predict import check_device
 from contrastive_cxr.models import weights
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe.schema import AxisName
-from contrastive_cxr.report.facts.arrays import training_vectors
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery, Searched, StoreGallery, open_gallery
+from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.index import check_kind
+from contrastive_cxr.retrieval.stores import words
+from contrastive_cxr.retrieval.stores.convert import converted
+from contrastive_cxr.retrieval.stores.filling import Some, fill
+from contrastive_cxr.retrieval.stores.lance_store import DATA, FILLING
+from contrastive_cxr.retrieval.stores.record import check_kind as check_store_kind
+from contrastive_cxr.retrieval.stores.store import Store
 from contrastive_cxr.spread import Engine
 
 EMBEDDED = Engine()
-PARTS = ("train", "val", "test", "all")
 ENCODER = "encoder"
 """Folder of the frozen encoder in a gallery that no run made."""
 
 
 def index(
-    run: Path, source: str, out: Path, *, kind: str = "auto", device: str = "cpu", frames: Frames = None,
-    axis: AxisName = "axial", engine: Engine = EMBEDDED,
-) -> Gallery:  # fmt: skip
+    run: Path, source: str, out: Path | None, *, store: str | StoreUrl = "folder", kind: str = "auto",
+    device: str = "cpu", frames: Frames = None, axis: AxisName = "axial", engine: Engine = EMBEDDED,
+) -> Searched:  # fmt: skip
     """Embed images with a run's model and write the gallery.
 
     Parameters
@@ -48,8 +48,11 @@ def index(
         `train`, `val`, `test` or `all`: that part of the run's own images, their class as label. Else an image, or a
         folder, archive, URL or table: a layout that is known (class folders, a table, COVID-CT) gives labels, patients
         and splits.
-    out : Path
-        New folder.
+    out : Path, optional
+        New folder; none for PostgreSQL.
+    store : str or StoreUrl
+        `folder` (vectors in memory), `lance`, `lance:URL` or `postgresql://...` (a block at a time; a killed command
+        goes on where it was).
     kind : str
         Kind of index, `auto` by size.
     device : str
@@ -61,30 +64,135 @@ def index(
     Raises
     ------
     RequestError
-        With every fault: no run, no such part or source, unreadable images, `out` is there already or being made.
+        With every fault: no run, no such part or source, unreadable images, `out` is there already or being made, a
+        package is missing, a server does not answer.
     """
-    faults = faults_of(lambda: check_kind(kind))
-    faults += [] if engine.is_ray else faults_of(lambda: check_device(device))
-    faults += faults_of(lambda: check_new(out))
+    faults = [] if engine.is_ray else faults_of(lambda: check_device(device))
+    goals: list[tuple[Place, Store | None]] = []
+    faults += faults_of(lambda: goals.append(goal(store, out, kind)))
+    if engine.is_ray and out is None:
+        faults.append(
+            "--engine ray: keeps vectors in a folder beside --out until the gallery is written; give --out, and copy "
+            "the gallery to a URL with --from-gallery"
+        )
     found: list[pd.DataFrame] = []
     folders: list[Path] = []
     faults += faults_of(lambda: found.append(rows_of(run, source, frames, axis)))
     faults += faults_of(lambda: folders.append(weights.find(run, ("embed", "finetune", "pretrain"))))
     raise_faults(faults)
-    with locks.held(out / locks.NAME, f"the gallery '{out}'"):
-        tidy(out, held=True)
-        check_new(out)
-        made = embedded(folders[0], source, found[0], kind, device, engine, out)
-        made.save(out)
-    if engine.is_ray:
-        from contrastive_cxr.inference import spread_parts
-
-        spread_parts.drop_working(spread_parts.working(out))
+    place, chosen = goals[0]
+    making = Making(folders[0], source, found[0], device, engine, out)
+    if chosen is not None:
+        made: Searched = stored(making, kind, chosen)
+    else:
+        assert isinstance(place, Path), "a URL is a store"
+        with locks.held(place / locks.NAME, f"the gallery '{place}'"):
+            tidy(place, held=True)
+            check_new(place)
+            whole = embedded(making, kind)
+            whole.save(place)
+        made = whole
+    making.forget_parts()
     return made
 
 
-def check_new(out: Path) -> None:
+@dataclass(frozen=True)
+class Making:
+    """The vectors of a new gallery.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the model.
+    source : str
+    rows : DataFrame [N]
+        Of `source`: `root` and `path` say where the images are.
+    device : str
+    engine : Engine
+    out : Path or None
+        The new folder; of Ray's engine never None.
+    """
+
+    folder: Path
+    source: str
+    rows: pd.DataFrame
+    device: str
+    engine: Engine
+    out: Path | None
+
+    def vectors(self) -> tuple[EmbeddingModel, Some]:
+        """The model, and what gives the vectors of rows `first` to `end - 1`: float32 [end - first, D].
+
+        They are those of the run's evaluation where these are still there; else of Ray's workers, which compute all of
+        them now and leave them in files; else computed when they are asked for.
+        """
+        terminal.stage("loading the model")
+        model = EmbeddingModel.load(self.folder, "cpu" if self.engine.is_ray else self.device, "auto")
+        known = recorded_vectors(self.folder, model, self.rows) if self.source == "train" else None
+        if known is not None:
+            return model, lambda first, end: known[first:end]
+        paths = [Path(root) / path for root, path in zip(self.rows["root"], self.rows["path"], strict=True)]
+        if not self.engine.is_ray:
+            terminal.stage("encoding the images")
+            return model, lambda first, end: model.embed(paths[first:end])
+        from contrastive_cxr.inference import spread_encode
+
+        assert self.out is not None, "refused before"
+        files = [of_path(path) for path in paths]
+        return model, spread_encode.vectors(self.engine, model, files, self.out, self.device)
+
+    def forget_parts(self) -> None:
+        """Remove the files of Ray's workers, once the gallery is written."""
+        if self.engine.is_ray and self.out is not None:
+            from contrastive_cxr.inference import spread_parts
+
+            spread_parts.drop_working(spread_parts.working(self.out))
+
+
+def goal(store: str | StoreUrl, out: Path | None, kind: str) -> tuple[Place, Store | None]:
+    """Where a new gallery goes, and its store; None for a folder of its own files.
+
+    Raises
+    ------
+    RequestError
+        No such store or kind, its package is missing, or the folder holds something.
+    """
+    place, chosen = words.target(store, out)
+    if chosen is None:
+        faults = faults_of(lambda: check_kind(kind))
+    else:
+        faults = faults_of(lambda: check_store_kind(chosen.kind_of_store, kind))
+    if isinstance(place, Path):
+        faults += faults_of(lambda: check_new(place, unfinished=chosen is not None))
+    raise_faults(faults)
+    return place, chosen
+
+
+def convert(source: str | Place, out: Path | None, *, store: str | StoreUrl = "folder", kind: str = "auto") -> Searched:
+    """Copy a gallery to another place: from a folder into a store, from a store into a folder, or between stores.
+
+    Raises
+    ------
+    RequestError
+        There is no gallery; or as of `index`.
+    """
+    goals: list[tuple[Place, Store | None]] = []
+    loaded: list[Searched] = []
+    faults = faults_of(lambda: goals.append(goal(store, out, kind)))
+    faults += faults_of(lambda: loaded.append(open_gallery(source)))
+    raise_faults(faults)
+    place, chosen = goals[0]
+    terminal.stage("copying the gallery")
+    return converted(loaded[0], place if isinstance(place, Path) else None, chosen, kind)
+
+
+def check_new(out: Path, *, unfinished: bool = False) -> None:
     """Refuse a folder with anything in it but what a killed process left half-written.
+
+    Parameters
+    ----------
+    unfinished : bool
+        Whether an unfinished gallery of Lance files is gone on with.
 
     Raises
     ------
@@ -94,101 +202,28 @@ def check_new(out: Path) -> None:
     locks.refuse_held(out / locks.NAME, f"the gallery '{out}'")
     if out.is_dir():
         complete(out)
-    left = (PARTIAL, locks.NAME, ENCODER)  # an encoder alone: a gallery that was never finished
+    left: tuple[str, ...] = (PARTIAL, locks.NAME, ENCODER)  # an encoder alone: a gallery that was never finished
+    left += (FILLING, DATA) if unfinished and (out / FILLING).is_file() else ()
     if out.is_file() or (out.is_dir() and any(not item.name.endswith(left) for item in out.iterdir())):
         raise RequestError(f"--out {out}: is there already and is not empty; name another folder, or remove it")
 
 
-def embedded(
-    folder: Path, source: str, rows: pd.DataFrame, kind: str, device: str, engine: Engine, out: Path
-) -> Gallery:
-    """The gallery of `rows`, by the model in `folder`."""
-    terminal.stage("loading the model")
-    model = EmbeddingModel.load(folder, "cpu" if engine.is_ray else device, "auto")
-    vectors = recorded_vectors(folder, model, rows) if source == "train" else None
-    if vectors is None:
-        paths = [Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)]
-        if engine.is_ray:
-            from contrastive_cxr.inference import spread_encode
-
-            vectors = spread_encode.vectors(engine, model, [of_path(path) for path in paths], out, device)
-        else:
-            terminal.stage("encoding the images")
-            vectors = model.embed(paths)
-        warn_of_squeezed(model.squeezed, len(rows))
+def embedded(making: Making, kind: str) -> Gallery:
+    """The gallery in memory."""
+    model, some = making.vectors()
+    vectors = some(0, len(making.rows))
+    warn_of_squeezed(model.squeezed, len(making.rows))
     terminal.stage("building the index")
-    return Gallery.build(
-        vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(folder.resolve())
-    )
+    by = str(making.folder.resolve())
+    return Gallery.build(vectors, making.rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=by)
 
 
-def rows_of(run: Path, source: str, frames: Frames = None, axis: AxisName = "axial") -> pd.DataFrame:
-    """The rows of a source: `root`, `path`, `label`, `patient`, `split` and what else its table has.
-
-    Raises
-    ------
-    RequestError
-        No such part, or nothing to read.
-    """
-    if source in PARTS:
-        return part_of(run, source)
-    place = Path(source)
-    if not (is_url(source) or place.exists() or split(source)[1] or reading.in_archive(source)[0]):
-        raise RequestError(
-            f"{source}: is neither a part of the run ({', '.join(PARTS)}) nor an image, folder, archive or URL; name "
-            "one of them"
-        )
-    holds = reading.is_archive_place(source) or (is_url(source) and not _is_file(source)) or place.is_dir()
-    if holds or is_table(source):
-        try:
-            return layout_of(source, frames, axis)
-        except RequestError as error:
-            if is_url(source) or not place.is_dir() or _has_layout(place):
-                raise error
-    root = absolute(source if holds else parted(source)[0])
-    files = [absolute(of_path(file)) for file in images_of(place, frames, axis)]
-    return pd.DataFrame({"root": root, "path": [file.removeprefix(f"{root.rstrip('/')}/") for file in files]})
-
-
-def _has_layout(place: Path) -> bool:
-    """Whether a folder means to have a layout: a table, or folders in it."""
-    return any(place.glob("*.csv")) or any(child.is_dir() for child in place.iterdir())
-
-
-def _is_file(url: str) -> bool:
-    """Whether a URL is one file, refused by name where it cannot be reached."""
-    try:
-        return reading.is_file_behind(url)
-    except DecodeError as error:
-        raise RequestError(f"{url} {error.reason}") from error
-
-
-def part_of(run: Path, part: str) -> pd.DataFrame:
-    """The run's own rows of a part; `label` is the class of the training, `label_in_source` what it was made of."""
-    table = next((folder / "manifest.csv" for folder in (run, run.parent) if (folder / "manifest.csv").is_file()), None)
-    if table is None:
-        raise RequestError(f"{run}: has no manifest.csv, so no part '{part}'; give a run folder, or a folder of images")
-    rows = manifests.read_table(table)
-    rows = rows if part == "all" else rows[rows["split"] == part]
-    if not len(rows):
-        raise RequestError(f"{run}: no image is in its part '{part}'; name another part, or a folder of images")
-    if "class" in rows:
-        rows = rows.rename(columns={"label": "label_in_source", "class": "label"})
-    return rows.reset_index(drop=True)
-
-
-def recorded_vectors(folder: Path, model: EmbeddingModel, rows: pd.DataFrame) -> NDArray[np.float32] | None:
-    """Vectors of the training images as the run's evaluation left them; None where they are of others."""
-    arrays = folder / "arrays"
-    try:
-        made = json.loads((arrays / cached_embeddings.MADE).read_text(encoding="utf-8"))
-        found = training_vectors(arrays)
-    except (OSError, ValueError, RequestError):
-        return None
-    if found is None:
-        return None
-    table, vectors = found
-    same = "digest" in rows and "digest" in table and table["digest"].tolist() == rows["digest"].tolist()
-    if not same or made.get("train_model") != model.digest or vectors.shape != (len(rows), model.size):
-        return None
-    return np.asarray(vectors, dtype=np.float32)
+def stored(making: Making, kind: str, store: Store) -> StoreGallery:
+    """The gallery in a store: embedded and written a block at a time."""
+    model, some = making.vectors()
+    about = About(model.digest, model.preprocessing, str(making.folder.resolve()), kind)  # type: ignore[arg-type]
+    record = fill(
+        store, about, model.size, making.rows, some, together=1
+    )  # vectors cost the most: a kill loses one block
+    warn_of_squeezed(model.squeezed, len(making.rows))
+    return StoreGallery(store, record)

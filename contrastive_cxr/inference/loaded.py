@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contrastive_cxr.data.decoding.decode import LARGEST, decode, fit_square
+from contrastive_cxr.data.files.store_urls import Place, StoreUrl, place_of
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.evaluation import pooled
-from contrastive_cxr.inference.gallery import part_of, recorded_vectors
+from contrastive_cxr.inference.gallery_rows import part_of, recorded_vectors
 from contrastive_cxr.inference.predict import Fitted, check_device, classifiers_of, fitted
 from contrastive_cxr.inference.search import model_of
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery, Searched, open_gallery
+from contrastive_cxr.retrieval.opened import is_gallery
 from contrastive_cxr.run_layout import PHASES
 
 Part = Literal["predict", "embed"]
@@ -64,7 +66,7 @@ class LoadedModels:
     embedder: EmbeddingModel | None
     classifiers: tuple[EmbeddingModel, ...]
     fitted: Fitted
-    gallery: Gallery | None
+    gallery: Searched | None
     readings: tuple[schema.Data, ...]
 
     @property
@@ -108,16 +110,16 @@ class LoadedModels:
 
 
 def load(
-    place: Path, *, gallery: Path | None = None, run: Path | None = None, device: str = "cpu", verify: bool = False,
-    trust_index: bool = False,
+    place: str | Place, *, gallery: str | Place | None = None, run: Path | None = None, device: str = "cpu",
+    verify: bool = False, trust_index: bool = False,
 ) -> LoadedModels:  # fmt: skip
     """Load a run, or a gallery with the run that made it.
 
     Parameters
     ----------
-    place : Path
+    place : str, Path or StoreUrl
         A run, a phase's folder, a run over seeds or folds; or a gallery.
-    gallery : Path, optional
+    gallery : str, Path or StoreUrl, optional
         A gallery beside a run. None: the run's training images, where its evaluation left their vectors.
     run : Path, optional
         The run of a gallery, where it is not the one that made it, or has moved.
@@ -130,8 +132,9 @@ def load(
     RequestError
         No run, no model, a damaged gallery, or a gallery of another model than the run's.
     """
+    place, gallery = place_of(place), None if gallery is None else place_of(gallery)
     faults = faults_of(lambda: check_device(device))
-    if (place / RECORD).is_file():
+    if isinstance(place, StoreUrl) or is_gallery(place):
         faults += [] if gallery is None else [f"--gallery {gallery}: {place} is a gallery itself; name one of the two"]
         gallery = place
     elif run is not None:
@@ -140,7 +143,7 @@ def load(
         run = place
     if faults:
         raise RequestError(*faults)
-    cases = None if gallery is None else Gallery.load(gallery, verify=verify, trust_index=trust_index)
+    cases = None if gallery is None else open_gallery(gallery, verify=verify, trust_index=trust_index)
     embedder = _embedder(cases, gallery, run, device)
     home = run if run is not None else _run_of(embedder)
     folders = _classifier_folders(home, required=embedder is None)
@@ -156,7 +159,7 @@ def load(
     return LoadedModels(embedder, classifiers, told, cases, _readings([embedder, *classifiers]))
 
 
-def _embedder(cases: Gallery | None, folder: Path | None, run: Path | None, device: str) -> EmbeddingModel | None:
+def _embedder(cases: Searched | None, folder: Place | None, run: Path | None, device: str) -> EmbeddingModel | None:
     """The model that embeds: of a gallery the one that made it, or the run's if it is the same."""
     pool = run is not None and pooled.is_pool(run)
     if cases is not None and folder is not None:

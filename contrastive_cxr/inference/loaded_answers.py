@@ -14,7 +14,7 @@ from contrastive_cxr.inference.loaded import LoadedModels, Picture
 from contrastive_cxr.inference.predict import fitted_columns
 from contrastive_cxr.inference.search import UNFAMILIAR
 from contrastive_cxr.metrics import decisions
-from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.retrieval import Searched
 from contrastive_cxr.retrieval.embedding import embed_cached, probabilities_cached
 from contrastive_cxr.retrieval.result import agreement
 
@@ -98,7 +98,7 @@ def decided(loaded: LoadedModels, found: Floats) -> NDArray[np.int64]:
     return np.asarray(decisions.decide(found, decisions.matrix(loaded.classes, costs)), dtype=np.int64)
 
 
-def cases(gallery: Gallery, pictures: list[Picture], found: Floats, options: SearchOptions) -> list[dict[str, Any]]:
+def cases(gallery: Searched, pictures: list[Picture], found: Floats, options: SearchOptions) -> list[dict[str, Any]]:
     """The nearest cases of each image: an entry an image.
 
     A case whose file is the image itself (the same bytes) is left out, and so are the others of its patient.
@@ -113,8 +113,8 @@ def cases(gallery: Gallery, pictures: list[Picture], found: Floats, options: Sea
     RequestError
         A filter names a column or value that no row has.
     """
-    known = gallery.rows["digest"].to_numpy() if "digest" in gallery.rows else np.array([], dtype=object)
-    own = [np.flatnonzero(known == one.digest) for one in pictures]
+    known = gallery.find("digest", [one.digest for one in pictures])
+    own = [known.get(one.digest, []) for one in pictures]
     patients = [options.patient or _patient(gallery, rows) for rows in own]
     widest = options.k + max(map(len, own))
     result = gallery.search(found, widest, patients, where=dict(options.where) or None)
@@ -125,16 +125,16 @@ def cases(gallery: Gallery, pictures: list[Picture], found: Floats, options: Sea
     return entries
 
 
-def _entry(gallery: Gallery, near: pd.DataFrame, inside: bool, options: SearchOptions) -> dict[str, Any]:
+def _entry(gallery: Searched, near: pd.DataFrame, inside: bool, options: SearchOptions) -> dict[str, Any]:
     """What is told of the neighbours of one image."""
     said, familiar = agreement(near), gallery.familiar
     percentile = None
     if familiar is not None and len(near):
         percentile = float(familiar.percentile(near["distance"].to_numpy()[:1])[0])
-    splits = gallery.rows["split"]
+    splits = gallery.take(near["position"].to_numpy())["split"]
     neighbours = [
-        {**line, "split": str(splits.iloc[line["position"]]), "distance": float(line["distance"])}
-        for line in near.to_dict(orient="records")
+        {**line, "split": str(split), "distance": float(line["distance"])}
+        for line, split in zip(near.to_dict(orient="records"), splits, strict=True)
     ]
     return {
         "inside": inside,
@@ -145,8 +145,8 @@ def _entry(gallery: Gallery, near: pd.DataFrame, inside: bool, options: SearchOp
     }
 
 
-def _patient(gallery: Gallery, rows: NDArray[np.int64]) -> str:
-    return str(gallery.rows["patient"].iloc[rows[0]]) if len(rows) else ""
+def _patient(gallery: Searched, rows: list[int]) -> str:
+    return str(gallery.take(rows[:1])["patient"].iloc[0]) if rows else ""
 
 
 def _tta(card: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def _similar(loaded: LoadedModels, picture: Picture, options: SearchOptions) -> 
     near = cases(gallery, [picture], vectors(loaded, [picture]), options)[0]["neighbours"]
     entries = []
     for line in near:
-        other = torch.from_numpy(gallery.vectors[line["position"]].copy()).to(model.device)
+        other = torch.from_numpy(gallery.take_vectors([line["position"]])[0].copy()).to(model.device)
         drawn = _drawn(shown, lambda other=other: maps.similarity(model.network, shown, other).values)  # type: ignore[misc]
         entries.append({"neighbour": line} | drawn)
     return entries

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contrastive_cxr import locks, models
 from contrastive_cxr.data.files.addresses import absolute
+from contrastive_cxr.data.files.store_urls import StoreUrl
 from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.files import tidy
 from contrastive_cxr.inference import linear_probe
-from contrastive_cxr.inference.gallery import ENCODER, check_new, rows_of
+from contrastive_cxr.inference.gallery import ENCODER, check_new, goal
+from contrastive_cxr.inference.gallery_rows import rows_of
 from contrastive_cxr.inference.given_images import Frames, warn_of_squeezed
 from contrastive_cxr.inference.predict import check_device
 from contrastive_cxr.models import weights
@@ -23,8 +27,10 @@ from contrastive_cxr.models.checkpoints import matching, nearest_backbone, unwra
 from contrastive_cxr.models.pretrained import locations
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe import schema
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
-from contrastive_cxr.retrieval.index import check_kind
+from contrastive_cxr.retrieval import EmbeddingModel, Gallery, Searched, StoreGallery
+from contrastive_cxr.retrieval.gallery_files import About
+from contrastive_cxr.retrieval.stores.filling import fill
+from contrastive_cxr.retrieval.stores.store import Store
 from contrastive_cxr.run import folder as folders
 
 PROBE = "probe.json"
@@ -34,7 +40,7 @@ PROBE = "probe.json"
 class Indexed:
     """What `index_encoder` made: the gallery, what was loaded in sentences, and the scores of labels (or none)."""
 
-    gallery: Gallery
+    gallery: Searched
     lines: tuple[str, ...]
     probe: dict[str, Any]
 
@@ -42,8 +48,9 @@ class Indexed:
 def index_encoder(
     word: str,
     sources: Sequence[str],
-    out: Path,
+    out: Path | None,
     *,
+    store: str | StoreUrl = "folder",
     kind: str = "auto",
     device: str = "cpu",
     image_size: int | None = None,
@@ -60,8 +67,8 @@ def index_encoder(
         Images, or folders, archives or URLs of them; one with a layout that is known gives labels, patients and splits.
     out : Path
         New folder: the gallery, `encoder/` (a model folder like a phase's), and `probe.json` where there are labels.
-    kind, device
-        As in `inference.gallery.index`.
+    store, kind, device
+        As in `inference.gallery.index`; PostgreSQL has no folder for the encoder and is refused.
     image_size : int, optional
         Side of the input, pixels; none: the one that the weights were made for.
     frames, axis : as in `given.images_of`
@@ -71,8 +78,13 @@ def index_encoder(
     RequestError
         With every fault: no such encoder, image or folder, weights that fit no backbone, `out` is there already.
     """
-    faults = [*faults_of(lambda: check_kind(kind)), *faults_of(lambda: check_device(device))]
-    faults += faults_of(lambda: check_new(out))
+    if out is None:
+        raise RequestError(
+            "--out: name a new folder, which keeps the encoder too; for PostgreSQL make a folder first, then copy it: "
+            "ccxr index --from-gallery FOLDER --store postgresql://..."
+        )
+    goals: list[Store | None] = []
+    faults = [*faults_of(lambda: goals.append(goal(store, out, kind)[1])), *faults_of(lambda: check_device(device))]
     found: list[pd.DataFrame] = []
     made: list[tuple[models.Network, tuple[str, ...]]] = []
     for source in sources:
@@ -84,18 +96,28 @@ def index_encoder(
     place = out / ENCODER
     with locks.held(out / locks.NAME, f"the gallery '{out}'"):
         tidy(out, held=True)
-        check_new(out)
+        check_new(out, unfinished=goals[0] is not None)
         weights.save(network, place, card_of(network, word))
         model = EmbeddingModel.load(place, device)
         vectors = model.embed([Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True)])
         warn_of_squeezed(model.squeezed, len(rows))
-        gallery = Gallery.build(
-            vectors, rows, model.digest, kind=kind, preprocessing=model.preprocessing, made_by=str(place.resolve())
-        )
+        about = About(model.digest, model.preprocessing, str(place.resolve()), kind)  # type: ignore[arg-type]
         facts = linear_probe.probe(vectors, rows)
+        gallery = _kept(about, vectors, rows, out, goals[0])
         folders.write_json(out / PROBE, {"encoder": word, "loaded": list(lines), **facts})
-        gallery.save(out)
     return Indexed(gallery, lines, facts)
+
+
+def _kept(about: About, vectors: NDArray[np.float32], rows: pd.DataFrame, out: Path, store: Store | None) -> Searched:
+    """Write the gallery to its folder or its store."""
+    if store is not None:
+        record = fill(store, about, vectors.shape[1], rows, lambda first, end: vectors[first:end])
+        return StoreGallery(store, record)
+    gallery = Gallery.build(
+        vectors, rows, about.model, kind=about.kind, preprocessing=about.preprocessing, made_by=about.made_by
+    )
+    gallery.save(out)
+    return gallery
 
 
 def network_of(word: str, image_size: int | None = None) -> tuple[models.Network, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contrastive_cxr import explain as maps
 from contrastive_cxr import terminal
 from contrastive_cxr.data.files.addresses import of_path
+from contrastive_cxr.data.files.store_urls import Place, place_of
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.inference.explain import plane
 from contrastive_cxr.inference.explain_checks import read
@@ -24,7 +25,7 @@ from contrastive_cxr.inference.predict import check_device, refuse_existing
 from contrastive_cxr.preflight.data_checks import faults_of
 from contrastive_cxr.recipe.schema import AxisName
 from contrastive_cxr.report.pages import search_page
-from contrastive_cxr.retrieval import EmbeddingModel, Gallery
+from contrastive_cxr.retrieval import EmbeddingModel, Searched, open_gallery
 from contrastive_cxr.retrieval.result import agreement
 from contrastive_cxr.run import folder as folders
 
@@ -43,7 +44,7 @@ class SearchRequest:
     `patients` says whose rows are left out, one an image; empty: of an image in the gallery those of its patient.
     """
 
-    gallery: Gallery
+    gallery: Searched
     model: EmbeddingModel
     files: list[Path]
     vectors: Floats
@@ -52,7 +53,7 @@ class SearchRequest:
 
 
 def search(
-    gallery: Path,
+    gallery: str | Place,
     images: Sequence[Path],
     *,
     run: Path | None = None,
@@ -72,8 +73,8 @@ def search(
 
     Parameters
     ----------
-    gallery : Path
-        Folder that `ccxr index` wrote.
+    gallery : str, Path or StoreUrl
+        Folder that `ccxr index` wrote, or the URL of a gallery in PostgreSQL.
     images : sequence of Path
         Image files, or folders, archives or URLs of them.
     run : Path, optional
@@ -110,17 +111,18 @@ def search(
     files: list[Path] = []
     for place in images:
         faults += faults_of(lambda place=place: files.extend(images_of(place, frames, axis)))  # type: ignore[misc]
-    loaded: list[Gallery] = []
-    faults += faults_of(lambda: loaded.append(Gallery.load(gallery, verify=verify, trust_index=trust_index)))
+    loaded: list[Searched] = []
+    lies = place_of(gallery)
+    faults += faults_of(lambda: loaded.append(open_gallery(lies, verify=verify, trust_index=trust_index)))
     raise_faults(faults)
     held = loaded[0]
     terminal.stage("loading the model")
-    model = model_of(held, gallery, run, device)
+    model = model_of(held, lies, run, device)
     terminal.stage("encoding the images")
     asked = SearchRequest(held, model, files, model.embed(files), unfamiliar)
     warn_of_squeezed(model.squeezed, len(files))
     terminal.stage("searching")
-    facts = facts_of(asked, k, where or {}) | {"gallery": str(gallery)}
+    facts = facts_of(asked, k, where or {}) | {"gallery": str(lies)}
     if html is not None:
         terminal.stage("drawing the page")
         pictures, reasons = drawn(asked, facts["queries"])
@@ -128,13 +130,14 @@ def search(
     return facts
 
 
-def model_of(gallery: Gallery, folder: Path, run: Path | None, device: str) -> EmbeddingModel:
+def model_of(gallery: Searched, folder: Place, run: Path | None, device: str) -> EmbeddingModel:
     """The gallery's model, from `run` or from where it was when the gallery was made."""
     place = run if run is not None else Path(gallery.about.made_by) if gallery.about.made_by else None
     if place is None:
         raise RequestError(f"{folder} does not say which model made it; name its run with --run")
-    if run is None and not place.is_dir() and (folder / ENCODER).is_dir():  # the gallery has moved, its encoder with it
-        place = folder / ENCODER
+    beside = folder / ENCODER if isinstance(folder, Path) else None
+    if run is None and beside is not None and not place.is_dir() and beside.is_dir():
+        place = beside  # the gallery has moved, its encoder with it
     if run is None and not place.is_dir():
         raise RequestError(f"{folder} was made by the model in {place}, which is gone; name its run with --run")
     model = EmbeddingModel.load(place, device)
@@ -145,16 +148,16 @@ def model_of(gallery: Gallery, folder: Path, run: Path | None, device: str) -> E
 def facts_of(asked: SearchRequest, k: int, where: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """What was found, as plain values."""
     gallery = asked.gallery
-    places = files_of(gallery.rows)
-    rows = {place.resolve(): number for number, place in enumerate(places)} if len(places) <= 1_000_000 else {}
-    own = [rows.get(file.resolve()) for file in asked.files]
-    patients = list(asked.patients) or ["" if row is None else str(gallery.rows["patient"].iloc[row]) for row in own]
+    own = gallery.at_files([of_path(file) for file in asked.files])
+    inside = [row for row in own if row is not None]
+    whose = dict(zip(inside, gallery.take(inside)["patient"] if inside else (), strict=True))
+    patients = list(asked.patients) or ["" if row is None else str(whose[row]) for row in own]
     found = gallery.search(asked.vectors, k + 1, patients, where=where or None)
     queries = []
     for number, (file, row) in enumerate(zip(asked.files, own, strict=True)):
         near = found.of(number)
         near = near[near["position"] != row].head(k)
-        queries.append(query_of(asked, file, row is not None, near, places, k))
+        queries.append(query_of(asked, file, row is not None, near, k))
     return {
         "version": 1,
         "rows": len(gallery),
@@ -170,20 +173,19 @@ def facts_of(asked: SearchRequest, k: int, where: Mapping[str, Sequence[str]]) -
     }
 
 
-def query_of(
-    asked: SearchRequest, file: Path, inside: bool, near: pd.DataFrame, places: list[Path], k: int
-) -> dict[str, Any]:
+def query_of(asked: SearchRequest, file: Path, inside: bool, near: pd.DataFrame, k: int) -> dict[str, Any]:
     """The entry of one image."""
     said, familiar = agreement(near), asked.gallery.familiar
     percentile = None
     if familiar is not None and len(near):
         percentile = float(familiar.percentile(near["distance"].to_numpy()[:1])[0])
+    places = files_of(asked.gallery.take(near["position"].to_numpy()))
     few = f"{len(near)} of the {k} neighbours asked for: the gallery has no more that may be found"
     return {
         "file": of_path(file),
         "inside": inside,
         "neighbours": [
-            {**line, "file": of_path(places[line["position"]])} for line in near.to_dict(orient="records")
+            {**line, "file": of_path(place)} for line, place in zip(near.to_dict(orient="records"), places, strict=True)
         ],
         "agreement": {"label": said.label, "votes": said.votes, "of": said.of},
         "percentile": percentile,
@@ -215,7 +217,7 @@ def drawn(asked: SearchRequest, queries: Sequence[Mapping[str, Any]]) -> tuple[d
             else:
                 reasons[search_page.name(number, place)] = f"Not shown. {faults[file]}."
         for place, near in enumerate(query["neighbours"]):
-            near_vector = asked.gallery.vectors[near["position"]]
+            near_vector = asked.gallery.take_vectors([near["position"]])[0]
             for side, file, vector in (
                 ("toward", asked_for, near_vector), ("back", files[place], asked.vectors[number])
             ):  # fmt: skip

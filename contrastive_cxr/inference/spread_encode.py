@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +81,20 @@ def encode(
     return out
 
 
-def vectors(engine: Engine, model: EmbeddingModel, files: Sequence[str], out: Path, device: str) -> Vectors:
-    """Vectors float32 [N, D] of image files, for a gallery in `out`; their parts stay in `out.parts` meanwhile.
+def vectors(
+    engine: Engine, model: EmbeddingModel, files: Sequence[str], out: Path, device: str
+) -> Callable[[int, int], Vectors]:
+    """Vectors of image files, for a gallery in `out`; their parts stay in `out.parts`, and are read from there.
 
     Parameters
     ----------
     model : EmbeddingModel
         On the CPU; its precision is chosen here.
+
+    Returns
+    -------
+    callable
+        `some(first, end)`: float32 [end - first, D].
     """
     place = spread_parts.working(out)
     pictures = Files(list(files), model.settings)
@@ -100,7 +107,7 @@ def vectors(engine: Engine, model: EmbeddingModel, files: Sequence[str], out: Pa
         sent = cluster.share(_sent(model, settled))
         squeezed = spread_parts.fill(cluster, place, record, pictures, Encoder, sent, on, 64)
     model.squeezed |= squeezed
-    return spread_parts.collected(place, record)
+    return lambda first, end: spread_parts.some(place, record, first, end)
 
 
 def probabilities(
@@ -122,7 +129,7 @@ def probabilities(
         spread_parts.begin_working(place, record)
         sent = cluster.share([_sent(model, each) for model, each in zip(models, settled, strict=True)])
         squeezed = spread_parts.fill(cluster, place, record, pictures, Predictor, sent, on, batch_size)
-    return spread_parts.collected(place, record), squeezed
+    return spread_parts.some(place, record, 0, record.images), squeezed
 
 
 def _settled(model: EmbeddingModel, pictures: Pictures, device: str, views: int = 1) -> schema.InferencePrecision:

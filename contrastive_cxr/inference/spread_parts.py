@@ -76,11 +76,14 @@ def fill(
     return squeezed
 
 
-def collected(out: Path, record: shards.Record) -> Vectors:
-    """The vectors of all parts, float32 [N, D], in the order of the images."""
-    found = np.empty((record.images, record.dimensions), np.float32)
+def some(out: Path, record: shards.Record, first: int, end: int) -> Vectors:
+    """The vectors of images `first` to `end - 1`, float32 [end - first, D]; the parts that hold them are read."""
+    found = np.empty((end - first, record.dimensions), np.float32)
     for part in shards.parts_of(record):
-        found[part.first : part.first + part.images] = parquet.read_vectors(out / part.file)
+        start, stop = max(first, part.first), min(end, part.first + part.images)
+        if start < stop:
+            read = parquet.read_vectors(out / part.file)
+            found[start - first : stop - first] = read[start - part.first : stop - part.first]
     return found
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from contrastive_cxr import recipe as recipes
+from contrastive_cxr.data.files.store_urls import Place
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.recipe import Recipe
-from contrastive_cxr.retrieval import Gallery
+from contrastive_cxr.retrieval import Searched
 from contrastive_cxr.run import folder as folders
 from contrastive_cxr.run.tracked import GalleryFacts
 from contrastive_cxr.run.tracking import Tracker, uses_wandb
@@ -35,7 +36,7 @@ def tracked(run: Path) -> tuple[Path, Recipe]:
     return folder, recipe
 
 
-def record(run: Path, gallery: Gallery, out: Path) -> None:
+def record(run: Path, gallery: Searched, out: Place) -> None:
     """Record in the run's trackers that `gallery`, written to `out`, was made by one of its models.
 
     A failure of a tracker is a warning: the gallery is there all the same.
@@ -46,8 +47,8 @@ def record(run: Path, gallery: Gallery, out: Path) -> None:
         As `tracked`; or another process is at work in the run's folder.
     """
     folder, recipe = tracked(run)
-    labels = {str(name): int(number) for name, number in gallery.rows["label"].value_counts(sort=False).items()}
-    facts = GalleryFacts(out.resolve().name, gallery.model_digest, len(gallery), gallery.about.kind, labels)
+    name = out.resolve().name if isinstance(out, Path) else out.name
+    facts = GalleryFacts(name, gallery.model_digest, len(gallery), gallery.about.kind, gallery.labels())
     with folders.held(folder):
         tracker = Tracker.open(recipe.model_dump(mode="json"), folder, recipe.tracking, resume=True)
         tracker.gallery(facts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contrastive_cxr.data.files.addresses import is_url, of_path, split
+from contrastive_cxr.data.files.store_urls import Place, StoreUrl
 from contrastive_cxr.errors import nearest, nearest_beside, raise_faults
 
 PARTS = ("train", "val", "test", "all")
@@ -13,11 +15,11 @@ PARTS = ("train", "val", "test", "all")
 
 
 def check(
-    run: Path | None = None,
+    run: Place | None = None,
     sources: Iterable[Path | str] = (),
     *,
     parts: bool = False,
-    gallery: Path | None = None,
+    gallery: Place | None = None,
     out: Path | None = None,
     endings: Sequence[str] = (),
     also: Sequence[str] = (),
@@ -26,8 +28,8 @@ def check(
 
     Parameters
     ----------
-    run, gallery : Path, optional
-        Folders.
+    run, gallery : Path or StoreUrl, optional
+        Folders, or galleries in PostgreSQL, whose packages must be there; no server is asked.
     sources : of Path or str
         Images, folders, archives, tables; URLs are not asked.
     parts : bool
@@ -55,12 +57,20 @@ def check(
     raise_faults([*faults, *also])
 
 
-def _of_folder(folder: Path, what: str, cure: str) -> list[str]:
+def _of_folder(folder: Place, what: str, cure: str) -> list[str]:
+    if isinstance(folder, StoreUrl):
+        return _postgres_faults(folder)
     if folder.is_dir():
         return []
     if folder.is_file():
         return [f"{folder} is a file and no {what} folder; give {cure}"]
     return [f"{folder}: no such {what} folder{nearest_beside(folder)}; give {cure}"]
+
+
+def _postgres_faults(url: StoreUrl) -> list[str]:
+    missing = [name for name in ("psycopg", "pgvector") if importlib.util.find_spec(name) is None]
+    cure = "pip install 'contrastive_cxr[postgres]'"
+    return [f"{url}: a gallery in PostgreSQL needs {' and '.join(missing)}, not installed: {cure}"] if missing else []
 
 
 def _is_there(place: str) -> bool:

@@ -17,13 +17,11 @@ import contrastive_cxr.retrieval.gallery_files as gallery_files
 import contrastive_cxr.retrieval.index as indexes
 import contrastive_cxr.retrieval.index_files as index_files
 import contrastive_cxr.retrieval.measure as measure
-import contrastive_cxr.retrieval.voting as voting
 from contrastive_cxr import locks
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import AtomicWrites
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.held import Held
-from contrastive_cxr.retrieval.image_inputs import Inputs
 from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.model import EmbeddingModel
 from contrastive_cxr.retrieval.near import PatientExclusion, nearest
@@ -127,33 +125,6 @@ class Gallery(Held):
             return masked(np.empty((0, most), np.int64), np.empty((0, most), np.float32), self._columns, k)
         found, gaps = nearest(self.index, self.vectors, checked, most, allowed, own)
         return masked(found, gaps, self._columns, k)
-
-    def search_images(
-        self,
-        model: EmbeddingModel,
-        inputs: Inputs,
-        k: int = 5,
-        exclude_patients: Sequence[str] | None = None,
-        where: Where | None = None,
-    ) -> SearchResult:
-        """Embed pictures with `model`, which must be the gallery's, and search for them; see `EmbeddingModel.embed`."""
-        self.check_model(model.digest, model.preprocessing)
-        return self.search(model.embed(inputs), k, exclude_patients, where=where)
-
-    def classify(
-        self, queries: npt.ArrayLike, classes: Sequence[str], k: int = 20, **search: Any
-    ) -> npt.NDArray[np.float64]:
-        """Class probabilities float64 [Q, C] by the vote of the k nearest rows, as `retrieval.voting.shares` says.
-
-        Parameters
-        ----------
-        classes : sequence of str
-            Labels, in the order of the columns; neighbours with other labels do not vote.
-        **search : as in `search`
-        """
-        absent = [name for name in classes if name not in set(self._columns["label"])]
-        raise_faults([f"classes: '{name}' is no label of the gallery" for name in absent])
-        return voting.shares(self.search(queries, k, **search), classes)
 
     def add(self, vectors: npt.ArrayLike, rows: pd.DataFrame, model_digest: str | None = None) -> None:
         """Put rows behind the others; parameters as in `build`. Rows without `id` are numbered on.

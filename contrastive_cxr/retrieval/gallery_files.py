@@ -144,7 +144,10 @@ def read_record(path: Path) -> Record:
     if not path.is_file():
         raise RequestError(f"{path} is missing; give a folder that ccxr index or Gallery.save wrote")
     try:
-        return Record.model_validate(read_json(path))
+        found = read_json(path)
+        if isinstance(found, dict) and "store" in found:
+            raise RequestError(f"{path.parent} is a gallery in a store; open it with retrieval.open_gallery")
+        return Record.model_validate(found)
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the record"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,13 @@ from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.measure import Familiar, Recall
 from contrastive_cxr.retrieval.rows import Ids, Vectors, table
+from contrastive_cxr.retrieval.rows import places as places_of
+from contrastive_cxr.retrieval.searched import Searched
+
+_FILES_COMPARED = 1_000_000  # rows whose files are resolved to see whether a query is one of them
 
 
-class Held:
+class Held(Searched):
     """Vectors and their rows.
 
     Attributes
@@ -46,32 +50,49 @@ class Held:
         return len(self.vectors)
 
     @property
-    def model_digest(self) -> str:
-        """Identity of the model that made the vectors; '' where it is not known."""
-        return self.about.model
-
-    @property
     def rows(self) -> pd.DataFrame:
         """The rows; of a large loaded gallery they are read now."""
         if isinstance(self._rows, Path):
             self._rows = table(gallery_files.read_rows(self._rows, len(self)))
         return self._rows
 
-    def check_model(self, digest: str, preprocessing: dict[str, Any] | None = None) -> None:
-        """Raise `RequestError` where the gallery was made by another model, or with images read in another way."""
-        if self.model_digest and digest != self.model_digest:
-            raise RequestError(
-                f"the gallery is of model {self.model_digest[:12]}, these queries are of {digest[:12]}; vectors of two "
-                "models cannot be compared: build the gallery again with this model"
-            )
-        ours, theirs = self.about.preprocessing or {}, preprocessing or {}
-        other = [name for name in ours if theirs and ours[name] != theirs.get(name)]
-        if other:
-            name = other[0]
-            raise RequestError(
-                f"the gallery's images were read with {name}={ours[name]}, these queries with {name}="
-                f"{theirs.get(name)}; their vectors cannot be compared: build the gallery again with this model"
-            )
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the rows' columns."""
+        return tuple(map(str, self.rows.columns))
+
+    def take(self, positions: Ids | Sequence[int]) -> pd.DataFrame:
+        """The rows at these positions, in their order."""
+        return self.rows.iloc[np.asarray(positions, dtype=np.int64)]
+
+    def take_vectors(self, positions: Ids | Sequence[int]) -> Vectors:
+        """The vectors at these positions, float32 [n, D], in their order."""
+        return np.asarray(self.vectors[np.asarray(positions, dtype=np.int64)], dtype=np.float32)
+
+    def find(self, column: str, values: Iterable[str]) -> dict[str, list[int]]:
+        """Positions of the rows that have one of these values in a column, by value; of absent values none."""
+        known = self.rows[column].to_numpy() if column in self.rows else np.array([], dtype=object)
+        return {value: np.flatnonzero(known == value).tolist() for value in values}
+
+    def at_files(self, files: Sequence[str]) -> list[int | None]:
+        """Position of the row whose image is this file; None where there is none, or in more than a million rows."""
+        if len(self) > _FILES_COMPARED:
+            return [None] * len(files)
+        known = {Path(place).resolve(): number for number, place in enumerate(places_of(self.rows))}
+        return [known.get(Path(file).resolve()) for file in files]
+
+    def at_places(self, places: Sequence[str]) -> list[int | None]:
+        """As `at_files`, for roots and paths joined as the rows have them; '' is nowhere."""
+        known = {place: number for number, place in enumerate(places_of(self.rows)) if place}
+        return [known.get(place) for place in places]
+
+    def count(self, column: str, value: str) -> int:
+        """Rows that have this value in a column."""
+        return int((self.rows[column] == value).sum()) if column in self.rows else 0
+
+    def labels(self) -> dict[str, int]:
+        """Rows of each label."""
+        return {str(name): int(number) for name, number in self.rows["label"].value_counts(sort=False).items()}
 
     @property
     def familiar(self) -> Familiar | None:

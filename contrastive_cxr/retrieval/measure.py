@@ -13,9 +13,9 @@ from contrastive_cxr.retrieval.rows import Ids, Vectors
 
 AT = 10
 _PAIRS, _LEAST = 20_000_000, 500
-_WANTED = 0.95
+WANTED = 0.95
 _MOST = {"hnsw": 512, "ivf": 256, "ivf-pq": 256}
-_EQUAL = 1e-5  # distances this close are one: a copy of a row is as good as the row
+EQUAL = 1e-5  # distances this close are one: a copy of a row is as good as the row
 
 
 class Familiar(BaseModel):
@@ -71,6 +71,11 @@ def familiar(vectors: Vectors, patients: Ids) -> Familiar | None:
     whose = np.where(patients >= 0, patients, single)
     index = Index("exact", None, np.arange(len(vectors)))
     _, gaps = nearest(index, vectors, np.ascontiguousarray(vectors[rows]), 1, own=PatientExclusion(whose, whose[rows]))
+    return familiar_of(gaps)
+
+
+def familiar_of(gaps: Vectors) -> Familiar | None:
+    """The record of some rows' distances to their nearest; None where none is finite."""
     near = gaps[np.isfinite(gaps)]
     if not len(near):
         return None
@@ -91,7 +96,7 @@ def tune(index: Index, vectors: Vectors) -> Recall | None:
     count = min(len(vectors), max(FACTOR[index.kind] * k, k + 1))
     while True:
         _, gaps = ranked(vectors, queries, index.nearest(vectors, queries, count), k, own)
-        value = float((gaps <= true[:, -1:] + _EQUAL).mean())
-        if value >= _WANTED or 2 * index.effort > _MOST[index.kind]:
+        value = float((gaps <= true[:, -1:] + EQUAL).mean())
+        if value >= WANTED or 2 * index.effort > _MOST[index.kind]:
             return Recall(value=value, k=k, n=len(rows))
         index.effort *= 2

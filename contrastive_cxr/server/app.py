@@ -142,6 +142,6 @@ async def about(request: Request) -> answers.About:
         size=None if loaded.embedder is None else loaded.embedder.size,
         gallery=None
         if gallery is None
-        else answers.GalleryFacts(rows=len(gallery), kind=gallery.about.kind, columns=list(map(str, gallery.rows))),
+        else answers.GalleryFacts(rows=len(gallery), kind=gallery.about.kind, columns=list(gallery.columns)),
         limits=dataclasses.asdict(service.limits),
     )
