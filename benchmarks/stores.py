@@ -5,10 +5,10 @@ python -m benchmarks.stores [--quick] [--rows 1000000] [--some 200000] [--second
 Made vectors of 512 numbers in clusters of 500 rows, drawn as in `benchmarks.gallery`, written block by block. Each
 measurement is a process of its own: build (peak of anonymous memory, sampled every 20 ms), then open and search, one
 query at a time. The truth is an exact search over all vectors. Lance has all rows, and again `--some` of them beside
-FAISS and pgvector, which take long to build on one core (FAISS with a million rows: `benchmarks.gallery`). Last, a process appends 10,000 rows in 100
-versions while four others search: each batch of 100 lies nearer to a probe than the one before, so an answer of 250
-rows is of one version exactly where it holds two whole batches and half of a third, without a gap. What is done is not
-done again.
+FAISS and pgvector, which take long to build on one core (FAISS with a million rows: `benchmarks.gallery`). Last, a
+process appends 10,000 rows in 100 versions while four others search: each batch of 100 lies nearer to a probe than the
+one before, so an answer of 250 rows is of one version exactly where it holds two whole batches and half of a third,
+without a gap. What is done is not done again.
 """
 
 from __future__ import annotations
