@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NETWORK = {"socket", "urllib", "http", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "xmlrpc", "telnetlib"}
 # Module: what it takes of a network library, and why that opens no connection.
 ALLOWED = {
+    "data/files/store_urls.py": "urllib.parse",  # takes the address of a gallery in PostgreSQL apart
     "dicomweb/request.py": "urllib.parse",  # takes the address apart
     "dicomweb/search.py": "urllib.parse",  # the same
     "dicomweb/server.py": "requests",  # it asks the server that --dicomweb names, and no other
+    "distributed/answering.py": "socket",  # whether the cluster that --address names answers
     "models/pretrained/foreign.py": "urllib.error",  # the error of a download that torchvision or timm makes
     "models/pretrained/reach.py": "urllib.request",  # whether the host answers, before the library asks it
     "files.py": "socket",  # the name of this machine
