@@ -58,7 +58,7 @@ class Rows:
 
 
 def fill(
-    store: Store, about: About, dimensions: int, rows: pd.DataFrame | Rows, some: Some, together: int = 8
+    store: Store, about: About, dimensions: int, rows: pd.DataFrame | Rows, some: Some, together: int = 4
 ) -> StoreRecord:
     """Make a gallery of rows and the vectors that `some` gives for them, a block at a time.
 
