@@ -28,7 +28,7 @@ from contrastive_cxr.space import FULL, unwritable
 
 RECORD, FILLING, DATA = "gallery.json", "filling.json", "vectors.lance"
 NAME = "vector_idx"
-SMALL = 65_536
+SMALL = 32_768
 """Rows of a file below which, on average, the files are gathered; that takes 0.7 GiB for the time."""
 CACHE = 2**30
 """Bytes of the index, and of the files' metadata, that are kept in memory."""
