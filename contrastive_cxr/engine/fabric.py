@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -15,6 +17,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from contrastive_cxr import cores
 from contrastive_cxr.engine.allocator import keep_freed_memory
@@ -66,7 +69,10 @@ def _strategy(runtime: schema.Runtime) -> DDPStrategy:
     forward pass before the epoch ends (`TrainState.share_buffers`).
     """
     wait = timedelta(minutes=runtime.timeout_minutes)
-    return DDPStrategy(timeout=wait, broadcast_buffers=False, gradient_as_bucket_view=True)
+    known = inspect.signature(DistributedDataParallel).parameters
+    word = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.15
+    unsent: dict[str, Any] = {word: False}
+    return DDPStrategy(timeout=wait, gradient_as_bucket_view=True, **unsent)
 
 
 def _limit_threads(count: int, local: int) -> None:
