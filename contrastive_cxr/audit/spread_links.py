@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from contrastive_cxr import terminal
 from contrastive_cxr.audit import candidates, hashes, likeness, links, thumbnails
 from contrastive_cxr.audit.candidates import Candidates, Floats, Ints
-from contrastive_cxr.errors import RequestError
+from contrastive_cxr.data.cache_files import mapped
 from contrastive_cxr.spread import Spread
 
 BLOCK = 2048
@@ -48,15 +48,7 @@ class Store:
 
     def opened(self) -> NDArray[np.uint8]:
         """uint8 [M, 1, S, S]."""
-        if not isinstance(self.squares, str):
-            return self.squares
-        try:
-            return np.memmap(self.squares, np.uint8, "r", shape=self.shape)
-        except (OSError, ValueError) as error:
-            raise RequestError(
-                f"a worker cannot read the cache {self.squares} ({error}); data.cache_dir must be on a disk that all "
-                "machines see"
-            ) from error
+        return mapped(self.squares, self.shape) if isinstance(self.squares, str) else self.squares
 
 
 @dataclass(frozen=True)

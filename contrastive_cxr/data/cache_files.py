@@ -97,6 +97,22 @@ def _key(data: schema.Data, roots: Sequence[str]) -> dict[str, object]:
     }
 
 
+def mapped(file: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The squares of a cache's file, uint8 [M, 1, S, S] as `shape` says, in a worker that may be on another machine.
+
+    Raises
+    ------
+    RequestError
+        The worker cannot read the file.
+    """
+    try:
+        return np.memmap(file, np.uint8, "r", shape=shape)
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"a worker cannot read the cache {file} ({error}); data.cache_dir must be on a disk that all machines see"
+        ) from error
+
+
 def refusal(folder: Path, error: OSError | sqlite3.Error) -> CcxrError:
     """The error to raise where the cache cannot be written; of a full disk it says so and how full it is."""
     at_limit = isinstance(error, OSError) and is_full(error)

@@ -26,7 +26,7 @@ from contrastive_cxr.retrieval.index import Index
 from contrastive_cxr.retrieval.model import EmbeddingModel
 from contrastive_cxr.retrieval.near import PatientExclusion, nearest
 from contrastive_cxr.retrieval.result import SearchResult, masked
-from contrastive_cxr.retrieval.rows import Vectors, Where, matching, places, table, unit_vectors
+from contrastive_cxr.retrieval.rows import Where, matching, places, table, unit_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +111,7 @@ class Gallery(Held):
             Where the queries are of another size or model, or not finite and of unit length, k is below 1, or `where`
             names a column or value that no row has.
         """
-        if model_digest is not None:
-            self.check_model(model_digest)
-        checked = self._queries(queries)
-        if k < 1:
-            raise RequestError(f"k={k}; give at least 1")
-        if exclude_patients is not None and len(exclude_patients) != len(checked):
-            raise RequestError(f"{len(exclude_patients)} patients for {len(checked)} queries; give one a query")
+        checked = self._asked(queries, k, exclude_patients, model_digest)
         allowed = matching(self.rows, where) if where else None
         most = min(k, len(self) if allowed is None else int(allowed.sum()))
         own = None if exclude_patients is None else PatientExclusion(self._patients[0], self._numbers(exclude_patients))
@@ -264,14 +258,6 @@ class Gallery(Held):
         loaded = cls(vectors, rows, about, index, recall)
         loaded._fixed = mapped
         return loaded
-
-    def _queries(self, queries: npt.ArrayLike) -> Vectors:
-        checked = unit_vectors(np.atleast_2d(np.asarray(queries)), "queries")
-        if checked.shape[1] != self.vectors.shape[1]:
-            raise RequestError(
-                f"queries have {checked.shape[1]} dimensions, the gallery {self.vectors.shape[1]}; use its model"
-            )
-        return checked
 
 
 def _held(folder: Path, wait: bool) -> AbstractContextManager[None]:

@@ -50,6 +50,11 @@ class Held(Searched):
         return len(self.vectors)
 
     @property
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+        return int(self.vectors.shape[1])
+
+    @property
     def rows(self) -> pd.DataFrame:
         """The rows; of a large loaded gallery they are read now."""
         if isinstance(self._rows, Path):

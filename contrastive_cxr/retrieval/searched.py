@@ -15,7 +15,7 @@ from contrastive_cxr.errors import RequestError, raise_faults
 from contrastive_cxr.retrieval.gallery_files import About
 from contrastive_cxr.retrieval.measure import Familiar, Recall
 from contrastive_cxr.retrieval.result import SearchResult
-from contrastive_cxr.retrieval.rows import Ids, Vectors, Where
+from contrastive_cxr.retrieval.rows import Ids, Vectors, Where, unit_vectors
 
 if TYPE_CHECKING:
     from contrastive_cxr.retrieval.image_inputs import Inputs
@@ -90,6 +90,11 @@ class Searched(ABC):
         """Rows of each label."""
 
     @property
+    @abstractmethod
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+
+    @property
     def model_digest(self) -> str:
         """Identity of the model that made the vectors; '' where it is not known."""
         return self.about.model
@@ -109,6 +114,23 @@ class Searched(ABC):
                 f"the gallery's images were read with {name}={ours[name]}, these queries with {name}="
                 f"{theirs.get(name)}; their vectors cannot be compared: build the gallery again with this model"
             )
+
+    def _asked(
+        self, queries: npt.ArrayLike, k: int, exclude_patients: Sequence[str] | None, model_digest: str | None
+    ) -> Vectors:
+        """The queries of a search as float32 [Q, D] of unit length; parameters and errors as of `Gallery.search`."""
+        if model_digest is not None:
+            self.check_model(model_digest)
+        checked = unit_vectors(np.atleast_2d(np.asarray(queries)), "queries")
+        if checked.shape[1] != self.dimensions:
+            raise RequestError(
+                f"queries have {checked.shape[1]} dimensions, the gallery {self.dimensions}; use its model"
+            )
+        if k < 1:
+            raise RequestError(f"k={k}; give at least 1")
+        if exclude_patients is not None and len(exclude_patients) != len(checked):
+            raise RequestError(f"{len(exclude_patients)} patients for {len(checked)} queries; give one a query")
+        return checked
 
     def search_images(
         self,

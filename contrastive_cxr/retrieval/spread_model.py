@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from contrastive_cxr import augment
+from contrastive_cxr.data.cache_files import mapped
 from contrastive_cxr.distributed import Cluster
 from contrastive_cxr.distributed.stream import Work
 from contrastive_cxr.errors import RequestError, raise_faults
@@ -65,13 +66,7 @@ class CachePiece:
 
     def pixels(self, squeezed: dict[str, int]) -> Bytes:
         """uint8 [n, 1, S, S]."""
-        try:
-            return np.asarray(np.memmap(self.file, np.uint8, "r", shape=self.shape))[self.slots]
-        except (OSError, ValueError) as error:
-            raise RequestError(
-                f"a worker cannot read the cache {self.file} ({error}); data.cache_dir must be on a disk that all "
-                "machines see"
-            ) from error
+        return np.asarray(mapped(self.file, self.shape))[self.slots]
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ class StoreGallery(Searched):
         return self.record.familiar
 
     @property
+    def dimensions(self) -> int:
+        """Numbers of a vector."""
+        return self.record.dimensions
+
+    @property
     def version(self) -> str:
         """A word for the newest version."""
         with self.store.view() as view:
@@ -70,17 +75,7 @@ class StoreGallery(Searched):
         where: Where | None = None,
     ) -> SearchResult:
         """Find the nearest rows of each query; parameters and errors as of `Gallery.search`."""
-        if model_digest is not None:
-            self.check_model(model_digest)
-        checked = unit_vectors(np.atleast_2d(np.asarray(queries)), "queries")
-        if checked.shape[1] != self.record.dimensions:
-            raise RequestError(
-                f"queries have {checked.shape[1]} dimensions, the gallery {self.record.dimensions}; use its model"
-            )
-        if k < 1:
-            raise RequestError(f"k={k}; give at least 1")
-        if exclude_patients is not None and len(exclude_patients) != len(checked):
-            raise RequestError(f"{len(exclude_patients)} patients for {len(checked)} queries; give one a query")
+        checked = self._asked(queries, k, exclude_patients, model_digest)
         with self.store.view() as view:
             wanted = searching.conditions(view, self.columns, where)
             ids, gaps = searching.search(view, self.record, checked, k, wanted, exclude_patients)
