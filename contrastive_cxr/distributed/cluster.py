@@ -7,9 +7,9 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from contrastive_cxr import cores, terminal
@@ -39,6 +39,7 @@ class Cluster:
 
     cpus: int
     gpus: int
+    _streams: list[Generator[Any]] = field(default_factory=list, repr=False)
 
     @property
     def workers(self) -> int:
@@ -71,10 +72,17 @@ class Cluster:
         """What comes out of `work` for each job, in any order (`stream.streamed`)."""
         from ray.data.exceptions import SystemException
 
+        results = stream.streamed(jobs, work, self.cpus, self.gpus)
+        self._streams.append(results)
         try:
-            yield from stream.streamed(jobs, work, self.cpus, self.gpus)
+            yield from results
         except (_ray().exceptions.RayError, SystemException) as error:
             raise failed(error) from error
+
+    def close(self) -> None:
+        """End the streams that were left before their end (an error, Ctrl-C); they give nothing more."""
+        for results in self._streams:
+            results.close()
 
 
 @contextmanager
@@ -104,7 +112,8 @@ def connected(engine: Engine) -> Iterator[Cluster]:
     try:
         versions.check(ray)
         total = ray.cluster_resources()
-        yield Cluster(int(total.get("CPU", 0)) or 1, int(total.get("GPU", 0)))
+        with closing(Cluster(int(total.get("CPU", 0)) or 1, int(total.get("GPU", 0)))) as cluster:
+            yield cluster
     finally:
         ray.shutdown()
 
@@ -138,6 +147,8 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     # Ray would give its workers the lowest priority, and on a shared machine they would then stand still.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # A thread of Ray Data that outlives the cluster by a moment would start another one.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers without a GPU see what the machine sees
     import ray
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,8 +84,8 @@ def tried(stream: str, step: str, number: int, function: Callable[[Any], Any], c
         return packed(Lost(str(value)) if died >= attempts.MOST else function(value))
 
 
-def streamed(jobs: Sequence[Any], work: Work, cpus: int, gpus: int) -> Iterator[Any]:
-    """The result of each job, as they come.
+def streamed(jobs: Sequence[Any], work: Work, cpus: int, gpus: int) -> Generator[Any]:
+    """The result of each job, as they come; to be closed where it is not read to its end.
 
     Parameters
     ----------
@@ -102,14 +103,16 @@ def streamed(jobs: Sequence[Any], work: Work, cpus: int, gpus: int) -> Iterator[
         return
     stream = uuid.uuid4().hex
     try:
-        for row in _pipeline(jobs, work, cpus, gpus, stream).iter_rows():
-            result = unpacked(row["packed"])
-            if isinstance(result, Lost):
-                raise CcxrError(
-                    f"workers died {attempts.MOST} times at {result.words}: out of memory, or a file that ends the "
-                    "process that opens it; look at the files, or leave them out"
-                )
-            yield result
+        # Ray Data ends its work when the iterator goes, and an error's traceback would keep it past the cluster's end.
+        with closing(iter(_pipeline(jobs, work, cpus, gpus, stream).iter_rows())) as rows:
+            for row in rows:
+                result = unpacked(row["packed"])
+                if isinstance(result, Lost):
+                    raise CcxrError(
+                        f"workers died {attempts.MOST} times at {result.words}: out of memory, or a file that ends the "
+                        "process that opens it; look at the files, or leave them out"
+                    )
+                yield result
     finally:
         attempts.forget(stream)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -157,6 +158,18 @@ def test_a_killed_command_is_gone_on_with(finished: Path, painted: Path, head: H
 def test_a_job_that_ends_every_worker_is_given_up(engine: Engine) -> None:
     with connected(engine) as cluster, pytest.raises(CcxrError, match=r"workers died 5 times at 2: out of memory"):
         list(cluster.streamed([1, 2, 3], Work(deadly, Same)))
+
+
+def test_a_stream_that_is_left_ends_with_the_cluster(engine: Engine) -> None:
+    import ray
+
+    with connected(engine) as cluster:
+        results = cluster.streamed(range(40), Work(abs, Same))
+        next(results)
+    assert list(results) == [], "closed"
+    gc.collect()
+    time.sleep(1)
+    assert not ray.is_initialized(), "nothing of Ray Data is left that would connect again"
 
 
 def test_calls_come_back_in_order_and_errors_as_they_are(engine: Engine) -> None:
