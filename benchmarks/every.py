@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "cache": ["--quick"],
     "against_plain": ["--quick"],
     "time_to_result": ["--quick", "--scratch", str(QUICK / "time-to-result")],
+    "scoring": ["--quick", "--scratch", str(QUICK / "scoring")],
     "neighbour_metrics": ["--rows", "2000", "--against", "2000", "--repeats", "1"],
     "serve": ["--quick", "--minutes", "0.3", "--in-flight", "20"],
     "report_page": ["--quick", "--rows", "500"],
@@ -40,7 +41,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "stores": ["--quick", "--scratch", str(QUICK / "stores")],
 }
 """Name and the words of its quick size."""
-REAL = ("against_plain", "time_to_result")
+REAL = ("against_plain", "time_to_result", "scoring")
 """What real images belong to."""
 
 
