@@ -97,8 +97,10 @@ def predict(
     options = {"engine": worked, **pictures(frames, axis)}
     given_paths.check(run, source, out=out, endings=(".csv",), also=also)
     with terminal.Stages("predicting", 3, first="loading PyTorch"):
+        from contrastive_cxr.engine.allocator import keep_freed_memory
         from contrastive_cxr.inference.predict import predict as run_predict
 
+        keep_freed_memory()
         table = run_predict(run, source, out, device=device, overwrite=overwrite, precision=precision, **options)
     if "predictor" in table.attrs:
         tell(table.attrs["predictor"])
@@ -138,8 +140,10 @@ def encode(
     options = {"engine": worked, **pictures(frames, axis)}
     given_paths.check(run, source, parts=True, out=out, endings=(".npy", ""), also=also)
     with terminal.Stages("encoding", 2, first="loading PyTorch"):
+        from contrastive_cxr.engine.allocator import keep_freed_memory
         from contrastive_cxr.inference.encode import encode as run_encode
 
+        keep_freed_memory()
         terminal.stage("encoding the images")
         written = run_encode(run, source, out, device=device, overwrite=overwrite, precision=precision, **options)
     say(f"Vectors: {written}")
