@@ -76,11 +76,9 @@ def index(
         run = Path(places[0])
         given_paths.check(run, places[1:], parts=True, also=also)
         with terminal.Stages("indexing", 4, first="loading PyTorch"):
-            from contrastive_cxr.engine.allocator import keep_freed_memory
             from contrastive_cxr.inference import tracked_gallery
             from contrastive_cxr.inference.gallery import index as run_index
 
-            keep_freed_memory()
             if track:
                 tracked_gallery.tracked(run)
             made = run_index(run, places[1], out, engine=worked, **chosen)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from contrastive_cxr.engine import (
 )
 from contrastive_cxr.models import transfer, weights
 from contrastive_cxr.models.backbones import catalogue
-from contrastive_cxr.models.in_parts import in_parts
 from contrastive_cxr.objectives.classes import LOSSES
 from contrastive_cxr.recipe.schema import Embed, Finetune, Phase, Recipe, Supervised
 from contrastive_cxr.run import seeds
@@ -156,8 +154,9 @@ class PhaseContext:
             return augment.plain(pixels, size) if view is None else view(pixels, part)
 
         size_of_batch = self.recipe.runtime.eval_batch_size
-        parts = partial(in_parts, function or network)
-        return images.encoded(lambda part: encode(self.fabric, parts, part, size_of_batch, load, network=network), rows)
+        return images.encoded(
+            lambda part: encode(self.fabric, function or network, part, size_of_batch, load, network=network), rows
+        )
 
     def done(self, name: PhaseName) -> bool:
         """Whether the phase is complete already; the tracker then gets what a killed sitting may have lost."""

@@ -411,7 +411,7 @@ class Runtime(Section):
     timeout_minutes: Annotated[float, Field(gt=0.0)] = Field(
         30.0, description="minutes that a process waits for the others before the run ends; more than evaluation takes"
     )
-    eval_batch_size: Count = Field(64, description="images a step without gradients; a CPU takes them in smaller parts")
+    eval_batch_size: Count = Field(64, description="images a step without gradients")
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = Field(
         5.0, description="minutes between checkpoints inside an epoch; 0: only at its end"
     )

@@ -87,12 +87,11 @@ def test_a_prediction_over_seeds_is_explained_by_its_first_run(tmp_path: Path) -
     assert explained(tmp_path) == tmp_path / "seed3"
 
 
-@pytest.mark.parametrize(("command", "out"), [("predict", "said.csv"), ("encode", "vectors.npy"), ("index", "gallery")])
+@pytest.mark.parametrize(("command", "out"), [("predict", "said.csv"), ("encode", "vectors.npy")])
 def test_commands_keep_freed_memory(
     ccxr: Call, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, out: str
 ) -> None:
     told: list[str] = []
-    (tmp_path / "new" / "one.png").unlink()
     monkeypatch.setattr(allocator, "keep_freed_memory", lambda: told.append(command))
     code, _, said = ccxr(command, run, tmp_path / "new", "--out", tmp_path / out)
     assert code == 0, said
