@@ -7,6 +7,7 @@ another actor in the place of a dead one. It would do so for ever: `attempts` en
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -103,8 +104,7 @@ def streamed(jobs: Sequence[Any], work: Work, cpus: int, gpus: int) -> Generator
         return
     stream = uuid.uuid4().hex
     try:
-        # Ray Data ends its work when the iterator goes, and an error's traceback would keep it past the cluster's end.
-        with closing(iter(_pipeline(jobs, work, cpus, gpus, stream).iter_rows())) as rows:
+        with closing(_rows(_pipeline(jobs, work, cpus, gpus, stream))) as rows:
             for row in rows:
                 result = unpacked(row["packed"])
                 if isinstance(result, Lost):
@@ -115,6 +115,26 @@ def streamed(jobs: Sequence[Any], work: Work, cpus: int, gpus: int) -> Generator
                 yield result
     finally:
         attempts.forget(stream)
+
+
+def _rows(data: Any) -> Generator[dict[str, Any]]:
+    """The rows of a data set of Ray Data, as they come; when this is closed, nothing of it runs any more.
+
+    `iter_rows` would leave threads behind that ask the cluster for blocks, and each asking connects to a cluster again.
+    """
+    import ray
+    from ray.data.block import BlockAccessor
+
+    bundles = data.iter_internal_ref_bundles()
+    try:
+        while (bundle := next(bundles, None)) is not None:
+            for block in bundle.block_refs:
+                yield from BlockAccessor.for_block(ray.get(block)).iter_rows(public_row_format=True)
+    finally:
+        del bundles  # which stops the thread that gives out the work, but waits two seconds for its end at most
+        for thread in threading.enumerate():
+            if type(thread).__module__.startswith("ray.data"):
+                thread.join()
 
 
 def _pipeline(jobs: Sequence[Any], work: Work, cpus: int, gpus: int, stream: str) -> Any:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-# Before Ray is imported, which reads it then: the clusters of the tests have a token that nobody else knows.
-os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_AUTH_MODE": "token"}
+# Before Ray is imported, which reads them then: the clusters of the tests have a token that nobody else knows, and
+# nothing connects to one by itself, as in `distributed.cluster`.
+os.environ |= {"RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_AUTH_MODE": "token", "RAY_ENABLE_AUTO_CONNECT": "0"}
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CCXR_TEST_CLUSTER"
 """A variable that all processes of a cluster of ours have in their environment."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -160,16 +159,17 @@ def test_a_job_that_ends_every_worker_is_given_up(engine: Engine) -> None:
         list(cluster.streamed([1, 2, 3], Work(deadly, Same)))
 
 
-def test_a_stream_that_is_left_ends_with_the_cluster(engine: Engine) -> None:
-    import ray
-
+def test_nothing_of_a_stream_outlives_its_cluster(engine: Engine) -> None:
+    before = set(threading.enumerate())
     with connected(engine) as cluster:
-        results = cluster.streamed(range(40), Work(abs, Same))
-        next(results)
-    assert list(results) == [], "closed"
-    gc.collect()
-    time.sleep(1)
-    assert not ray.is_initialized(), "nothing of Ray Data is left that would connect again"
+        left = cluster.streamed(range(40), Work(abs, Same))
+        next(left)
+    assert list(left) == [], "closed"
+    assert set(threading.enumerate()) <= before, "a thread of Ray Data would connect to a cluster again"
+    with connected(engine) as cluster, pytest.raises(CcxrError) as kept:
+        list(cluster.streamed([4, 5], Work(refusing, Same)))
+    assert kept.value.__traceback__ is not None, "the frames of the stream live on"
+    assert set(threading.enumerate()) <= before
 
 
 def test_calls_come_back_in_order_and_errors_as_they_are(engine: Engine) -> None:
