@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from contrastive_cxr.metrics import baselines
 
@@ -23,7 +24,9 @@ def test_thumbnails_of_any_size_keep_the_mean(size: int) -> None:
     assert small.mean(1) == pytest.approx(images.mean(axis=(1, 2, 3)), abs=1e-2)
 
 
-def test_forest_finds_a_bright_corner_and_repeats_itself() -> None:
+@pytest.mark.parametrize("large", [baselines.LARGE, 1])
+def test_forest_finds_a_bright_corner_and_repeats_itself(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "LARGE", large)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 100, (60, 1, 40, 40), dtype=np.uint8)
     labels = rng.integers(0, 2, 60) * 2  # class 1 has no training rows
@@ -34,6 +37,17 @@ def test_forest_finds_a_bright_corner_and_repeats_itself() -> None:
     assert (found.argmax(1) == labels[40:]).mean() > 0.9
     again = baselines.thumbnail_forest(images[:40], labels[:40], images[40:], 3, seed=2**40 + 1)
     assert (found == again).all()
+
+
+def test_a_large_table_gets_extremely_randomised_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    known, asked = rng.random((50, 9), dtype=np.float32), rng.random((8, 9), dtype=np.float32)
+    labels = (known[:, 0] > 0.5).astype(np.int64)
+    monkeypatch.setattr(baselines, "LARGE", known.size)
+    expected = ExtraTreesClassifier(500, max_features=9, random_state=3).fit(known, labels).predict_proba(asked)
+    assert baselines.forest(known, labels, asked, 2, 3) == pytest.approx(expected)
+    plain = RandomForestClassifier(500, random_state=3).fit(known[1:], labels[1:]).predict_proba(asked)
+    assert baselines.forest(known[1:], labels[1:], asked, 2, 3) == pytest.approx(plain)
 
 
 def facts_of(n: int, **columns: object) -> pd.DataFrame:
