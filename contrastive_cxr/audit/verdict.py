@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contrastive_cxr.audit.groups import PARTS
+from contrastive_cxr.metrics import baselines
 
 TELLING = 0.7  # AUC of something that sees no lung from which it is worth a word
 SHORTCUT = 0.8  # from which it is a warning: scores may come from it
@@ -125,6 +126,13 @@ def _shortcuts(facts: Mapping[str, Any]) -> list[Finding]:
             f"{best['auc']:.2f} ({named or 'all inputs together'})."
         )
         found.append(_finding("shortcut", "warning" if best["auc"] >= SHORTCUT else "note", sentence))
+    borders = [each["auc"] or 0 for each in facts["baselines"] if each["name"] == baselines.BORDER]
+    if borders and max(borders) >= SHORTCUT:
+        sentence = (
+            f"The border of the images alone reaches AUC {max(borders):.2f}: a network may learn how they are framed "
+            "or marked. Compare its scores with this baseline, and try it on images from elsewhere."
+        )
+        found.append(_finding("shortcut", "warning", sentence))
     for each in facts["shift"]:
         if (each["auc"] or 0) >= SHIFTED:
             sentence = (

@@ -152,7 +152,8 @@ def of_dataset(dataset: Dataset, out: Path | None = None, command: str = "") -> 
     terminal.stage("shortcuts of files and metadata")
     facts["associations"] = associations.with_label(table, owner)
     facts["shift"] = associations.shifts(table, owner, None)
-    facts |= {"baselines": [], "faults": [], "verdict": verdict(facts)}
+    facts["baselines"] = []
+    facts |= {"faults": [], "verdict": verdict(facts)}
     facts = dict(folders.plain(facts))
     if out is not None:
         folders.write_json(out / "audit.json", facts)

@@ -23,12 +23,17 @@ def facts(**changes: Any) -> dict[str, Any]:
         "sources_shared": [],
         "associations": [],
         "shift": [],
+        "baselines": [],
     }
     return empty | {"counts": counts} | changes
 
 
 def told(auc: float | None, p: float = 1e-9) -> dict[str, Any]:
     return {"input": "format", "auc": auc, "p": p}
+
+
+def border(auc: float | None) -> dict[str, Any]:
+    return {"name": "border, outer 10 %", "auc": auc}
 
 
 SHIFT = {"first": "train", "second": "test", "input": "metadata"}
@@ -50,6 +55,8 @@ SHIFT = {"first": "train", "second": "test", "input": "metadata"}
         ),
         ({"associations": [told(0.9)]}, "look", "format alone reaches AUC 0.90"),
         ({"associations": [told(0.6), told(None), told(0.9, p=0.2)]}, "clean", "No copies"),
+        ({"baselines": [border(0.79), border(0.84)]}, "look", "border of the images alone reaches AUC 0.84"),
+        ({"baselines": [border(0.79), border(None), {"name": "32x32 thumbnail", "auc": 0.9}]}, "clean", "No copies"),
         ({"shift": [SHIFT | {"auc": 0.8}]}, "look", "tells them apart with AUC 0.80"),
         ({"shift": [SHIFT | {"auc": 0.6}, SHIFT | {"auc": None}]}, "clean", "No copies"),
     ],
