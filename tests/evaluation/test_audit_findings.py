@@ -23,8 +23,8 @@ def audited(run: Path, **changes: Any) -> Path:
     counts = {**COUNTS, "images": 90, **changes.pop("counts", {})}
     facts: dict[str, Any] = {
         "counts": counts, "splits": {"train": 60, "test": 30}, "patients_across_splits": [],
-        "images_without_patient": 0, "sources_shared": [], "associations": [], "shift": [], "command": COMMAND,
-        "groups": [{"number": number} for number in range(counts["groups"])],
+        "images_without_patient": 0, "sources_shared": [], "associations": [], "shift": [], "baselines": [],
+        "command": COMMAND, "groups": [{"number": number} for number in range(counts["groups"])],
     } | changes  # fmt: skip
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.yaml").write_text("")
