@@ -21,6 +21,8 @@ BLOCKS = 4096
 """Blocks that the jobs of a stream are divided into at most; each is one task."""
 BLOCK_BYTES = 16 * 2**20
 """Bytes of results that are handed on together."""
+LINGER = 30.0
+"""Seconds that a stream's thread has to end, where the cluster answers slowly or no more."""
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,17 @@ def _rows(data: Any) -> Generator[dict[str, Any]]:
     import ray
     from ray.data.block import BlockAccessor
 
-    bundles = data.iter_internal_ref_bundles()
+    before = set(threading.enumerate())
+    bundles = data.iter_internal_ref_bundles()  # its thread runs from here on: the first result is there
+    begun = [each for each in threading.enumerate() if each not in before and type(each).__module__.startswith("ray.")]
     try:
         while (bundle := next(bundles, None)) is not None:
             for block in bundle.block_refs:
                 yield from BlockAccessor.for_block(ray.get(block)).iter_rows(public_row_format=True)
     finally:
         del bundles  # which stops the thread that gives out the work, but waits two seconds for its end at most
-        for thread in threading.enumerate():
-            if type(thread).__module__.startswith("ray.data"):
-                thread.join()
+        for thread in begun:
+            thread.join(LINGER)
 
 
 def _pipeline(jobs: Sequence[Any], work: Work, cpus: int, gpus: int, stream: str) -> Any:

@@ -96,7 +96,8 @@ def ready_network(
 ) -> tuple[Network, dict[str, Any], inference_precision.Settled]:
     """The model in `phase`, ready to predict in `evaluation.precision`; its `model.json`; and that precision.
 
-    On a CPU batch norm is folded into convolutions: EfficientNet-Lite0 is 1.2 times as fast then.
+    On a CPU batch norm is folded into convolutions: EfficientNet-Lite0 is 1.2 times as fast then, others a little
+    (`benchmarks/results/folding.json`).
     Several processes take float32 under `auto`: they would have to agree on what each measures.
     """
     network, card = weights.load(phase)

@@ -162,8 +162,8 @@ def shares(size: int, side: int) -> NDArray[np.float32]:
 def forest(train: NDArray[np.float32], labels: Ints, scored: NDArray[np.float32], classes: int, seed: int) -> Floats:
     """Class probabilities of a forest of 500 trees: a random forest, on large tables one of extremely randomised trees.
 
-    Those draw thresholds instead of sorting for them. With three times as many columns to choose from they are as good
-    on large tables in 0.6 of the time, and less good on small ones (`benchmarks/results/blind_forests.json`).
+    Those draw thresholds instead of sorting for them. With three times as many columns to choose from they are about
+    as good on large tables in 0.6 of the time, and less good on small ones (`benchmarks/results/blind_forests.json`).
 
     Parameters
     ----------
