@@ -62,7 +62,7 @@ def _predicted(model: EmbeddingModel, pixels: Tensor) -> Floats:
 
 def _decided(parts: Parts, probabilities: Floats) -> NDArray[np.int64]:
     """Decisions as `ccxr predict` writes them."""
-    assert parts.classifier is not None
+    assert parts.classifier is not None, "only models with classes decide"
     costs = parts.classifier.card["costs"]
     if costs:
         return decisions.decide(probabilities, decisions.matrix(parts.classifier.classes, costs))
@@ -115,7 +115,7 @@ def cosines(first: Floats, second: Floats) -> NDArray[np.float64]:
 
 def _thresholds(parts: Parts, first: Floats, second: Floats) -> dict[str, int]:
     """Answers to the report's thresholds that differ, and images that are too near to one."""
-    assert parts.classifier is not None
+    assert parts.classifier is not None, "only models with classes decide"
     differing = near = 0
     for threshold in parts.fitted.thresholds.values():
         column = parts.classifier.classes.index(parts.fitted.positive)

@@ -61,12 +61,12 @@ def _pairs(network: nn.Module, forward: Callable[[], Tensor]) -> tuple[list[Pair
     seen: list[tuple[nn.Conv2d, str, nn.BatchNorm2d]] = []
 
     def after(module: nn.Module, _: object, output: Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
+        assert isinstance(module, nn.Conv2d), "the hook is on convolutions alone"
         made.append((output, module))
 
     def before(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def met(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            assert isinstance(module, nn.BatchNorm2d)
+            assert isinstance(module, nn.BatchNorm2d), "the hook is on batch norms alone"
             seen.extend((convolution, name, module) for output, convolution in made if output is inputs[0])
 
         return met

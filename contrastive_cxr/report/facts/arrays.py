@@ -127,7 +127,7 @@ def decided(folder: Path, costs: NDArray[np.float64] | None = None) -> Decided |
     if (verdicts is None and given is None) or len(thumbnails) != len(rows):
         return None
     if verdicts is None:
-        assert given is not None
+        assert given is not None, "without verdicts there are probabilities"
         verdicts = given.argmax(axis=1) if costs is None else decisions.decide(given, costs)
     table = folder / "rows.csv"
     paths = _table(table)["path"].to_numpy()[rows].tolist() if table.is_file() else [""] * len(rows)
