@@ -15,7 +15,6 @@ _NUMBERS = {
     "gamma": ("gamma", ".2f"),
     "noise": ("noise", ".3f"),
     "jpeg": ("JPEG quality", ".0f"),
-    "random_filter": ("random filter", ".2f"),
 }
 
 

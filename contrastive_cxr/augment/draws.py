@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from contrastive_cxr.augment.sets import AugmentSet
 
@@ -22,23 +21,19 @@ LATEST = (
     "aspect", "gamma", "noise", "jpeg", "jpeg_rate", "resolution", "resolution_rate", "sharpness",
     "noise_rate", "rate", "frame_rate", "frame_left", "frame_right", "frame_top", "frame_bottom",
 )  # fmt: skip
-# Largest seed of an image's noise; drawn after the uniform numbers above, and what is below after it.
+# Largest seed of an image's noise; drawn after the uniform numbers, so a further purpose comes after it.
 SEEDS = 2**62
-LAST = ("random_filter", "random_filter_rate")
-FILTER = 5  # pixels of a random filter's side
 # What each parameter is of an image that is only resized; those that are not here mean nothing then.
 PLAIN = {
     "width": 1.0, "height": 1.0, "x": 0.0, "y": 0.0, "angle": 0.0, "mirror_x": 1.0, "mirror_y": 1.0, "brightness": 0.0,
     "contrast": 1.0, "sigma": 0.0, "erase_width": 0.0, "equalise": 0.0, "gamma": 1.0, "noise": 0.0, "jpeg": 0.0,
-    "resolution": 1.0, "sharpness": 1.0, "random_filter": 0.0,
-    "frame_left": 0.0, "frame_right": 0.0, "frame_top": 0.0, "frame_bottom": 0.0,
+    "resolution": 1.0, "sharpness": 1.0, "frame_left": 0.0, "frame_right": 0.0, "frame_top": 0.0, "frame_bottom": 0.0,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The parameters of B images; every field is a float32 CPU tensor [B], `noise_seed` an int64 one, and
-    `filter_weights` [B, 5, 5].
+    """The parameters of B images; every field is a float32 CPU tensor [B], `noise_seed` an int64 one.
 
     The window is the part of the image that fills the output. `width` and `height` are shares of the image's sides
     (above 1: black comes in), `x` and `y` its centre, the image spanning -1..1. It is turned by `angle` degrees: the
@@ -47,8 +42,7 @@ class Draw:
     erased box is in shares of the output side (width 0: none). `equalise` is 1 where the histogram is equalised.
     `gamma` is the power of the grey values (1: as they are), `noise` a standard deviation in units of the range 0..1,
     `jpeg` a quality (0: no file), `resolution` the share of its side that the output is reduced to (1: it is not),
-    `sharpness` multiplies the difference from a smoothed picture (1: as it is). `random_filter` times what
-    `filter_weights` make of the picture is added to it (0: nothing). The four `frame_` fields are widths of
+    `sharpness` multiplies the difference from a smoothed picture (1: as it is). The four `frame_` fields are widths of
     black bands along the sides of the picture, shares of its side (0: none).
     """
 
@@ -73,8 +67,6 @@ class Draw:
     jpeg: Tensor
     resolution: Tensor
     sharpness: Tensor
-    random_filter: Tensor
-    filter_weights: Tensor
     frame_left: Tensor
     frame_right: Tensor
     frame_top: Tensor
@@ -115,8 +107,6 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
     for purposes in (PURPOSES, LATER, LATEST):
         uniform = torch.rand(total, len(purposes), generator=generator)
         uniforms |= zip(purposes, uniform.unbind(dim=1), strict=True)
-    noise_seed = torch.randint(SEEDS, (total,), generator=generator)
-    uniforms |= zip(LAST, torch.rand(total, len(LAST), generator=generator).unbind(dim=1), strict=True)
     drawn = Draw(
         **_window(set, uniforms),
         **_erased(set, uniforms),
@@ -130,8 +120,7 @@ def draw(set: AugmentSet, total: int, seed: int) -> Draw:
         gamma=_symmetric(uniforms["gamma"], set.gamma).exp(),
         **_quality(set, uniforms),
         **_framed(set, uniforms),
-        noise_seed=noise_seed,
-        filter_weights=_filters(torch.randn(total, FILTER, FILTER, generator=generator)),
+        noise_seed=torch.randint(SEEDS, (total,), generator=generator),
     )
     return drawn if set.rate >= 1 else _left_plain(drawn, uniforms["rate"] >= set.rate)
 
@@ -181,7 +170,7 @@ def _framed(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _quality(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Noise, JPEG, resolution, sharpness and the strength of the random filter."""
+    """Noise, JPEG, resolution and sharpness."""
     quality = _between(uniforms["jpeg"], *(set.jpeg or (0.0, 0.0)))
     share = _between(uniforms["resolution"], *(set.resolution or (1.0, 1.0)))
     return {
@@ -189,16 +178,7 @@ def _quality(set: AugmentSet, uniforms: dict[str, Tensor]) -> dict[str, Tensor]:
         "jpeg": quality * (uniforms["jpeg_rate"] < set.jpeg_rate),
         "resolution": torch.where(uniforms["resolution_rate"] < set.resolution_rate, share, 1.0),
         "sharpness": 1.0 + _symmetric(uniforms["sharpness"], set.sharpness),
-        "random_filter": set.random_filter
-        * uniforms["random_filter"]
-        * (uniforms["random_filter_rate"] < set.random_filter_rate),
     }
-
-
-def _filters(weights: Tensor) -> Tensor:
-    """Weights [B, k, k] with a sum of 0, so that even areas stay as they are, and a norm of 1."""
-    centred = weights - weights.mean(dim=(1, 2), keepdim=True)
-    return functional.normalize(centred.flatten(1)).reshape(weights.shape)
 
 
 def _between(uniform: Tensor, low: float, high: float) -> Tensor:

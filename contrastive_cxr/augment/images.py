@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from contrastive_cxr.augment.draws import Draw, draw
-from contrastive_cxr.augment.quality import compressed, filtered, noisy, reduced, sharpened
+from contrastive_cxr.augment.quality import compressed, noisy, reduced, sharpened
 from contrastive_cxr.augment.sets import LARGEST_SIGMA, Choice, resolve
 
 # Bilinear sampling starts to alias where it shrinks by more than this.
@@ -78,7 +78,7 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
     """Apply a draw.
 
     The order: equalise the whole image's histogram; one warp for crop, zoom, stretch, shift, rotation and mirrors;
-    lower resolution, blur, sharpness; contrast, brightness, gamma; noise, JPEG, random filter; erase, frame.
+    lower resolution, blur, sharpness; contrast, brightness, gamma; noise, JPEG; erase, frame.
 
     Parameters
     ----------
@@ -115,7 +115,6 @@ def apply(images: Tensor, size: int, draw: Draw) -> Tensor:
             picture = adjust_gamma(picture, sent(draw.gamma))
         _change(picture, draw.noise > 0, noisy, draw.noise, draw.noise_seed)
         _change(picture, draw.jpeg > 0, compressed, draw.jpeg)
-        _change(picture, draw.random_filter > 0, filtered, draw.random_filter, draw.filter_weights)
         if bool((draw.erase_width > 0).any()):
             picture = picture.masked_fill(_erased_pixels(draw, size, images.device), 0.0)
         bands = torch.stack([draw.frame_left, draw.frame_right, draw.frame_top, draw.frame_bottom])

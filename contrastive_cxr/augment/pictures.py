@@ -22,7 +22,7 @@ PAGE = 1100  # pixels of the report's width; a wider picture is shown smaller, a
 # What only counts where another field is set.
 _BELONGS = {
     "ratio": "crop", "sigma": "blur", "noise_rate": "noise", "jpeg_rate": "jpeg", "resolution_rate": "resolution",
-    "random_filter_rate": "random_filter", "erase_area": "erase", "frame_rate": "frame",
+    "erase_area": "erase", "frame_rate": "frame",
 }  # fmt: skip
 
 

@@ -1,11 +1,10 @@
-"""What a detector, a screen or a file does to a picture: lower resolution, sharpness, noise, JPEG, another texture."""
+"""What a detector, a screen or a file does to a picture: lower resolution, sharpness, noise, JPEG."""
 
 from __future__ import annotations
 
 import torch
 from kornia.color import rgb_to_grayscale
 from kornia.enhance import jpeg_codec_differentiable, sharpness
-from kornia.filters import filter2d
 from torch import Tensor
 from torch.nn import functional
 
@@ -89,28 +88,3 @@ def compressed(pictures: Tensor, quality: Tensor) -> Tensor:
     """
     colour = ((pictures * 255).round() / 255).expand(-1, 3, -1, -1)
     return rgb_to_grayscale(jpeg_codec_differentiable(colour, quality)).clamp(0.0, 1.0)
-
-
-def filtered(pictures: Tensor, strength: Tensor, weights: Tensor) -> Tensor:
-    """Add `strength` times what a filter makes of each picture: another texture, as of another detector.
-
-    Random filters against a network's reliance on texture: Xu et al. 2021 (RandConv), here of zero mean and added, so
-    that even areas keep their grey.
-
-    Parameters
-    ----------
-    pictures : Tensor
-        float32 [B, 1, S, S] in 0..1, mirrored at the edges.
-    strength : Tensor
-        float32 CPU tensor [B], 0 or more.
-    weights : Tensor
-        float32 CPU tensor [B, k, k], k odd; not turned round (cross-correlation).
-
-    Returns
-    -------
-    Tensor
-        float32 [B, 1, S, S] in 0..1.
-    """
-    scale = strength.to(pictures.device, non_blocking=True).view(-1, 1, 1, 1)
-    answer = filter2d(pictures, weights.to(pictures.device, non_blocking=True), border_type="reflect")
-    return (pictures + scale * answer).clamp(0.0, 1.0)

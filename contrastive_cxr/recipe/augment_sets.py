@@ -53,11 +53,6 @@ class AugmentSet:
         The picture is reduced to this share of its side and enlarged again, in (0, 1]; None: it is not.
     resolution_rate : float
         Probability of that.
-    random_filter : float
-        Largest strength of a random filter that changes the texture: `random_filter` times the answer of 5 x 5 random
-        weights, whose sum is 0 and whose norm is 1, is added; a picture's own is uniform within 0..random_filter.
-    random_filter_rate : float
-        Probability of that.
     erase : float
         Probability that a rectangle is set to black.
     erase_area : tuple of float
@@ -93,8 +88,6 @@ class AugmentSet:
     sharpness: float = 0.0
     resolution: tuple[float, float] | None = None
     resolution_rate: float = 0.5
-    random_filter: float = 0.0
-    random_filter_rate: float = 0.5
     erase: float = 0.0
     erase_area: tuple[float, float] = (0.02, 0.15)
     equalise: float = 0.0

@@ -111,12 +111,6 @@ class Augment(Section):
     resolution_rate: Probability | None = _field(
         "probability of the lower resolution, 0 to 1 (0.5 in every set; read with resolution)"
     )
-    random_filter: Annotated[float, _most(4.0, "a stronger one leaves more texture than picture")] | None = _field(
-        "largest strength of a random filter, which changes the texture and leaves the grey levels, 0 to 4"
-    )
-    random_filter_rate: Probability | None = _field(
-        "probability of that filter, 0 to 1 (0.5 in every set; read with random_filter)"
-    )
     erase: Probability | None = _field("probability that a rectangle is set to black, 0 to 1")
     erase_area: Annotated[Pair, _pair(0.001, 0.5, "more than half of a picture is not erased")] | None = _field(
         "area of that rectangle, share of the picture, 0.001 to 0.5"

@@ -37,7 +37,6 @@ def test_nothing_is_said_of_what_does_not_change() -> None:
         ({"angle": -4.25}, ["rotate -4.2 deg"]),
         ({"mirror_y": -1.0}, ["mirrored top-bottom"]),
         ({"gamma": 0.9, "jpeg": 40.0}, ["gamma 0.90", "JPEG quality 40"]),
-        ({"jpeg": 40.0, "random_filter": 1.204}, ["JPEG quality 40", "random filter 1.20"]),
         ({"sigma": 0.012, "sharpness": 1.3}, ["blur 1.2 px", "sharpness 1.30"]),
         ({"resolution": 0.5, "noise": 0.0213}, ["resolution 0.50", "noise 0.021"]),
         ({"contrast": 1.1, "brightness": -0.2, "equalise": 1.0},

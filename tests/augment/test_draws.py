@@ -11,7 +11,7 @@ from contrastive_cxr import augment
 EVERYTHING = augment.AugmentSet(
     crop=(0.4, 0.9), zoom=(0.9, 1.1), shift=0.1, rotate=30, flip_horizontal=0.5, flip_vertical=0.5, brightness=0.2,
     contrast=0.3, blur=0.5, erase=0.5, equalise=0.5, aspect=0.3, gamma=0.4, noise=0.1, jpeg=(20.0, 90.0),
-    resolution=(0.3, 0.8), sharpness=0.6, frame=0.1, random_filter=1.5,
+    resolution=(0.3, 0.8), sharpness=0.6, frame=0.1,
 )  # fmt: skip
 
 
@@ -58,7 +58,6 @@ def test_parameters_stay_in_their_ranges_and_fill_them() -> None:
         (draw.jpeg[draw.jpeg > 0], 20, 90),
         (draw.resolution[draw.resolution < 1], 0.3, 0.8),
         (draw.sharpness, 0.4, 1.6),
-        (draw.random_filter, 0, 1.5),
     ):
         slack = 0.02 * (high - low)
         assert low - 1e-6 <= values.min() <= low + slack
@@ -168,8 +167,7 @@ def test_the_older_sets_draw_as_before_ranges_could_be_set(name: str) -> None:
     # Not to the bit: processors round exponentials and sines otherwise.
     found = [float((getattr(draw, field).double().reshape(64, -1).sum(1) * weights).sum()) for field in PARAMETERS]
     assert found == pytest.approx(BEFORE[name], rel=1e-5, abs=1e-3)
-    off_values = {"gamma": 1, "noise": 0, "jpeg": 0, "resolution": 1, "sharpness": 1, "random_filter": 0}
-    for field, off in off_values.items():
+    for field, off in {"gamma": 1, "noise": 0, "jpeg": 0, "resolution": 1, "sharpness": 1}.items():
         assert (getattr(draw, field) == off).all(), field
 
 
@@ -223,19 +221,3 @@ def test_each_side_has_a_band_in_half_of_the_framed_pictures() -> None:
     assert 0.0 <= sides.min() < sides.max() <= 0.2
     assert ((sides > 0).float().mean(1) - 0.3).abs().max() < 0.03
     assert abs(float((sides > 0).any(0).float().mean()) - 0.6 * (1 - 0.5**4)) < 0.03
-
-
-def test_random_filters_come_at_their_rate_with_a_sum_of_0_and_a_norm_of_1() -> None:
-    found = augment.draw(augment.AugmentSet(random_filter=1.5, random_filter_rate=0.3), 2000, 7)
-    assert 0.27 < (found.random_filter > 0).float().mean() < 0.33
-    weights = found.filter_weights.double().reshape(2000, 25)
-    torch.testing.assert_close(weights.sum(1), torch.zeros(2000, dtype=torch.float64), atol=1e-5, rtol=0)
-    torch.testing.assert_close((weights**2).sum(1), torch.ones(2000, dtype=torch.float64), atol=1e-5, rtol=0)
-    assert weights.mean(0).abs().max() < 0.03, "no pixel and no side is preferred"
-
-
-def test_the_noise_is_that_of_before_random_filters() -> None:
-    generator = torch.Generator().manual_seed(9)
-    for columns_ in (19, 1, 15):
-        torch.rand(6, columns_, generator=generator)
-    assert torch.equal(augment.draw(EVERYTHING, 6, 9).noise_seed, torch.randint(2**62, (6,), generator=generator))

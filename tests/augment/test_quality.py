@@ -1,4 +1,4 @@
-"""Resolution, sharpness, gamma, noise, JPEG and random filters, by Pillow, NumPy and SciPy."""
+"""Resolution, sharpness, gamma, noise and JPEG, by Pillow and NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
-from scipy import ndimage
 from torch import Tensor
 
 from contrastive_cxr import augment
@@ -125,27 +124,7 @@ def test_each_image_has_its_own_quality_or_no_file() -> None:
     assert lost[0] > 2 * lost[2] > 0
 
 
-def test_a_random_filter_is_scipys_correlation_added_to_the_picture() -> None:
-    strengths = [0.4, 2.0, 0.0]
-    draw = still(random_filter=strengths)
-    found = applied(draw)
-    for image, strength, weights, got in zip(IMAGES, strengths, draw.filter_weights, found, strict=True):
-        grey = image[0].numpy() / 255
-        expected = np.clip(grey + strength * ndimage.correlate(grey, weights.numpy(), mode="mirror"), 0, 1)
-        np.testing.assert_allclose(got, expected, atol=2e-6)
-    assert np.abs(found[1] - applied(still())[1]).mean() > 0.01
-
-
-def test_a_random_filter_leaves_even_areas_and_filters_the_noise() -> None:
-    grey = torch.full((3, 1, SIDE, SIDE), 128, dtype=torch.uint8)
-    np.testing.assert_allclose(applied(still(random_filter=[4.0] * 3), grey), 128 / 255, atol=1e-5)
-    both = applied(still(random_filter=[2.0] * 3, noise=[0.05] * 3), grey) - 128 / 255
-    # The noise and twice its answer to weights of norm 1: variance 1 + 4 w + 4 times its own, w the middle weight.
-    middle = still().filter_weights[:, 2, 2].numpy()
-    assert both.std(axis=(1, 2)) == pytest.approx(0.05 * np.sqrt(5 + 4 * middle), rel=0.06)
-
-
-def test_an_erased_box_stays_black_under_noise_jpeg_and_filters() -> None:
+def test_an_erased_box_stays_black_under_noise_and_jpeg() -> None:
     box = {"erase_left": [0.25] * 3, "erase_top": [0.25] * 3, "erase_width": [0.5] * 3, "erase_height": [0.5] * 3}
-    found = applied(still(noise=[0.1] * 3, jpeg=[20.0] * 3, random_filter=[1.5] * 3, **box))
+    found = applied(still(noise=[0.1] * 3, jpeg=[20.0] * 3, **box))
     assert found[:, 12:36, 12:36].max() == 0

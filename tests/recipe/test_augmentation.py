@@ -87,7 +87,7 @@ def test_every_range_comes_back_from_a_dump(tmp_path: Path) -> None:
         "gamma: 0.1, noise: 0.1, "
         "jpeg: [20, 90], jpeg_rate: 0.1, blur: 0.1, sigma: [0.001, 0.002], sharpness: 0.1, resolution: [0.5, 1], "
         "resolution_rate: 0.2, erase: 0.1, erase_area: [0.1, 0.2], equalise: 0.3, rate: 0.9, noise_rate: 0.5, "
-        "frame: 0.1, frame_rate: 0.2, random_filter: 1.5, random_filter_rate: 0.3}"
+        "frame: 0.1, frame_rate: 0.2}"
     )
     loaded = recipe.load("phantom", [every])
     assert loaded.pretrain is not None
@@ -127,8 +127,6 @@ def test_every_range_comes_back_from_a_dump(tmp_path: Path) -> None:
             "pretrain.augment={set: xray, noise: 0, noise_rate: 0.3}",
             ("read only with pretrain.augment.noise, which is 0",),
         ),
-        ("pretrain.augment.random_filter=5", ("5 is not within 0 to 4", "more texture than picture")),
-        ("pretrain.augment.random_filter_rate=0.4", ("read only with pretrain.augment.random_filter",)),
         ("pretrain.augment.jpeg_rate=0.4", ("read only with pretrain.augment.jpeg",)),
         ("pretrain.augment.resolution=[0.1, 1]", ("of an input of 64 pixels leaves 6", "16", "begin at 0.25")),
         ("pretrain.augment={zoom: [1, 2], crop: [0.1, 1]}", ("crop", "zoom of 2", "2.5% of the image")),

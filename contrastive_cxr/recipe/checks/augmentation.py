@@ -19,7 +19,6 @@ _READ_WITH = (
     ("jpeg_rate", "jpeg", None),
     ("sigma", "blur", 0.0),
     ("resolution_rate", "resolution", None),
-    ("random_filter_rate", "random_filter", 0.0),
     ("erase_area", "erase", 0.0),
     ("frame_rate", "frame", 0.0),
 )
