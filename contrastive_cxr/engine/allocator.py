@@ -1,9 +1,11 @@
-"""Memory that the C library would hand back to the kernel after every step, kept for the next one."""
+"""Freed memory: kept for the next step, where the C library would hand it back, or handed back, where it is kept."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
+from contextlib import suppress
 
 # glibc's numbers of the two settings, from malloc.h; what it takes is a C int
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -33,6 +35,19 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     # In this order: the second alone stops the first from growing with use, and halves the speed.
     return bool(mallopt(_MMAP_THRESHOLD, _MOST)) and bool(mallopt(_TRIM_THRESHOLD, _MOST))
+
+
+def hand_back_freed_memory() -> None:
+    """Give the kernel what Arrow and glibc keep of memory that was freed; elsewhere nothing is done.
+
+    Reading the names and labels of 100,000 files leaves some 50 MiB behind it, gathering the rows of a million vectors
+    of 512 numbers half a GiB. Not for every step: the next one would meet new pages.
+    """
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _library() -> str:

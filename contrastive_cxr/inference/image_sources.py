@@ -16,6 +16,7 @@ from torch import Tensor
 
 from contrastive_cxr.data.dataset import Dataset
 from contrastive_cxr.data.files.addresses import is_url, join
+from contrastive_cxr.engine.allocator import hand_back_freed_memory
 from contrastive_cxr.errors import RequestError
 from contrastive_cxr.inference.given_images import Frames
 from contrastive_cxr.inference.given_rows import Sources, given_rows
@@ -132,7 +133,10 @@ def pictures_of(
     alone = source if isinstance(source, str | Path) or len(source) != 1 else source[0]
     if alone not in PARTS:
         rows = given_rows(source, frames, axis)
-        return Files(rows["file"].tolist(), settings, rows.drop(columns="file"))
+        files = Files(rows["file"].tolist(), settings, rows.drop(columns="file"))
+        del rows
+        hand_back_freed_memory()
+        return files
     home = next((place for place in (run, run.parent) if (place / "recipe.yaml").is_file()), run)
     scored = None if alone == "all" else str(alone)
     data = recorded.reopen(home, recorded.recipe_of(home), scored)

@@ -68,3 +68,32 @@ def test_the_users_own_settings_stay(name: str, value: str, monkeypatch: pytest.
 def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator, "_library", lambda: "")
     assert allocator.keep_freed_memory() is False
+
+
+# What is allocated last keeps the C library from giving the memory below it back by itself.
+FREED = """
+import json
+import pyarrow
+from contrastive_cxr.engine.allocator import hand_back_freed_memory
+def mib():
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+blocks = [bytes(100_000) for _ in range(500)]
+columns = [pyarrow.array(["x" * 50] * 10_000) for _ in range(50)]
+last = bytes(100_000)
+del blocks, columns
+before = mib()
+hand_back_freed_memory()
+print(json.dumps([before, mib()]))
+"""
+
+
+@needs_glibc
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the system has no /proc")
+def test_freed_memory_goes_back_to_the_kernel() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", FREED], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    before, after = json.loads(done.stdout)
+    assert before - after > 50, "500 blocks of 100 kB and 25 MB of text"

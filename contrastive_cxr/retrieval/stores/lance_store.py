@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from contrastive_cxr import locks
+from contrastive_cxr.engine.allocator import hand_back_freed_memory
 from contrastive_cxr.errors import CcxrError, RequestError, raise_faults
 from contrastive_cxr.files import read_json, write_bytes
 from contrastive_cxr.retrieval.index import Kind
 from contrastive_cxr.retrieval.rows import Vectors
 from contrastive_cxr.retrieval.stores.lance_library import imported
-from contrastive_cxr.retrieval.stores.lance_view import LanceView, batch, hand_back, schema
+from contrastive_cxr.retrieval.stores.lance_view import LanceView, batch, schema
 from contrastive_cxr.retrieval.stores.record import StoreName, StoreRecord, parse
 from contrastive_cxr.retrieval.stores.store import PLACE, VECTOR
 from contrastive_cxr.retrieval.stores.training import trained
@@ -139,7 +140,7 @@ class LanceStore:
             if fragments > max(1, dataset.count_rows() // SMALL):
                 dataset.optimize.compact_files(target_rows_per_fragment=2**20, batch_size=1024, num_threads=1)
                 dataset = self._dataset(lance)
-                hand_back()
+                hand_back_freed_memory()
             for name in dict.fromkeys([*_TREES, *_BITMAPS]):
                 if name in dataset.schema.names:
                     dataset.create_scalar_index(name, "BITMAP" if name in _BITMAPS else "BTREE", replace=True)
@@ -147,7 +148,7 @@ class LanceStore:
                 dataset.drop_index(NAME)
             if kind != "exact":
                 centroids, codebook = trained(*LanceView(dataset).sample())
-                hand_back()
+                hand_back_freed_memory()
                 dataset.create_index(
                     VECTOR, "IVF_PQ", name=NAME, metric="l2", replace=True, num_partitions=len(centroids),
                     num_sub_vectors=len(codebook), num_bits=int(np.log2(codebook.shape[1])), ivf_centroids=centroids,

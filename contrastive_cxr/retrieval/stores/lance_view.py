@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -115,18 +113,6 @@ class LanceView:
             part = self._dataset.take(places[first : first + BLOCK].tolist(), columns=[VECTOR])
             found[first : first + BLOCK] = vectors_of(part, width)
         return found, lists
-
-
-def hand_back() -> None:
-    """Give memory that is freed back to the kernel, where the C library is glibc; the next step would take other pages.
-
-    Gathering the files of a million rows of 512 numbers leaves half a GiB behind it.
-    """
-    import pyarrow
-
-    pyarrow.default_memory_pool().release_unused()
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def schema(columns: Sequence[str], dimensions: int) -> Any:
