@@ -13,11 +13,11 @@ from contrastive_cxr.audit.folds import Floats, Ints
 from contrastive_cxr.data.squares import Squares
 from contrastive_cxr.metrics import baselines
 
-NAMES = (baselines.METADATA, baselines.BORDER, baselines.THUMBNAIL, baselines.SPECTRUM)
+NAMES = (baselines.METADATA, baselines.BORDER, baselines.THUMBNAIL)
 
 
 def blind(table: pd.DataFrame, images: Squares, owners: Ints) -> list[dict[str, Any]]:
-    """Accuracy and AUC of forests on metadata, border, 32x32 thumbnail and power spectrum.
+    """Accuracy and AUC of forests on metadata, border and 32x32 thumbnail.
 
     If the table has a training part and another part, they are fitted on the training part (at most 4,000 rows of it)
     and scored on every other part. If not, every row is predicted out of fold; patients and copies stay together.
@@ -70,9 +70,7 @@ def _out_of_fold(
 ) -> list[dict[str, Any]]:
     facts, pixels = table.iloc[rows].reset_index(drop=True), Squares(images.store, images.slots[rows])
     metadata, _ = baselines.metadata(facts, facts.iloc[:0])
-    views = (
-        metadata, baselines.border(pixels, facts), baselines.thumbnails(pixels), baselines.spectrum(pixels, facts),
-    )  # fmt: skip
+    views = (metadata, baselines.border(pixels, facts), baselines.thumbnails(pixels))
     found = []
     for name, view in zip(NAMES, views, strict=True):
 

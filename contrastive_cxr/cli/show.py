@@ -104,6 +104,7 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: in
     Where the columns do not fit beside each other they come in several tables, each with the first
     column; no cell is cut.
     """
+    from rich import box
     from rich.table import Table
     from rich.text import Text  # a name in brackets is a name, not markup
 
@@ -111,7 +112,7 @@ def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], whole: in
     console.print(Text(title, style="bold"))  # above the table: as its title it would be as narrow as the table
     cells = [[f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row] for row in rows]
     for part in beside(columns, cells, console.width, whole):
-        grid = Table()
+        grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for number, width in part.items():
             right = bool(rows) and isinstance(rows[0][number], int | float)
             grid.add_column(Text(columns[number]), justify="right" if right else "left", width=width, overflow="fold")
@@ -136,9 +137,9 @@ def beside(columns: list[str], cells: list[list[str]], width: int, whole: int = 
 
     Examples
     --------
-    >>> beside(["run", "accuracy", "auc"], [["a", "0.5 (0.4-0.6)", "0.7 (0.6-0.8)"]], 31)
+    >>> beside(["run", "accuracy", "auc"], [["a", "0.5 (0.4-0.6)", "0.7 (0.6-0.8)"]], 25)
     [{0: 3, 1: 9, 2: 9}]
-    >>> beside(["run", "accuracy", "auc"], [["a", "0.5 (0.4-0.6)", "0.7 (0.6-0.8)"]], 30)
+    >>> beside(["run", "accuracy", "auc"], [["a", "0.5 (0.4-0.6)", "0.7 (0.6-0.8)"]], 24)
     [{0: 3, 1: 13}, {0: 3, 2: 13}]
     """
     least, most = [], []
@@ -156,8 +157,8 @@ def beside(columns: list[str], cells: list[list[str]], width: int, whole: int = 
 
 
 def _taken(widths: list[int]) -> int:
-    """Letters of a line of a table: its cells, a line and two blanks for each, and a line."""
-    return sum(each + 3 for each in widths) + 1
+    """Letters of a line of a table: its cells, and two blanks between them."""
+    return sum(each + 2 for each in widths) - 2
 
 
 def _widened(part: list[int], least: list[int], most: list[int], width: int) -> dict[int, int]:

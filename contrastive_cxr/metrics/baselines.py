@@ -1,7 +1,7 @@
 """What something that cannot see disease reaches: a score is worth what it adds to this.
 
-Four blind baselines, each a forest on something that holds no lung: the file's metadata, the outer border of the
-picture, a thumbnail of 32x32 pixels, and the power spectrum, which tells sharpness and grain and no shape.
+Three blind baselines, each a forest on something that holds no lung: the file's metadata, the outer border of the
+picture, and a thumbnail of 32x32 pixels.
 """
 
 from __future__ import annotations
@@ -19,12 +19,9 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from contrastive_cxr.metrics.statistics.weighted import Floats, Ints
 
 METADATA, BORDER, THUMBNAIL = "file metadata", "border, outer 10 %", "32x32 thumbnail"
-SPECTRUM = "power spectrum (sharpness, grain)"
 SIDE = 32
 RIM = 0.1
 """Share of the picture's side that counts as border, at each of its four sides."""
-BANDS = 16
-"""Bands of spatial frequency, of equal width from 0 to 0.5 periods a pixel."""
 _TREES = 500
 LARGE = 1_000_000
 """Numbers of a training table from which on the forest is one of extremely randomised trees."""
@@ -78,7 +75,6 @@ def blind(train: Material, labels: Ints, scored: Material, classes: int, seed: i
         METADATA: metadata(train.facts, scored.facts),
         BORDER: (border(train.images, train.facts), border(scored.images, scored.facts)),
         THUMBNAIL: (thumbnails(train.images), thumbnails(scored.images)),
-        SPECTRUM: (spectrum(train.images, train.facts), spectrum(scored.images, scored.facts)),
     }
     return [(name, forest(known, labels, asked, classes, seed)) for name, (known, asked) in inputs.items()]
 
@@ -115,58 +111,18 @@ def border(images: Pixels, facts: pd.DataFrame) -> NDArray[np.float32]:
     facts : DataFrame [N]
         With the padding of each square.
     """
-    rim = round(RIM * SIDE)
+    size, rim = images.shape[-1], round(RIM * SIDE)
     outside = np.ones((SIDE, SIDE), dtype=bool)
     outside[rim:-rim, rim:-rim] = False
+    pads = facts[list(_PAD)].to_numpy(dtype=np.int64)
     found = np.empty((len(images), int(outside.sum())), dtype=np.float32)
-    for row, picture in _pictures(images, facts):
-        small = shares(picture.shape[0], SIDE) @ picture @ shares(picture.shape[1], SIDE).T
-        found[row] = small[outside]
+    for rows, block in _blocks(images):
+        for row, square in zip(rows, block, strict=True):
+            left, top, right, bottom = pads[row]
+            picture = square[top : size - bottom, left : size - right]
+            small = shares(picture.shape[0], SIDE) @ picture @ shares(picture.shape[1], SIDE).T
+            found[row] = small[outside]
     return found
-
-
-def spectrum(images: Pixels, facts: pd.DataFrame) -> NDArray[np.float32]:
-    """Mean power of each picture, its padding left out, in 16 bands of spatial frequency: sharpness and grain.
-
-    The phases are left out, so nothing tells where anything is. Disease changes the power too, but less than another
-    detector or another processing of its images does.
-
-    Parameters
-    ----------
-    images : uint8 [N, 1, S, S]
-    facts : DataFrame [N]
-        With the padding of each square.
-
-    Returns
-    -------
-    float32 [N, 16]: the logarithm of 1 + the mean squared magnitude of the frequencies in a band, of grey values 0..255
-    less their mean, through a Hann window; 0 where a small picture has no frequency in a band.
-    """
-    found = np.empty((len(images), BANDS), dtype=np.float32)
-    for row, picture in _pictures(images, facts):
-        height, width = picture.shape
-        centred = (picture - picture.mean()) * _window(height)[:, None] * _window(width)
-        power = np.abs(np.fft.rfft2(centred).ravel()) ** 2
-        bands, times, counts = _bands(height, width)
-        found[row] = np.log1p(np.bincount(bands, power * times, BANDS + 1)[:BANDS] / counts)
-    return found
-
-
-@functools.lru_cache(maxsize=512)
-def _window(length: int) -> NDArray[np.float32]:
-    """Hann window of `length` pixels."""
-    return np.hanning(length).astype(np.float32)
-
-
-@functools.lru_cache(maxsize=64)
-def _bands(height: int, width: int) -> tuple[Ints, Ints, Floats]:
-    """The band of each frequency of `rfft2`, flat, `BANDS` for those above 0.5 periods a pixel; how often each stands
-    in the whole transform, of which `rfft2` gives one half; and how many a band has there, at least 1."""
-    across = np.fft.rfftfreq(width)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], across)
-    bands = np.minimum((frequency * 2 * BANDS).astype(np.int64), BANDS).ravel()
-    times = np.tile(np.where((across > 0) & (2 * np.arange(len(across)) < width), 2, 1), height)
-    return bands, times, np.maximum(np.bincount(bands, times, BANDS + 1)[:BANDS], 1)
 
 
 def thumbnails(images: Pixels, side: int = SIDE) -> NDArray[np.float32]:
@@ -181,16 +137,6 @@ def thumbnails(images: Pixels, side: int = SIDE) -> NDArray[np.float32]:
     for rows, block in _blocks(images):
         small[rows] = (cells @ block @ cells.T).reshape(len(block), -1)
     return small
-
-
-def _pictures(images: Pixels, facts: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Row number and picture float32 [height, width] of each square, its padding left out."""
-    size = images.shape[-1]
-    pads = facts[list(_PAD)].to_numpy(dtype=np.int64)
-    for rows, block in _blocks(images):
-        for row, square in zip(rows, block, strict=True):
-            left, top, right, bottom = pads[row]
-            yield row, square[top : size - bottom, left : size - right]
 
 
 def _blocks(images: Pixels) -> Iterator[tuple[Ints, NDArray[np.float32]]]:

@@ -43,7 +43,7 @@ def test_cells_keep_a_line_an_epoch_and_the_scores(tmp_path: Path, monkeypatch: 
         assert "Warning" not in said, "a library's warning is none of ours"
         assert len(EPOCH.findall(said)) == 6
         assert len(said.splitlines()) < 60
-    for part in ("phantom: test part, 15 images", "│ accuracy", "Report: ", "ccxr predict second IMAGES"):
+    for part in ("phantom: test part, 15 images", "\naccuracy", "Report: ", "ccxr predict second IMAGES"):
         assert part in command
     assert (tmp_path / "first/report.html").is_file()
 

@@ -1,4 +1,4 @@
-"""The blind baselines: area averages and spectra by hand, and forests that find what they are named after."""
+"""The thumbnail forest: area averages by hand, and a forest that finds a bright corner."""
 
 from __future__ import annotations
 
@@ -77,38 +77,6 @@ def test_border_is_the_rim_of_the_picture_without_its_padding() -> None:
     assert (found[1] == 0).all()
 
 
-def test_the_spectrum_is_that_of_a_slow_transform_without_the_padding() -> None:
-    rng = np.random.default_rng(2)
-    images = rng.integers(0, 256, (1, 1, 24, 24), dtype=np.uint8)
-    found = baselines.spectrum(images, facts_of(1, pad_top=4, pad_right=3))[0]
-    picture = images[0, 0, 4:, :21].astype(float)
-    height, width = picture.shape
-    window = np.outer(
-        0.5 - 0.5 * np.cos(2 * np.pi * np.arange(height) / (height - 1)),
-        0.5 - 0.5 * np.cos(2 * np.pi * np.arange(width) / (width - 1)),
-    )
-    seen = (picture - picture.mean()) * window
-    powers: dict[int, list[float]] = {}
-    for down in range(height):
-        for right in range(width):
-            turns = np.add.outer(down * np.arange(height) / height, right * np.arange(width) / width)
-            frequency = np.hypot(min(down, height - down) / height, min(right, width - right) / width)
-            powers.setdefault(int(frequency * 32), []).append(abs((seen * np.exp(-2j * np.pi * turns)).sum()) ** 2)
-    expected = [np.log1p(np.mean(powers[band])) if band in powers else 0.0 for band in range(16)]
-    assert found == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_spectrum_tells_how_fine_a_pattern_is_and_not_where_it_lies() -> None:
-    line = np.arange(64)
-    waves = [100 + 50 * np.cos(2 * np.pi * line * rate) for rate in (5 / 64, 20 / 64)]
-    images = np.stack([np.tile(wave, (64, 1)) for wave in waves] + [np.tile(waves[1][:, None], 64)])
-    found = baselines.spectrum(images[:, None].astype(np.uint8), facts_of(3))
-    assert found.argmax(1).tolist() == [2, 10, 10]  # 5 / 64 * 32 = 2.5, 20 / 64 * 32 = 10
-    assert found[1] == pytest.approx(found[2], rel=1e-3), "up and down counts as left and right"
-    flat = baselines.spectrum(np.full((1, 1, 9, 9), 70, dtype=np.uint8), facts_of(1))
-    assert (flat == 0).all()
-
-
 def test_blind_baselines_see_what_they_are_named_after() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 60)
@@ -119,14 +87,9 @@ def test_blind_baselines_see_what_they_are_named_after() -> None:
     scored = baselines.Material(images[40:], material.facts[40:])
     found = dict(baselines.blind(train, labels[:40], scored, 2, seed=1))
     right = {name: (given.argmax(1) == labels[40:]).mean() for name, given in found.items()}
-    names = ["file metadata", "border, outer 10 %", "32x32 thumbnail", "power spectrum (sharpness, grain)"]
-    assert list(right) == names
+    assert list(right) == ["file metadata", "border, outer 10 %", "32x32 thumbnail"]
     assert right["32x32 thumbnail"] > 0.9
     assert max(right["file metadata"], right["border, outer 10 %"]) < 0.8
-    grainy = rng.normal(100, np.where(labels == 1, 12, 6)[:, None, None, None], images.shape).astype(np.uint8)
-    train, scored = (baselines.Material(grainy[part], material.facts[part]) for part in (slice(40), slice(40, 60)))
-    given = dict(baselines.blind(train, labels[:40], scored, 2, seed=1))
-    assert (given["power spectrum (sharpness, grain)"].argmax(1) == labels[40:]).all()
     told = facts_of(60, mode=np.where(labels == 1, "RGB", "L"))
     train = baselines.Material(images[:40], told[:40])
     given = dict(baselines.blind(train, labels[:40], baselines.Material(images[40:], told[40:]), 2, seed=1))
