@@ -13,7 +13,7 @@ from contrastive_cxr.recipe.text.yaml_text import parse
 def test_every_set_is_listed(ccxr: Callable[..., tuple[int, str, str]]) -> None:
     code, out = ccxr("data", "sets")[:2]
     assert code == 0
-    assert [name for name in public_sets.names() if f" {name} " not in out] == []
+    assert [name for name in public_sets.names() if f"\n{name} " not in out] == []
 
 
 @pytest.mark.parametrize("name", public_sets.names())
