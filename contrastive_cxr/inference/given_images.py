@@ -36,21 +36,26 @@ def images_of(source: Path, frames: Frames = None, axis: schema.AxisName = "axia
     RequestError
         Nothing there, no image in it, links and names that are refused, or volumes whose slices nobody chose.
     """
+    return [Path(file) for file in files_of(source, frames, axis)]
+
+
+def files_of(source: Path, frames: Frames = None, axis: schema.AxisName = "axial") -> list[str]:
+    """As `images_of`, as text: 100,000 paths take 20 MiB more."""
     place = of_path(source)
     if parted(place)[1] == DICOMDIR and Path(place).is_file():
         place = parted(place)[0] or "."
     if split(place)[1] is not None:
-        return [source]
+        return [place]
     root, names, left = _files(place)
     settings = schema.Source.model_construct(frames=frames, axis=axis)  # type: ignore[arg-type]
-    names, faults, notes = contents.addresses(root, sorted(names, key=lambda name: name.split("/")), settings)
+    names, faults, notes = contents.addresses(root, sorted(names, key=lambda name: name.replace("/", "\0")), settings)
     raise_faults(faults)
     if processes.is_first():
         for note in (*tree.words(place, left), *contents.lost(root, left), *notes):
             logger.warning("data: %s", note)
     if not names:
         raise RequestError(f"{place}: holds no image file; name an image, or a folder or archive of images")
-    return [Path(join(root, name)) for name in names]
+    return names if root == "." else [join(root, name) for name in names]
 
 
 def warn_of_squeezed(squeezed: Mapping[str, int], images: int) -> None:

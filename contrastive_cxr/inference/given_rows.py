@@ -17,7 +17,7 @@ from contrastive_cxr.data.files.addresses import is_url, join, of_path
 from contrastive_cxr.data.tables import inner_tables
 from contrastive_cxr.datasets.look import settings
 from contrastive_cxr.errors import RequestError, raise_faults
-from contrastive_cxr.inference.given_images import Frames, images_of
+from contrastive_cxr.inference.given_images import Frames, files_of
 from contrastive_cxr.recipe.schema import AxisName, FrameRange
 from contrastive_cxr.run import processes
 
@@ -34,7 +34,7 @@ def given(sources: Sources, frames: Frames = None, axis: AxisName = "axial") -> 
     ----------
     sources : path, or sequence of these
         Images, folders, archives and URLs (`images_of`), and tables that name images (docs/reference/tables.md).
-    frames, axis : as in `images_of`
+    frames, axis : as in `given_images.images_of`
 
     Raises
     ------
@@ -115,16 +115,19 @@ def _of_table(place: str | Path, frames: Frames, axis: AxisName) -> pd.DataFrame
 def _of(place: str | Path, frames: Frames, axis: AxisName, labels: bool) -> pd.DataFrame:
     """All images of a file, folder, archive or URL; with `labels` what a layout in it tells of them."""
     root = of_path(place)
-    rows = pd.DataFrame({"file": [of_path(path) for path in images_of(Path(place), frames, axis)]})
-    known = pd.DataFrame(columns=["name", *KNOWN])
+    files = files_of(Path(place), frames, axis)
+    known = pd.DataFrame()
     if labels and not is_url(root) and (Path(place).is_dir() or reading.is_archive_place(root)):
         with suppress(RequestError):  # a folder without a layout: nothing is known of its images but their files
             known = _as_text(layout_of(root, frames, axis, quiet=True))
-    names = pd.DataFrame(
-        {"name": [os.path.relpath(file, root) for file in rows["file"]]}
-    )  # layouts have absolute roots
-    told = names.merge(known.drop_duplicates("name"), how="left", on="name").fillna("")
-    return rows.assign(**{name: told[name] for name in KNOWN})
+    if known.empty:
+        return pd.DataFrame({"file": files, **dict.fromkeys(KNOWN, "")})
+    row_of = dict(zip(reversed(known["name"]), reversed(range(len(known))), strict=True))  # of two rows the first
+    rows = [row_of.get(os.path.relpath(file, root), -1) for file in files]  # layouts have absolute roots
+    told = {name: known[name].tolist() for name in KNOWN}
+    return pd.DataFrame(
+        {"file": files, **{name: [of[row] if row >= 0 else "" for row in rows] for name, of in told.items()}}
+    )
 
 
 def _as_text(rows: pd.DataFrame) -> pd.DataFrame:

@@ -152,10 +152,12 @@ def _unnamed(headers: Sequence[Header | None], root: str) -> list[str]:
 def _divided(rows: pd.DataFrame, headers: Sequence[Header | None], root: str, source: schema.Source) -> Described:
     """The rows with frames and slices in the place of files that hold several, and with the chosen part of series."""
     paths = rows["path"].tolist()
+    held = [_pictures(path, header, root, source) for path, header in zip(paths, headers, strict=True)]
+    if not any(headers) and all(way is None for way, _ in held):
+        return Described(rows, [], [])
     chosen: list[tuple[int, str]] = []
     several, divided, none, unsaid = 0, 0, [], []
-    for row, (path, header) in enumerate(zip(paths, headers, strict=True)):
-        way, count = _pictures(path, header, root, source)
+    for row, (path, (way, count)) in enumerate(zip(paths, held, strict=True)):
         if way is None:
             chosen.append((row, path))
         elif source.frames is None:
